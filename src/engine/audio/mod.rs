@@ -1,0 +1,9 @@
+//! Sound as numbers: frames, G.711, key tones, line tones, levels.
+//!
+//! Nothing here knows of consent or of Twilio's JSON. Start at [`frame`]: a frame's samples can be read only
+//! inside the engine and on an `Admitted`.
+
+pub mod frame;
+pub mod g711;
+pub mod key;
+pub mod keytone;

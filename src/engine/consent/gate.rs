@@ -1,0 +1,314 @@
+//! THE GATE, with its delay line.
+//!
+//! A `Gate` exists only from a [`Receipt`] and so only after the consent record is durable (P1). It is the only
+//! maker of [`Admitted`], and sinks take nothing else (P5). Frames stay in the line for [`DELAY_LINE_MS`]: when a
+//! detector says that a key tone began 60 ms ago, the frames since then are still ours to drop or to blank (P3).
+
+use std::collections::VecDeque;
+use std::fmt;
+
+use super::grant::{Grant, GrantSeq, Receipt};
+use super::record::ConsentRecord;
+use crate::engine::audio::frame::{Channel, Frame, Place, StreamNo};
+use crate::engine::audio::g711;
+use crate::engine::time::MediaTime;
+
+/// How long a frame waits before it is let out. Detectors know a key 55 ms after its onset at p95, hard ones later.
+pub const DELAY_LINE_MS: u64 = 240;
+/// How long, beyond the delay line, frames may be held back while it is open whether a key means "stop".
+pub const HOLD_MAX_MS: u64 = 1_500;
+/// Audio blanked before a key tone's told onset, which may be up to 2 ms late.
+const BLANK_LEAD_MS: u64 = 5;
+/// Audio blanked after a key tone's told end.
+const BLANK_TAIL_MS: u64 = 15;
+/// Key tones remembered at once; more within one delay line are merged into the last.
+const BLANKS_MAX: usize = 8;
+/// Slots the line keeps allocated when it is not holding: 240 ms of two channels and a burst.
+const SLOTS_KEPT: usize = 32;
+/// The most frames that may wait: two channels, delay and hold, frames as short as 10 ms.
+const SLOTS_MAX: usize = ((DELAY_LINE_MS + HOLD_MAX_MS) / 10 * 2) as usize + SLOTS_KEPT;
+
+/// Open, by being there. Dropping it closes it; so does a panic, a lost task, a lost lease.
+pub struct Gate {
+    receipt: Receipt<Grant>,
+    line: VecDeque<Frame>,
+    /// Newest end seen on the stream that the line is filled from.
+    clock: (StreamNo, Place),
+    hold: Option<Place>,
+    blanks: [Vec<Blank>; 2],
+    reached: Option<(StreamNo, Place)>,
+}
+
+/// A frame that consent covers: blanked where a key sounded, readable, and tied to the entry that allows it.
+#[derive(Clone)]
+pub struct Admitted {
+    frame: Frame,
+    grant: GrantSeq,
+}
+
+/// Where `Gate::admit` puts what it lets out. Reused, so that a frame allocates nothing; only the gate fills it.
+#[derive(Default)]
+pub struct Batch {
+    admitted: Vec<Admitted>,
+}
+
+/// What a closed gate leaves behind.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Cut {
+    /// Frames dropped from the line, client's and other party's.
+    pub dropped: [u64; 2],
+    /// Set when frames past the cut had already been let out: sinks must go back to this place of this stream.
+    pub back_to: Option<(StreamNo, Place)>,
+}
+
+#[derive(Clone, Copy)]
+struct Blank {
+    from: Place,
+    to: Option<Place>,
+}
+
+impl Gate {
+    /// Opens. The receipt is eaten: one record, one opening.
+    #[must_use]
+    pub fn open(receipt: Receipt<Grant>) -> Self {
+        Self {
+            receipt,
+            line: VecDeque::with_capacity(SLOTS_KEPT),
+            clock: (StreamNo(0), Place(0)),
+            hold: None,
+            blanks: [Vec::with_capacity(BLANKS_MAX), Vec::with_capacity(BLANKS_MAX)],
+            reached: None,
+        }
+    }
+
+    /// The consent record it stands on.
+    #[must_use]
+    pub fn record(&self) -> &ConsentRecord {
+        self.receipt.record()
+    }
+
+    /// The ledger entry it stands on.
+    #[must_use]
+    pub fn seq(&self) -> GrantSeq {
+        self.receipt.seq()
+    }
+
+    /// Takes a frame into the line and lets out what has waited long enough. Returns how many frames had to be
+    /// thrown away because the line was full: none, unless a hold was never lifted.
+    pub fn admit(&mut self, frame: Frame, out: &mut Batch) -> u64 {
+        if frame.stream != self.clock.0 {
+            // A new stream's clock starts anew; what the old one left in the line has no cut left to wait for.
+            self.let_out_all(out);
+            self.clock = (frame.stream, frame.end());
+        }
+        self.clock.1 = self.clock.1.max(frame.end());
+        let mut lost = 0;
+        if self.line.len() == SLOTS_MAX {
+            self.line.pop_front();
+            lost = 1;
+        }
+        self.line.push_back(frame);
+        self.let_out_ripe(out);
+        lost
+    }
+
+    /// A key tone began on `channel`: everything from there on is blanked until [`Self::tone_ended`].
+    pub fn tone_began(&mut self, channel: Channel, onset: Place) {
+        let blanks = &mut self.blanks[channel.index()];
+        let from = onset.minus_ms(BLANK_LEAD_MS);
+        if blanks.len() == BLANKS_MAX {
+            blanks[BLANKS_MAX - 1].to = None;
+        } else {
+            blanks.push(Blank { from, to: None });
+        }
+    }
+
+    /// The key tone that sounded on `channel` is over.
+    pub fn tone_ended(&mut self, channel: Channel, end: Place) {
+        if let Some(blank) = self.blanks[channel.index()].last_mut() {
+            blank.to = Some(end.plus_ms(BLANK_TAIL_MS));
+        }
+    }
+
+    /// A key that only Twilio's event told of: its tone, or what suppression left of it, may lie anywhere near.
+    pub fn blank(&mut self, channel: Channel, from: Place, to: Place) {
+        self.tone_began(channel, from);
+        self.tone_ended(channel, to);
+    }
+
+    /// Lets nothing out from `at` on, until [`Self::release`] or a cut: it is open whether a key means "stop".
+    pub fn hold(&mut self, at: Place) {
+        self.hold = Some(self.hold.map_or(at, |held| held.min(at)));
+    }
+
+    /// The key meant something else. What was held goes its way with the next frame.
+    pub fn release(&mut self) {
+        self.hold = None;
+    }
+
+    /// Lets out everything that waits: the stream is over and nobody said no.
+    pub fn let_out_all(&mut self, out: &mut Batch) {
+        self.hold = None;
+        while let Some(frame) = self.line.pop_front() {
+            self.let_out(frame, out);
+        }
+    }
+
+    /// The place of the oldest frame still in the line; without one, where the stream's clock stands.
+    #[must_use]
+    pub fn line_start(&self) -> Place {
+        self.line.front().map_or(self.clock.1, |frame| frame.at)
+    }
+
+    /// How many frames wait, client's and other party's.
+    #[must_use]
+    pub fn waiting(&self) -> [u64; 2] {
+        self.line.iter().fold([0; 2], |mut count, frame| {
+            count[frame.channel.index()] += 1;
+            count
+        })
+    }
+
+    /// Closes for good. Frames that end by `at` are let out; what reaches past it is dropped, and where it was
+    /// already let out the answer says how far the sinks must go back.
+    #[must_use]
+    pub fn cut(mut self, at: Place, out: &mut Batch) -> Cut {
+        let mut cut = Cut::default();
+        while let Some(frame) = self.line.pop_front() {
+            if frame.end() <= at {
+                self.let_out(frame, out);
+            } else {
+                cut.dropped[frame.channel.index()] += 1;
+            }
+        }
+        cut.back_to = self.reached.filter(|(stream, end)| *stream == self.clock.0 && *end > at).map(|(stream, _)| (stream, at));
+        cut
+    }
+
+    fn let_out_ripe(&mut self, out: &mut Batch) {
+        let (_, clock) = self.clock;
+        while let Some(frame) = self.line.front() {
+            let ripe = clock.0.saturating_sub(frame.end().0) >= Place::default().plus_ms(DELAY_LINE_MS).0;
+            let held = self.hold.is_some_and(|held| frame.end() > held);
+            if !ripe || held {
+                break;
+            }
+            if let Some(frame) = self.line.pop_front() {
+                self.let_out(frame, out);
+            }
+        }
+        if self.hold.is_none() && self.line.capacity() > SLOTS_KEPT * 2 && self.line.len() < SLOTS_KEPT {
+            self.line.shrink_to(SLOTS_KEPT);
+        }
+    }
+
+    fn let_out(&mut self, mut frame: Frame, out: &mut Batch) {
+        let blanks = &mut self.blanks[frame.channel.index()];
+        if !blanks.is_empty() {
+            let (start, end) = (frame.at.0, frame.end().0);
+            for blank in blanks.iter() {
+                let from = blank.from.0.clamp(start, end) - start;
+                let to = blank.to.map_or(end, |to| to.0.clamp(start, end)) - start;
+                if let (Ok(from), Ok(to)) = (usize::try_from(from), usize::try_from(to)) {
+                    if from < to {
+                        frame.codes_mut()[from..to].fill(g711::SILENCE);
+                    }
+                }
+            }
+            // Frames of one channel leave in order, so a tone that ended a delay line ago touches nothing to come.
+            let past = start.saturating_sub(Place::default().plus_ms(DELAY_LINE_MS).0);
+            blanks.retain(|blank| blank.to.is_none_or(|to| to.0 > past));
+        }
+        let end = frame.end();
+        if self.reached.is_none_or(|(stream, reached)| stream != frame.stream || reached < end) {
+            self.reached = Some((frame.stream, end));
+        }
+        out.admitted.push(Admitted { frame, grant: self.receipt.seq() });
+    }
+}
+
+impl fmt::Debug for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Gate(entry {}, {} frames waiting)", self.receipt.seq().0, self.line.len())
+    }
+}
+
+// === impl Admitted ===
+
+impl Admitted {
+    /// Whose voice.
+    #[must_use]
+    pub const fn channel(&self) -> Channel {
+        self.frame.channel
+    }
+
+    /// The stream it came on.
+    #[must_use]
+    pub const fn stream(&self) -> StreamNo {
+        self.frame.stream
+    }
+
+    /// Place of its first sample on its stream's time line.
+    #[must_use]
+    pub const fn at(&self) -> Place {
+        self.frame.at
+    }
+
+    /// Twilio's timestamp of it.
+    #[must_use]
+    pub const fn timestamp(&self) -> MediaTime {
+        self.frame.timestamp
+    }
+
+    /// Its mu-law codes, key tones blanked.
+    #[must_use]
+    pub fn codes(&self) -> &[u8] {
+        self.frame.codes()
+    }
+
+    /// The ledger entry that allows it.
+    #[must_use]
+    pub const fn grant(&self) -> GrantSeq {
+        self.grant
+    }
+}
+
+impl fmt::Debug for Admitted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Admitted({:?} by entry {})", self.frame, self.grant.0)
+    }
+}
+
+// === impl Batch ===
+
+impl Batch {
+    /// What was let out, in order.
+    pub fn iter(&self) -> std::slice::Iter<'_, Admitted> {
+        self.admitted.iter()
+    }
+
+    /// How many frames were let out.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.admitted.len()
+    }
+
+    /// Whether nothing was let out.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.admitted.is_empty()
+    }
+
+    /// Forgets what was let out and keeps the room.
+    pub fn clear(&mut self) {
+        self.admitted.clear();
+    }
+}
+
+impl<'a> IntoIterator for &'a Batch {
+    type Item = &'a Admitted;
+    type IntoIter = std::slice::Iter<'a, Admitted>;
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}

@@ -1,0 +1,105 @@
+//! What the ledger keeps of a consent decision, in PX-735's own names.
+
+use serde::{Deserialize, Serialize};
+
+use crate::engine::time::WallTime;
+
+/// Where a client stands (PX-735 §3.3). `Pending` is also the answer for a client never asked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ConsentStatus {
+    /// Recording, transcription and storage are allowed.
+    Granted,
+    /// The client, or a case manager for the client, said no.
+    Revoked,
+    /// Nobody has said anything that counts.
+    Pending,
+}
+
+/// How consent was given or withdrawn (PX-735 `ConsentCollectionMethod`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Method {
+    /// A key, by Twilio's event or by its tone in the audio.
+    Keypress,
+    /// Ten seconds on the line after the whole prompt.
+    SilenceTimeout,
+    /// Said aloud.
+    Verbal,
+    /// On paper, or through the main app.
+    Written,
+}
+
+/// Who called whom.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Direction {
+    /// The client called the organisation.
+    Inbound,
+    /// A case manager called the client.
+    Outbound,
+}
+
+/// Why a call, or the rest of one, went unrecorded (PX-735 §4.2).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum UnrecordedReason {
+    /// The client pressed 2, or said no during this call.
+    ClientOptOut,
+    /// The client had revoked consent before this call.
+    PriorOptOut,
+    /// No answer that can be trusted, or something of ours broke.
+    SystemError,
+    /// The case manager chose not to record.
+    ManualOverride,
+}
+
+/// Who did it: the client on the line, a person of the organisation, or callgate itself.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Actor {
+    /// The client, on the line.
+    Client {
+        /// The client's opaque id.
+        id: String,
+    },
+    /// Somebody with a token.
+    User {
+        /// The token's `sub`.
+        id: String,
+        /// The token's `name`, as it is shown to people.
+        name: String,
+    },
+    /// callgate, by a rule.
+    System,
+}
+
+/// One line of a client's consent history. Append-only: superseded, never changed.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ConsentRecord {
+    /// Opaque, unique.
+    pub id: String,
+    /// The organisation, whose chain this is part of.
+    pub org_id: String,
+    /// The client.
+    pub client_id: String,
+    /// The call it came from, if it came from one.
+    pub call_id: Option<String>,
+    /// `Granted` or `Revoked`; `Pending` is the absence of a record.
+    pub status: ConsentStatus,
+    /// How.
+    pub method: Method,
+    /// The language the prompt was last played in, "en" or "es".
+    pub language_code: String,
+    /// The version of the prompt's script, "v1".
+    pub prompt_version: String,
+    /// Who.
+    pub actor: Actor,
+    /// When, for people.
+    pub at: WallTime,
+    /// Free text given with a revocation.
+    pub reason: Option<String>,
+    /// What the decision was seen in: stream, place, prompt hash, levels. JSON, no audio and no digits but the meaning.
+    pub evidence: serde_json::Value,
+}

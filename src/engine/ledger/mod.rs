@@ -1,0 +1,27 @@
+//! The ledger's truth: canonical bytes, the hash chain of an organisation, its verification.
+
+/// Proof that an entry was appended to its organisation's chain and fsynced.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Committed {
+    seq: u64,
+    record_id: Option<String>,
+}
+
+impl Committed {
+    /// To be called by `io::database` after COMMIT and by nothing else (`tests/tidy.rs` looks).
+    pub(crate) fn after_fsync(seq: u64, record_id: Option<String>) -> Self {
+        Self { seq, record_id }
+    }
+
+    /// The entry's number in its organisation's chain.
+    #[must_use]
+    pub const fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    /// The consent record that the entry carries, if it carries one.
+    #[must_use]
+    pub fn record_id(&self) -> Option<&str> {
+        self.record_id.as_deref()
+    }
+}

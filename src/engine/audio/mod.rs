@@ -7,3 +7,5 @@ pub mod frame;
 pub mod g711;
 pub mod key;
 pub mod keytone;
+pub mod line;
+pub mod prompts;

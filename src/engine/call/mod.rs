@@ -1,1 +1,737 @@
-//! call
+//! A call's life, as a pure machine: `step(now, input, &mut outbox) -> next deadline`.
+//!
+//! ```text
+//! Created ─▶ Asking ─▶ Sealing ─▶ Open ─────▶ Over
+//!              │          │        │ opt-out
+//!              ▼          ▼        ▼
+//!           (hang-up)   Refused ◀──┘          a prior grant enters at Sealing, a prior refusal at Refused
+//! ```
+//!
+//! One struct a phase, holding only what that phase may know. Everything an input causes is in the outbox; a media
+//! frame allocates nothing. The machine never waits, never reads a clock, and cannot open the gate: it can only
+//! be handed a receipt. Start at [`Call::step`]; `ask` is the prompt and its ten seconds, `talk` the conversation.
+
+mod ask;
+mod ear;
+mod outbox;
+mod playback;
+mod snapshot;
+mod talk;
+pub mod timeline;
+
+#[cfg(test)]
+mod tests;
+
+pub use outbox::{Effect, Outbox, RecordingEnd};
+pub use snapshot::{ConsentView, Frames, Phase, RecordingState, Segment, Snapshot};
+
+use ask::Asking;
+use ear::{Ear, Tone};
+use playback::Playback;
+use talk::{Open, Refused};
+use timeline::Placed;
+
+use crate::engine::audio::frame::{Channel, FRAME_SAMPLES, Frame, Place, StreamNo};
+use crate::engine::audio::key::Key;
+use crate::engine::audio::prompts::{Language, Line, Prompt, library};
+use crate::engine::consent::keys::{Heard, OptOutKeys, Presses};
+use crate::engine::consent::{Actor, ConsentRecord, ConsentStatus, Direction, Grant, Method, Receipt, UnrecordedReason};
+use crate::engine::ledger::{Event, EventKind, Position};
+use crate::engine::time::{MediaTime, SAMPLES_PER_MS, Tick, WallTime};
+use crate::engine::twilio::message::Track;
+
+/// So long without media, by the wall, is a line that stopped: nothing is captured of it, and nobody is asked on it.
+pub const DEAD_AFTER_MS: u64 = 2_500;
+/// So long without media a conversation's socket is given up for lost (Twilio's own RTP timeout).
+pub const LOST_AFTER_MS: u64 = 60_000;
+/// The ledger must answer within this, or the call goes on unrecorded.
+pub const SEAL_WITHIN_MS: u64 = 3_000;
+/// After the consent stream was handed back, the capture fork must begin within this.
+pub const FORK_WITHIN_MS: u64 = 30_000;
+/// Streams a call may have in its life; one more is closed at once.
+pub const STREAMS_MAX: usize = 8;
+/// A gap longer than this begins a new segment.
+const SEGMENT_GAP_MS: u64 = 1_000;
+
+/// Which clock the ten seconds are counted on (`CALLGATE_CLOCK`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Clock {
+    /// They must pass in received media and on the wall.
+    Strict,
+    /// In received media alone: accelerated replay.
+    Media,
+}
+
+/// What a mid-call opt-out does with audio captured before it (`CALLGATE_ON_OPT_OUT`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OnOptOut {
+    /// What consent covered is kept.
+    KeepConsented,
+    /// The whole recording is destroyed.
+    DiscardCall,
+}
+
+/// What a deployment has chosen. The same for every call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Settings {
+    /// On which clock the ten seconds run.
+    pub clock: Clock,
+    /// Whether a line of exact digital silence may grant by silence: not while this is set.
+    pub silence_needs_noise_floor: bool,
+    /// Which keys opt out in the middle of a conversation.
+    pub opt_out_keys: OptOutKeys,
+    /// What happens to what was captured before an opt-out.
+    pub on_opt_out: OnOptOut,
+    /// Whether a recording begins with our own prompt.
+    pub prompt_in_recording: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            clock: Clock::Strict,
+            silence_needs_noise_floor: true,
+            opt_out_keys: OptOutKeys::ALL,
+            on_opt_out: OnOptOut::KeepConsented,
+            prompt_in_recording: true,
+        }
+    }
+}
+
+/// Who and what a call is: fixed when it is made.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CallIdentity {
+    /// Ours, opaque, unique.
+    pub call_id: String,
+    /// Twilio's, `CA…`; empty until Twilio tells.
+    pub call_sid: String,
+    /// The client.
+    pub client_id: String,
+    /// The case manager, if one is known.
+    pub case_manager_id: String,
+    /// The organisation.
+    pub org_id: String,
+    /// Who called whom.
+    pub direction: Direction,
+}
+
+/// Where the client stood in the ledger when the call began.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Standing {
+    /// Granted, revoked, or pending.
+    pub status: ConsentStatus,
+    /// How many consent records that was read from.
+    pub seen: u64,
+}
+
+/// What a stream is for (`mode` of `customParameters`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mode {
+    /// Prompt, decide, hand the call back.
+    Consent,
+    /// Prompt, decide, and go on capturing on the same socket.
+    Stay,
+    /// A fork of a call already decided.
+    Capture,
+}
+
+/// A stream that begins.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StreamStart {
+    /// `MZ…`
+    pub stream_sid: String,
+    /// What it is for.
+    pub mode: Mode,
+    /// Whether the inbound and the outbound track come.
+    pub tracks: [bool; 2],
+    /// Whose leg it is: whose voice the inbound track carries.
+    pub leg: Channel,
+    /// Twilio's `AnsweredBy`, if the call was screened for machines.
+    pub answered_by: Option<String>,
+}
+
+/// The instants at which an input is handled.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Now {
+    /// For waiting.
+    pub tick: Tick,
+    /// For people.
+    pub wall: WallTime,
+}
+
+/// Why the ledger made no receipt.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NotSealed {
+    /// The client has revoked since the call began.
+    Superseded,
+    /// The database is full, gone, or slow.
+    Unavailable,
+}
+
+/// What can happen to a call.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// A stream begins; its number is the count of streams before it.
+    StreamStarted(StreamStart),
+    /// Audio came.
+    Media {
+        /// On which stream.
+        stream: StreamNo,
+        /// On which track.
+        track: Track,
+        /// Its sequence number.
+        sequence: u64,
+        /// Its chunk number, 0 if none was told.
+        chunk: u64,
+        /// Its timestamp.
+        timestamp: MediaTime,
+        /// mu-law.
+        codes: &'a [u8],
+    },
+    /// Twilio tells of a key.
+    Dtmf {
+        /// On which stream.
+        stream: StreamNo,
+        /// Its sequence number: its only place.
+        sequence: u64,
+        /// The key.
+        key: Key,
+    },
+    /// A mark came back.
+    Mark {
+        /// On which stream.
+        stream: StreamNo,
+        /// The play it ends.
+        play: u32,
+    },
+    /// Twilio says that the stream is over.
+    Stopped(StreamNo),
+    /// The socket is gone without a word.
+    Lost(StreamNo),
+    /// The grant is durable.
+    Sealed(Receipt<Grant>),
+    /// It is not, and will not be.
+    NotSealed(NotSealed),
+    /// The client said no, as somebody with the right to say so tells us.
+    OptOut {
+        /// Who tells.
+        actor: Actor,
+        /// In what words.
+        reason: Option<String>,
+    },
+    /// The spool cannot take any more.
+    SinkFailed,
+    /// The gateway stops; what is captured must be sealed.
+    Shutdown,
+    /// The deadline has come.
+    Wake,
+}
+
+/// One call.
+pub struct Call {
+    identity: CallIdentity,
+    settings: Settings,
+    standing: Standing,
+    state: State,
+    streams: Vec<Stream>,
+    presses: Presses,
+    answered_by: Option<String>,
+    language: Language,
+    plays: u32,
+    records: u32,
+    lead: Option<(&'static Prompt, usize)>,
+    consent: ConsentView,
+    recording: RecordingState,
+    reason: Option<UnrecordedReason>,
+    captured: [u64; 2],
+    withheld: [u64; 2],
+    segments: Vec<Segment>,
+    started_at: WallTime,
+    connected_at: Option<WallTime>,
+    ended_at: Option<WallTime>,
+    abandoned: bool,
+}
+
+enum State {
+    Created,
+    Asking(Asking),
+    Sealing(Sealing),
+    Open(Box<Open>),
+    Refused(Refused),
+    Over,
+}
+
+/// A yes was heard, and is not durable yet: nothing is captured.
+struct Sealing {
+    by: Tick,
+    prior: bool,
+    /// The sequence number of the message that decided.
+    decided_at: u64,
+}
+
+struct Stream {
+    sid: String,
+    mode: Mode,
+    leg: Channel,
+    ears: [Option<Ear>; 2],
+    /// The newest end of audio on the track of the client, or else on any.
+    clock: Place,
+    sequence: u64,
+    last_media: Tick,
+    began: Tick,
+    live: bool,
+    /// No media for a while: what comes next begins a new segment.
+    silent: bool,
+}
+
+impl Call {
+    /// A call about which nothing has been heard yet.
+    #[must_use]
+    pub fn new(identity: CallIdentity, settings: Settings, standing: Standing, now: Now) -> Self {
+        let language = Language::En;
+        let version = library().prompt(language, Line::Consent).version.clone();
+        Self {
+            identity,
+            settings,
+            standing,
+            state: State::Created,
+            streams: Vec::with_capacity(2),
+            presses: Presses::default(),
+            answered_by: None,
+            language,
+            plays: 0,
+            records: 0,
+            lead: None,
+            consent: ConsentView {
+                status: standing.status,
+                method: None,
+                prior: false,
+                granted_at: None,
+                language_code: language.code(),
+                prompt_version: version,
+            },
+            recording: RecordingState::NotStarted,
+            reason: None,
+            captured: [0; 2],
+            withheld: [0; 2],
+            segments: Vec::new(),
+            started_at: now.wall,
+            connected_at: None,
+            ended_at: None,
+            abandoned: false,
+        }
+    }
+
+    /// Who it is.
+    #[must_use]
+    pub const fn identity(&self) -> &CallIdentity {
+        &self.identity
+    }
+
+    /// The number the next stream will have.
+    #[must_use]
+    pub fn next_stream(&self) -> Option<StreamNo> {
+        u8::try_from(self.streams.len()).ok().filter(|_| self.streams.len() < STREAMS_MAX).map(StreamNo)
+    }
+
+    /// Frames captured and withheld so far, client's and other party's: cheap, for counters that others read.
+    #[must_use]
+    pub const fn counts(&self) -> ([u64; 2], [u64; 2]) {
+        (self.captured, self.withheld)
+    }
+
+    /// The end of the newest segment, for the same.
+    #[must_use]
+    pub fn captured_up_to(&self) -> MediaTime {
+        self.segments.last().map_or(MediaTime(0), |segment| segment.end_ms)
+    }
+
+    /// Handles one input and says when to come back with [`Input::Wake`] if nothing else happens.
+    pub fn step(&mut self, now: Now, input: Input<'_>, out: &mut Outbox) -> Option<Tick> {
+        match input {
+            Input::StreamStarted(start) => self.stream_started(now, start, out),
+            Input::Media { stream, track, sequence, chunk, timestamp, codes } => {
+                self.media(now, stream, track, sequence, chunk, timestamp, codes, out);
+            }
+            Input::Dtmf { stream, sequence, key } => self.dtmf(now, stream, sequence, key, out),
+            Input::Mark { stream, play } => self.marked(stream, play),
+            Input::Stopped(stream) | Input::Lost(stream) => self.stream_ended(now, stream, out),
+            Input::Sealed(receipt) => self.sealed(now, receipt, out),
+            Input::NotSealed(why) => self.not_sealed(now, why, out),
+            Input::OptOut { actor, reason } => self.opt_out(now, actor, reason, out),
+            Input::SinkFailed => self.sink_failed(now, out),
+            Input::Shutdown => self.shut_down(now, out),
+            Input::Wake => self.wake(now, out),
+        }
+        self.deadline()
+    }
+
+    /// The call as others see it.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        let phase = match &self.state {
+            State::Created => Phase::Created,
+            State::Asking(asking) if asking.waits_for_answer() => Phase::AwaitingResponse,
+            State::Asking(_) => Phase::Prompting,
+            State::Sealing(_) | State::Open(_) | State::Refused(_) => Phase::Connected,
+            State::Over if self.abandoned => Phase::Abandoned,
+            State::Over => Phase::Ended,
+        };
+        // The client's voice is on the inbound track unless the first stream is the other party's leg.
+        let swapped = self.streams.first().is_some_and(|stream| stream.leg == Channel::Other);
+        let frames = |count: [u64; 2]| Frames { inbound: count[usize::from(swapped)], outbound: count[usize::from(!swapped)] };
+        let kept = self.recording != RecordingState::Discarded;
+        Snapshot {
+            identity: self.identity.clone(),
+            phase,
+            consent: self.consent.clone(),
+            is_recorded: kept && (self.recording == RecordingState::Active || self.captured != [0; 2]),
+            unrecorded_reason: self.reason,
+            recording: self.recording,
+            captured: if kept { frames(self.captured) } else { Frames::default() },
+            withheld: frames(self.withheld),
+            segments: if kept { self.segments.clone() } else { Vec::new() },
+            started_at: self.started_at,
+            connected_at: self.connected_at,
+            ended_at: self.ended_at,
+        }
+    }
+
+    // === streams ===
+
+    fn stream_started(&mut self, now: Now, start: StreamStart, out: &mut Outbox) {
+        let Some(no) = self.next_stream() else { return };
+        let StreamStart { stream_sid, mode, tracks, leg, answered_by } = start;
+        if answered_by.is_some() {
+            self.answered_by = answered_by;
+        }
+        let asked = mode != Mode::Capture;
+        let ear = |track: usize| tracks[track].then(|| Ear::new(asked && track == 0));
+        self.streams.push(Stream {
+            sid: stream_sid,
+            mode,
+            leg,
+            ears: [ear(0), ear(1)],
+            clock: Place(0),
+            sequence: 0,
+            last_media: now.tick,
+            began: now.tick,
+            live: true,
+            silent: false,
+        });
+        match (&self.state, mode) {
+            (State::Over, _) => out.effects.push(Effect::Close { stream: no }),
+            (State::Open(_), Mode::Capture | Mode::Stay) => self.recording_goes_on(no, out),
+            // A second consent stream of a decided call: nobody is asked twice.
+            (State::Open(_) | State::Refused(_) | State::Sealing(_), Mode::Consent) => out.effects.push(Effect::Close { stream: no }),
+            (State::Refused(_) | State::Sealing(_), Mode::Capture | Mode::Stay) => {}
+            (State::Created | State::Asking(_), _) => self.first_stream(now, no, mode, out),
+        }
+        out.effects.push(Effect::Changed);
+    }
+
+    fn first_stream(&mut self, now: Now, no: StreamNo, mode: Mode, out: &mut Outbox) {
+        let prompted = self.identity.direction == Direction::Inbound;
+        match self.standing.status {
+            ConsentStatus::Granted if !prompted => {
+                self.state = State::Sealing(Sealing { by: now.tick.plus_ms(SEAL_WITHIN_MS), prior: true, decided_at: 0 });
+                out.effects.push(Effect::Recall);
+            }
+            ConsentStatus::Revoked if !prompted => {
+                self.go_unrecorded(now, UnrecordedReason::PriorOptOut, "the client opted out before this call", None, out);
+            }
+            ConsentStatus::Granted | ConsentStatus::Revoked | ConsentStatus::Pending => match mode {
+                // A fork of a call that nobody decided: no gate.
+                Mode::Capture => self.go_unrecorded(now, UnrecordedReason::SystemError, "a fork of a call without a decision", None, out),
+                // Twilio asked for the TwiML twice: the second stream kills the first, so the question moves.
+                Mode::Consent | Mode::Stay => self.ask(now, no, out),
+            },
+        }
+    }
+
+    fn stream_ended(&mut self, now: Now, no: StreamNo, out: &mut Outbox) {
+        let index = usize::from(no.0);
+        match self.streams.get_mut(index) {
+            Some(stream) if stream.live => stream.live = false,
+            _ => return,
+        }
+        for track in 0..2 {
+            if let Some(ear) = &mut self.streams[index].ears[track] {
+                ear.finish();
+            }
+            self.take_tones(now, no, track, out);
+        }
+        self.streams[index].ears = [None, None];
+        let mode = self.streams[index].mode;
+        match &mut self.state {
+            State::Asking(asking) if asking.stream == no => self.abandoned_by(now, out),
+            State::Asking(_) | State::Created | State::Over => {}
+            State::Sealing(_) => {}
+            State::Open(_) => self.talk_ended(now, no, mode, out),
+            State::Refused(_) => {
+                if !self.streams.iter().any(|stream| stream.live) {
+                    self.over(now, out);
+                }
+            }
+        }
+        out.effects.push(Effect::Changed);
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the fields of one message")]
+    fn media(
+        &mut self,
+        now: Now,
+        no: StreamNo,
+        track: Track,
+        sequence: u64,
+        chunk: u64,
+        timestamp: MediaTime,
+        codes: &[u8],
+        out: &mut Outbox,
+    ) {
+        let index = usize::from(no.0);
+        let side = match track {
+            Track::Inbound => 0,
+            Track::Outbound => 1,
+        };
+        let Some(stream) = self.streams.get_mut(index).filter(|stream| stream.live) else { return };
+        let channel = stream.channel(side);
+        stream.last_media = now.tick;
+        stream.sequence = stream.sequence.max(sequence);
+        let Some(ear) = &mut stream.ears[side] else {
+            self.withheld[channel.index()] += 1; // a track that `start` did not announce
+            return;
+        };
+        let placed = ear.place(chunk, timestamp, codes.len() as u64);
+        let (at, hole) = match placed {
+            Placed::Next { at, hole } => (at, Some(hole)),
+            Placed::Late(at) => (at, None),
+            Placed::Repeat => return,
+        };
+        if side == 0 || stream.ears[0].is_none() {
+            stream.clock = stream.clock.max(at.plus(codes.len() as u64));
+        }
+        let client = channel == Channel::Client;
+        for (piece, codes) in codes.chunks(FRAME_SAMPLES).enumerate() {
+            let offset = (piece * FRAME_SAMPLES) as u64;
+            if let Some(hole) = hole {
+                if let Some(ear) = &mut self.streams[index].ears[side] {
+                    ear.listen(at.plus(offset), if piece == 0 { hole } else { 0 }, codes);
+                }
+                self.take_tones(now, no, side, out);
+            }
+            let stamp = timestamp + offset / SAMPLES_PER_MS;
+            self.capture(Frame::new(channel, no, at.plus(offset), stamp, codes), out);
+        }
+        if client {
+            self.media_passed(now, no, codes.len() as u64, out);
+        }
+    }
+
+    fn take_tones(&mut self, now: Now, no: StreamNo, side: usize, out: &mut Outbox) {
+        let index = usize::from(no.0);
+        let channel = self.streams[index].channel(side);
+        while let Some(tone) = self.streams[index].ears[side].as_mut().and_then(Ear::take_tone) {
+            match tone {
+                Tone::Began(key, onset) => {
+                    if let State::Open(open) = &mut self.state {
+                        open.gate.tone_began(channel, onset);
+                    }
+                    if channel == Channel::Client {
+                        self.pressed(now, no, key, Heard::Tone, onset, out);
+                    }
+                }
+                Tone::Ended(end) => {
+                    if let State::Open(open) = &mut self.state {
+                        open.gate.tone_ended(channel, end);
+                    }
+                }
+            }
+        }
+    }
+
+    fn dtmf(&mut self, now: Now, no: StreamNo, sequence: u64, key: Key, out: &mut Outbox) {
+        let Some(stream) = self.streams.get_mut(usize::from(no.0)).filter(|stream| stream.live) else { return };
+        stream.sequence = stream.sequence.max(sequence);
+        if stream.leg != Channel::Client {
+            return; // the client's keys are pressed on the client's leg
+        }
+        let at = stream.clock;
+        // In stream order the key came before what was taken for the answer: it decides, not the handling.
+        let before_decision = match &self.state {
+            State::Open(open) => !open.prior && sequence < open.decided_at,
+            State::Created | State::Asking(_) | State::Sealing(_) | State::Refused(_) | State::Over => false,
+        };
+        if before_decision && key.symbol() == '2' {
+            self.decline_after_all(now, no, at, out);
+        } else {
+            self.pressed(now, no, key, Heard::Event, at, out);
+        }
+    }
+
+    fn pressed(&mut self, now: Now, no: StreamNo, key: Key, heard: Heard, at: Place, out: &mut Outbox) {
+        let new = self.presses.is_new(key, heard, at);
+        match &self.state {
+            State::Asking(_) if new => self.answered(now, no, key, out),
+            State::Sealing(_) if new && key.symbol() == '2' => self.refuse(now, Actor::Client { id: self.identity.client_id.clone() }, None, out),
+            State::Open(_) => self.pressed_in_talk(now, no, key, heard, at, new, out),
+            State::Created | State::Asking(_) | State::Sealing(_) | State::Refused(_) | State::Over => {}
+        }
+    }
+
+    // === what every phase needs ===
+
+    fn marked(&mut self, no: StreamNo, play: u32) {
+        let Some(clock) = self.streams.get(usize::from(no.0)).map(|stream| stream.clock) else { return };
+        if let Some(playback) = self.playback() {
+            playback.marked(play, clock);
+        }
+    }
+
+    fn playback(&mut self) -> Option<&mut Playback> {
+        match &mut self.state {
+            State::Asking(asking) => Some(&mut asking.playback),
+            State::Open(open) => open.closing.as_mut(),
+            State::Refused(refused) => refused.closing.as_mut(),
+            State::Created | State::Sealing(_) | State::Over => None,
+        }
+    }
+
+    fn play(&mut self, now: Now, no: StreamNo, line: Line, out: &mut Outbox) -> Playback {
+        self.plays += 1;
+        let prompt = library().prompt(self.language, line);
+        let stream = &self.streams[usize::from(no.0)];
+        let clock = (stream.clock != Place(0)).then_some(stream.clock);
+        Playback::begin(prompt, self.plays, no, clock, now.tick, &mut out.effects)
+    }
+
+    /// Closing lines are played where the client listens; a one-way fork cannot play.
+    fn stream_that_plays(&self) -> Option<StreamNo> {
+        let index = self.streams.iter().rposition(|stream| stream.live && stream.mode != Mode::Capture && !stream.silent)?;
+        u8::try_from(index).ok().map(StreamNo)
+    }
+
+    fn record(&mut self, now: Now, status: ConsentStatus, method: Method, actor: Actor, evidence: serde_json::Value) -> ConsentRecord {
+        self.records += 1;
+        ConsentRecord {
+            id: format!("{}-c{}", self.identity.call_id, self.records),
+            org_id: self.identity.org_id.clone(),
+            client_id: self.identity.client_id.clone(),
+            call_id: Some(self.identity.call_id.clone()),
+            status,
+            method,
+            language_code: self.language.code().to_owned(),
+            prompt_version: self.consent.prompt_version.clone(),
+            actor,
+            at: now.wall,
+            reason: None,
+            evidence,
+        }
+    }
+
+    fn audit(&self, now: Now, kind: EventKind, detail: serde_json::Value, out: &mut Outbox) {
+        out.effects.push(Effect::Audit(Box::new(Event {
+            org_id: self.identity.org_id.clone(),
+            kind,
+            actor: Actor::System,
+            call_id: Some(self.identity.call_id.clone()),
+            client_id: Some(self.identity.client_id.clone()),
+            at: now.wall,
+            position: self.position(),
+            detail,
+        })));
+    }
+
+    fn position(&self) -> Option<Position> {
+        let stream = self.streams.last()?;
+        Some(Position { stream_sid: stream.sid.clone(), sequence: stream.sequence, timestamp_ms: stream.clock.media_time().0 })
+    }
+
+    fn over(&mut self, now: Now, out: &mut Outbox) {
+        if matches!(self.state, State::Over) {
+            return;
+        }
+        self.state = State::Over;
+        self.ended_at = Some(now.wall);
+        for (index, stream) in self.streams.iter_mut().enumerate() {
+            if stream.live {
+                stream.live = false;
+                stream.ears = [None, None];
+                if let Ok(no) = u8::try_from(index) {
+                    out.effects.push(Effect::Close { stream: StreamNo(no) });
+                }
+            }
+        }
+        out.effects.extend([Effect::Changed, Effect::Over]);
+    }
+
+    fn shut_down(&mut self, now: Now, out: &mut Outbox) {
+        if matches!(self.state, State::Open(_)) {
+            self.end_recording_with_everything(out);
+        } else if !matches!(self.state, State::Over | State::Refused(_)) {
+            self.reason = Some(UnrecordedReason::SystemError);
+            self.audit(now, EventKind::CallUnrecorded, serde_json::json!({ "reason": "SYSTEM_ERROR", "why": "the gateway stopped" }), out);
+        }
+        self.over(now, out);
+    }
+
+    fn wake(&mut self, now: Now, out: &mut Outbox) {
+        for index in 0..self.streams.len() {
+            let stream = &mut self.streams[index];
+            let quiet_ms = now.tick.ms_since(stream.last_media);
+            if !stream.live || quiet_ms < DEAD_AFTER_MS {
+                continue;
+            }
+            let newly = !stream.silent;
+            stream.silent = true;
+            let Ok(no) = u8::try_from(index) else { continue };
+            if newly {
+                self.line_went_dead(now, StreamNo(no), out);
+            }
+            if quiet_ms >= LOST_AFTER_MS {
+                out.effects.push(Effect::Close { stream: StreamNo(no) });
+                self.stream_ended(now, StreamNo(no), out);
+            }
+        }
+        match &self.state {
+            State::Sealing(sealing) if now.tick >= sealing.by => self.not_sealed(now, NotSealed::Unavailable, out),
+            State::Open(open) if open.fork_by.is_some_and(|by| now.tick >= by) => self.over(now, out),
+            State::Created | State::Asking(_) | State::Sealing(_) | State::Open(_) | State::Refused(_) | State::Over => {}
+        }
+    }
+
+    fn line_went_dead(&mut self, now: Now, no: StreamNo, out: &mut Outbox) {
+        match &mut self.state {
+            State::Asking(asking) if asking.stream == no => {
+                self.go_unrecorded(now, UnrecordedReason::SystemError, "the line went dead while the client was being asked", None, out);
+                out.effects.push(Effect::Close { stream: no });
+            }
+            // Nothing more is coming that could turn out to be a no: what waits may go.
+            State::Open(_) => self.line_is_quiet(now, no, out),
+            State::Refused(_) | State::Sealing(_) | State::Asking(_) | State::Created | State::Over => {}
+        }
+        out.effects.push(Effect::Changed);
+    }
+
+    fn deadline(&self) -> Option<Tick> {
+        let streams = self.streams.iter().filter(|stream| stream.live).map(|stream| {
+            stream.last_media.plus_ms(if stream.silent { LOST_AFTER_MS } else { DEAD_AFTER_MS })
+        });
+        let phase = match &self.state {
+            State::Sealing(sealing) => Some(sealing.by),
+            State::Open(open) => open.fork_by,
+            State::Created | State::Asking(_) | State::Refused(_) | State::Over => None,
+        };
+        streams.chain(phase).min()
+    }
+}
+
+impl Stream {
+    /// Whose voice a track of this stream carries.
+    const fn channel(&self, side: usize) -> Channel {
+        match (self.leg, side) {
+            (Channel::Client, 0) | (Channel::Other, 1) => Channel::Client,
+            (Channel::Client | Channel::Other, _) => Channel::Other,
+        }
+    }
+}

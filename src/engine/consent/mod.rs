@@ -13,6 +13,8 @@ mod gate;
 mod grant;
 pub mod keys;
 mod record;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub use gate::{Admitted, Batch, Cut, DELAY_LINE_MS, Gate, HOLD_MAX_MS};
 pub use grant::{Grant, GrantSeq, Receipt};

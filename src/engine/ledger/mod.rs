@@ -1,4 +1,11 @@
 //! The ledger's truth: canonical bytes, the hash chain of an organisation, its verification.
+//!
+//! `io::database` appends and fsyncs; here stands what an entry's bytes are and what an unbroken chain is, so that
+//! anybody can check one offline.
+
+mod event;
+
+pub use event::{Action, Event, EventKind, Position, Severity};
 
 /// Proof that an entry was appended to its organisation's chain and fsynced.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -9,7 +16,7 @@ pub struct Committed {
 
 impl Committed {
     /// To be called by `io::database` after COMMIT and by nothing else (`tests/tidy.rs` looks).
-    pub(crate) fn after_fsync(seq: u64, record_id: Option<String>) -> Self {
+    pub(crate) const fn after_fsync(seq: u64, record_id: Option<String>) -> Self {
         Self { seq, record_id }
     }
 

@@ -1,0 +1,180 @@
+//! Asking: the prompt plays, a key is awaited, and after it ten seconds of staying on the line.
+//!
+//! Silence needs a listener (P4): the ten seconds begin only when the whole prompt was heard, count in received
+//! media, and grant only if the line carried media, no machine was heard, and there was a noise floor to be silent in.
+
+use serde_json::json;
+
+use super::outbox::Effect;
+use super::playback::Playback;
+use super::{Call, Clock, Now, Outbox, SEAL_WITHIN_MS, Sealing, State, StreamNo};
+use crate::engine::audio::frame::Place;
+use crate::engine::audio::key::Key;
+use crate::engine::audio::prompts::{Language, Line};
+use crate::engine::consent::keys::{Answer, answer};
+use crate::engine::consent::{Actor, ConsentStatus, Grant, Method, UnrecordedReason};
+use crate::engine::ledger::EventKind;
+use crate::engine::time::{SAMPLES_PER_MS, Tick};
+
+/// Staying on the line this long after the prompt accepts (PX-735 §4.5).
+pub const WINDOW_MS: u64 = 10_000;
+/// Plays of the consent prompt, all languages together.
+pub const PROMPT_PLAYS_MAX: u32 = 3;
+/// Of the window's audio, this share must have come.
+const MEDIA_SHARE_PERCENT: u64 = 90;
+/// A window with this share of exact digital silence has no noise floor.
+const DIGITAL_SILENCE_PERCENT: u64 = 98;
+/// After the prompt's length its mark must come within this; else nobody can say that it was heard.
+const MARK_WITHIN_MS: u64 = 5_000;
+
+/// The question is open.
+pub(super) struct Asking {
+    pub(super) playback: Playback,
+    pub(super) stream: StreamNo,
+    window: Option<Window>,
+    asked_again: bool,
+}
+
+struct Window {
+    from: Place,
+    from_tick: Tick,
+    samples: u64,
+}
+
+impl Asking {
+    pub(super) const fn waits_for_answer(&self) -> bool {
+        self.window.is_some()
+    }
+}
+
+impl Call {
+    pub(super) fn ask(&mut self, now: Now, no: StreamNo, out: &mut Outbox) {
+        let asked_again = matches!(&self.state, State::Asking(asking) if asking.asked_again);
+        let playback = self.play(now, no, Line::Consent, out);
+        self.consent.language_code = self.language.code();
+        self.consent.prompt_version.clone_from(&playback.prompt.version);
+        self.state = State::Asking(Asking { playback, stream: no, window: None, asked_again });
+        out.effects.push(Effect::Changed);
+    }
+
+    /// A key while the question is open. One that counts stops the prompt at once.
+    pub(super) fn answered(&mut self, now: Now, no: StreamNo, key: Key, out: &mut Outbox) {
+        let State::Asking(asking) = &mut self.state else { return };
+        if asking.stream != no {
+            return;
+        }
+        let clock = self.streams[usize::from(no.0)].clock;
+        let named = asking.playback.prompt.key_named_at('1').is_some_and(|at| asking.playback.played(clock) >= at as u64);
+        // In a second play, 1 has been named before.
+        let named = named || asking.waits_for_answer() || self.plays > 1;
+        match answer(key, named) {
+            Answer::Accept => {
+                out.effects.push(Effect::Clear { stream: no });
+                self.grant(now, no, Method::Keypress, None, out);
+            }
+            Answer::Decline => {
+                out.effects.push(Effect::Clear { stream: no });
+                self.refuse(now, Actor::Client { id: self.identity.client_id.clone() }, None, out);
+            }
+            Answer::Spanish if self.plays < PROMPT_PLAYS_MAX => {
+                out.effects.push(Effect::Clear { stream: no });
+                self.language = Language::Es;
+                self.ask(now, no, out);
+            }
+            Answer::Spanish | Answer::Nothing => {}
+        }
+    }
+
+    /// The media clock moved: the prompt goes on, the window opens, or the ten seconds are over.
+    pub(super) fn asking_passed(&mut self, now: Now, no: StreamNo, samples: u64, out: &mut Outbox) {
+        let clock = self.streams[usize::from(no.0)].clock;
+        let State::Asking(asking) = &mut self.state else { return };
+        if asking.stream != no {
+            return;
+        }
+        asking.playback.advance(clock, &mut out.effects);
+        if let Some(window) = &mut asking.window {
+            window.samples += samples;
+            let media = clock.0.saturating_sub(window.from.0) >= WINDOW_MS * SAMPLES_PER_MS;
+            let wall = self.settings.clock == Clock::Media || now.tick.ms_since(window.from_tick) >= WINDOW_MS;
+            if media && wall {
+                self.window_passed(now, no, out);
+            }
+        } else if asking.playback.is_heard(clock) {
+            asking.window = Some(Window { from: clock, from_tick: now.tick, samples: 0 });
+            if let Some(line) = self.streams[usize::from(no.0)].ears[0].as_mut().and_then(super::ear::Ear::line) {
+                line.restart_window();
+            }
+            out.effects.push(Effect::Changed);
+        } else if asking.playback.is_unbelievable() || asking.playback.is_overdue(clock, MARK_WITHIN_MS) {
+            // It may still have been heard, so a key still counts; silence does not. People must not wait for ever.
+            let over = asking.playback.is_overdue(clock, WINDOW_MS);
+            if over {
+                self.go_unrecorded(now, UnrecordedReason::SystemError, "the prompt was not played to its end", None, out);
+            }
+        }
+    }
+
+    fn window_passed(&mut self, now: Now, no: StreamNo, out: &mut Outbox) {
+        let clock = self.streams[usize::from(no.0)].clock;
+        let State::Asking(asking) = &mut self.state else { return };
+        let Some(window) = &asking.window else { return };
+        let expected = clock.0.saturating_sub(window.from.0);
+        let enough = window.samples * 100 >= expected * MEDIA_SHARE_PERCENT;
+        let asked_again = asking.asked_again;
+        let line = self.streams[usize::from(no.0)].ears[0].as_mut().and_then(super::ear::Ear::line);
+        let (tone, heard) = line.map_or((None, None), |line| (line.tone(), Some(line.window())));
+        let digital = heard.is_some_and(|heard| heard.digital_silence_samples * 100 >= heard.samples * DIGITAL_SILENCE_PERCENT);
+        let machine = self.answered_by.as_deref().is_some_and(|by| by.starts_with("machine") || by == "fax" || by == "unknown");
+        let evidence = heard.map(|heard| {
+            let ms = |samples: u64| samples / SAMPLES_PER_MS;
+            json!({ "windowMs": ms(expected), "receivedMs": ms(window.samples), "speechMs": ms(heard.speech_samples),
+                    "digitalSilenceMs": ms(heard.digital_silence_samples), "levelDbov": heard.level_dbov.round() })
+        });
+        let why = if !enough {
+            "too little of the ten seconds was received"
+        } else if machine {
+            "a machine answered the call"
+        } else if tone.is_some() {
+            "a machine was heard on the line"
+        } else if digital && self.settings.silence_needs_noise_floor {
+            if !asked_again && self.plays < PROMPT_PLAYS_MAX {
+                asking.asked_again = true;
+                self.ask(now, no, out);
+                return;
+            }
+            "the line was digitally silent: nobody can be heard to listen"
+        } else {
+            self.grant(now, no, Method::SilenceTimeout, evidence, out);
+            return;
+        };
+        self.go_unrecorded(now, UnrecordedReason::SystemError, why, evidence, out);
+    }
+
+    /// A yes: it opens nothing yet.
+    fn grant(&mut self, now: Now, no: StreamNo, method: Method, window: Option<serde_json::Value>, out: &mut Outbox) {
+        let stream = &self.streams[usize::from(no.0)];
+        let (clock, decided_at) = (stream.clock, stream.sequence);
+        let State::Asking(asking) = &self.state else { return };
+        let (prompt, played) = (asking.playback.prompt, asking.playback.played_at_most(clock));
+        self.lead = Some((prompt, played));
+        let evidence = json!({
+            "position": self.position(),
+            "prompt": { "language": self.language.code(), "version": prompt.version, "sha256": prompt.sha256,
+                        "playedMs": played as u64 / SAMPLES_PER_MS, "plays": self.plays },
+            "window": window,
+            "answeredBy": self.answered_by,
+        });
+        let actor = Actor::Client { id: self.identity.client_id.clone() };
+        let record = self.record(now, ConsentStatus::Granted, method, actor, evidence);
+        self.state = State::Sealing(Sealing { by: now.tick.plus_ms(SEAL_WITHIN_MS), prior: false, decided_at });
+        out.effects.extend([Effect::Seal(Grant { record, seen: self.standing.seen }), Effect::Changed]);
+    }
+
+    /// The client hung up while being asked: consent stays where it was, whatever it was (US-8).
+    pub(super) fn abandoned_by(&mut self, now: Now, out: &mut Outbox) {
+        self.abandoned = true;
+        self.audit(now, EventKind::ConsentAbandoned, json!({ "languageCode": self.language.code(), "plays": self.plays }), out);
+        self.over(now, out);
+    }
+}

@@ -1,0 +1,94 @@
+//! Everything a call can cause. If it is not in [`Effect`], the engine cannot do it.
+
+use crate::engine::audio::frame::{Place, StreamNo};
+use crate::engine::audio::prompts::Prompt;
+use crate::engine::consent::{Batch, ConsentRecord, Grant, GrantSeq};
+use crate::engine::ledger::Event;
+
+/// What one step causes, in order: `captured` first, then `effects`. The caller owns and reuses it.
+#[derive(Default)]
+pub struct Outbox {
+    /// Frames that consent covers, for the sinks.
+    pub captured: Batch,
+    /// Everything else.
+    pub effects: Vec<Effect>,
+}
+
+/// One thing the world is asked to do.
+#[derive(Debug)]
+pub enum Effect {
+    /// Play samples `from..to` of a prompt into a stream.
+    Play {
+        /// Into which.
+        stream: StreamNo,
+        /// Of which.
+        prompt: &'static Prompt,
+        /// First sample.
+        from: usize,
+        /// Just past the last.
+        to: usize,
+    },
+    /// Label what was sent so far; it comes back when played.
+    Mark {
+        /// On which stream.
+        stream: StreamNo,
+        /// Number of the play it ends.
+        play: u32,
+    },
+    /// Throw away what is buffered for playing.
+    Clear {
+        /// On which stream.
+        stream: StreamNo,
+    },
+    /// Close the socket: the call goes on with the next verb of its TwiML.
+    Close {
+        /// Of which stream.
+        stream: StreamNo,
+    },
+    /// Make this grant durable and answer with its receipt.
+    Seal(Grant),
+    /// Find the durable record this client's standing consent rests on, and answer with its receipt.
+    Recall,
+    /// Make this refusal durable. The gate is shut already.
+    Refuse(Box<ConsentRecord>),
+    /// A line for the audit chain.
+    Audit(Box<Event>),
+    /// A recording begins: `captured` may follow from the next step on.
+    RecordingBegins {
+        /// The ledger entry that allows it.
+        grant: GrantSeq,
+        /// The consent record it rests on.
+        record: Box<ConsentRecord>,
+        /// Samples of the consent prompt that were played, to lead the recording.
+        lead: Option<(&'static Prompt, usize)>,
+    },
+    /// A stream that may be captured begins or goes on after a gap.
+    RecordedStream {
+        /// Its number within the call.
+        stream: StreamNo,
+        /// Twilio's id of it.
+        stream_sid: String,
+    },
+    /// Frames of this stream at or past this place must leave every sink again.
+    CutBack {
+        /// Which stream.
+        stream: StreamNo,
+        /// From where on.
+        at: Place,
+    },
+    /// The recording is over.
+    RecordingEnds(RecordingEnd),
+    /// The call's state as others see it has changed.
+    Changed,
+    /// Nothing more will come of this call.
+    Over,
+}
+
+/// What becomes of a recording.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RecordingEnd {
+    /// Seal what was captured and store it.
+    Keep,
+    /// Destroy it before anything reaches the store.
+    Discard,
+}

@@ -1,0 +1,113 @@
+//! A call as others see it: the JSON of `GET /api/calls/{callId}` less what only the world knows.
+
+use serde::Serialize;
+
+use super::CallIdentity;
+use crate::engine::consent::{ConsentStatus, Method, UnrecordedReason};
+use crate::engine::time::{MediaTime, WallTime};
+
+/// Where a call is in its life.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Phase {
+    /// Made, no stream yet.
+    Created,
+    /// The prompt is playing.
+    Prompting,
+    /// The prompt is over, the ten seconds run.
+    AwaitingResponse,
+    /// Decided; people talk, or are about to.
+    Connected,
+    /// Over.
+    Ended,
+    /// The client hung up while being asked.
+    Abandoned,
+}
+
+/// Where a recording is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, serde::Deserialize, Hash)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum RecordingState {
+    /// Nothing captured yet, and perhaps nothing ever will be.
+    NotStarted,
+    /// The gate is open.
+    Active,
+    /// Open, and a pause holds it.
+    Paused,
+    /// An opt-out stopped it; what consent covered is kept.
+    Halted,
+    /// Stored, and proven to be.
+    Finished,
+    /// Destroyed before anything reached the store.
+    Discarded,
+    /// Lost, or not stored yet; the spool is kept.
+    Failed,
+}
+
+/// Consent as it stands on this call.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ConsentView {
+    /// Granted, revoked, or pending.
+    pub status: ConsentStatus,
+    /// How it was given or withdrawn on this call.
+    pub method: Option<Method>,
+    /// Whether it was given before this call.
+    pub prior: bool,
+    /// When.
+    pub granted_at: Option<WallTime>,
+    /// The language last asked in.
+    pub language_code: &'static str,
+    /// The version of the prompt.
+    pub prompt_version: String,
+}
+
+/// A stretch of one stream that was captured without a gap of more than a second.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Segment {
+    /// Twilio's id of the stream.
+    pub stream_sid: String,
+    /// Twilio's timestamp of the first frame captured.
+    pub start_ms: MediaTime,
+    /// Just past the last.
+    pub end_ms: MediaTime,
+}
+
+/// Frames of the two parties' tracks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct Frames {
+    /// What Twilio receives from the client's leg.
+    pub inbound: u64,
+    /// What it plays there.
+    pub outbound: u64,
+}
+
+/// The whole of it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Snapshot {
+    /// Who and what.
+    pub identity: CallIdentity,
+    /// Where in its life.
+    pub phase: Phase,
+    /// Consent.
+    pub consent: ConsentView,
+    /// Whether anything of it is, or will be, in a recording.
+    pub is_recorded: bool,
+    /// Why not.
+    pub unrecorded_reason: Option<UnrecordedReason>,
+    /// The machine's own view of the recording.
+    pub recording: RecordingState,
+    /// Frames captured.
+    pub captured: Frames,
+    /// Frames heard and not captured.
+    pub withheld: Frames,
+    /// What was captured of which stream.
+    pub segments: Vec<Segment>,
+    /// When its first stream began.
+    pub started_at: WallTime,
+    /// When it was decided.
+    pub connected_at: Option<WallTime>,
+    /// When it was over.
+    pub ended_at: Option<WallTime>,
+}

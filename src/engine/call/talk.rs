@@ -1,0 +1,444 @@
+//! After the decision: the gate open, or refused, and the two ways from the one to the other.
+
+use serde_json::json;
+
+use super::outbox::{Effect, RecordingEnd};
+use super::playback::Playback;
+use super::{Call, FORK_WITHIN_MS, Mode, NotSealed, Now, OnOptOut, Outbox, RecordingState, SEGMENT_GAP_MS, Segment, State, StreamNo};
+use crate::engine::audio::frame::{Channel, Frame, Place};
+use crate::engine::audio::key::Key;
+use crate::engine::audio::prompts::Line;
+use crate::engine::consent::keys::{Conversation, Heard, Verdict};
+use crate::engine::consent::{Actor, ConsentStatus, Cut, DELAY_LINE_MS, Gate, Grant, Method, Receipt, UnrecordedReason};
+use crate::engine::ledger::EventKind;
+use crate::engine::time::{SAMPLES_PER_MS, Tick};
+
+/// Around a key that only Twilio's event tells of, this much is blanked: what suppression left of its tone.
+const EVENT_BLANK_MS: u64 = 200;
+/// After a closing line's length its mark is waited for this long.
+const CLOSING_SLACK_MS: u64 = 1_500;
+/// By the wall, a closing line is over after its length and this, media or no media.
+const CLOSING_WALL_SLACK_MS: u64 = 4_000;
+
+/// Consent stands, and is durable.
+pub(super) struct Open {
+    pub(super) gate: Gate,
+    pub(super) prior: bool,
+    pub(super) decided_at: u64,
+    /// "Thank you…": while it plays, a 2 still answers the question.
+    pub(super) closing: Option<Playback>,
+    /// The consent stream was handed back; the fork must come by then.
+    pub(super) fork_by: Option<Tick>,
+    keys: Conversation,
+    begun: bool,
+}
+
+/// No consent, or no more. The call goes on without us.
+pub(super) struct Refused {
+    pub(super) closing: Option<Playback>,
+}
+
+impl Call {
+    // === into the conversation ===
+
+    pub(super) fn sealed(&mut self, now: Now, receipt: Receipt<Grant>, out: &mut Outbox) {
+        let State::Sealing(sealing) = &self.state else { return }; // refused meanwhile: decline wins
+        let (prior, decided_at) = (sealing.prior, sealing.decided_at);
+        let record = receipt.record();
+        self.consent.status = ConsentStatus::Granted;
+        self.consent.method = Some(record.method);
+        self.consent.prior = prior;
+        self.consent.granted_at = Some(record.at);
+        self.connected_at = Some(now.wall);
+        let mut gate = Gate::open(receipt);
+        let mut stays = None;
+        for (index, stream) in self.streams.iter_mut().enumerate() {
+            for side in 0..2 {
+                let channel = stream.channel(side);
+                if let Some(ear) = &mut stream.ears[side] {
+                    ear.stop_listening_for_machines();
+                    if let Some(onset) = ear.sounding() {
+                        gate.tone_began(channel, onset);
+                    }
+                }
+            }
+            if stream.live && stream.mode != Mode::Consent {
+                stays = u8::try_from(index).ok().map(StreamNo);
+            }
+        }
+        let closing = self.stream_that_plays().filter(|_| !prior).map(|no| self.play(now, no, Line::Granted, out));
+        let awaits_fork = stays.is_none() && !self.streams.iter().any(|stream| stream.live);
+        self.state = State::Open(Box::new(Open {
+            gate,
+            prior,
+            decided_at,
+            closing,
+            fork_by: awaits_fork.then(|| now.tick.plus_ms(FORK_WITHIN_MS)),
+            keys: Conversation::new(self.settings.opt_out_keys),
+            begun: false,
+        }));
+        if let Some(no) = stays {
+            self.recording_goes_on(no, out);
+        } else if prior {
+            self.hand_back(out);
+        }
+        if awaits_fork && self.streams.iter().all(|stream| stream.mode == Mode::Stay) {
+            self.over(now, out); // hung up while the grant was being written
+        }
+        out.effects.push(Effect::Changed);
+    }
+
+    pub(super) fn not_sealed(&mut self, now: Now, why: NotSealed, out: &mut Outbox) {
+        if !matches!(self.state, State::Sealing(_)) {
+            return;
+        }
+        match why {
+            NotSealed::Superseded => {
+                self.go_unrecorded(now, UnrecordedReason::PriorOptOut, "consent was revoked while the client was being asked", None, out);
+            }
+            NotSealed::Unavailable => self.go_unrecorded(now, UnrecordedReason::SystemError, "the grant could not be made durable", None, out),
+        }
+    }
+
+    /// A stream that may be captured: the recording begins, or goes on in it.
+    pub(super) fn recording_goes_on(&mut self, no: StreamNo, out: &mut Outbox) {
+        let State::Open(open) = &mut self.state else { return };
+        open.fork_by = None;
+        if !open.begun {
+            open.begun = true;
+            self.recording = RecordingState::Active;
+            let lead = self.lead.filter(|_| self.settings.prompt_in_recording);
+            out.effects.push(Effect::RecordingBegins { grant: open.gate.seq(), record: Box::new(open.gate.record().clone()), lead });
+        }
+        out.effects.push(Effect::RecordedStream { stream: no, stream_sid: self.streams[usize::from(no.0)].sid.clone() });
+        out.effects.push(Effect::Changed);
+    }
+
+    // === frames ===
+
+    /// Every frame ends here: in the gate, if there is one and its stream is one to be captured.
+    pub(super) fn capture(&mut self, frame: Frame, out: &mut Outbox) {
+        let channel = frame.channel.index();
+        let stream = &self.streams[usize::from(frame.stream.0)];
+        match &mut self.state {
+            State::Open(open) if open.begun && stream.mode != Mode::Consent => {
+                let before = out.captured.len();
+                self.withheld[channel] += open.gate.admit(frame, &mut out.captured);
+                self.count(before, out);
+            }
+            State::Created | State::Asking(_) | State::Sealing(_) | State::Open(_) | State::Refused(_) | State::Over => {
+                self.withheld[channel] += 1;
+            }
+        }
+    }
+
+    fn count(&mut self, before: usize, out: &Outbox) {
+        for admitted in out.captured.iter().skip(before) {
+            self.captured[admitted.channel().index()] += 1;
+            let sid = &self.streams[usize::from(admitted.stream().0)].sid;
+            let end = admitted.timestamp() + admitted.codes().len() as u64 / SAMPLES_PER_MS;
+            match self.segments.last_mut() {
+                Some(last) if last.stream_sid == *sid && admitted.timestamp().ms_since(last.end_ms) <= SEGMENT_GAP_MS => {
+                    last.end_ms = last.end_ms.max(end);
+                }
+                _ => self.segments.push(Segment { stream_sid: sid.clone(), start_ms: admitted.timestamp(), end_ms: end }),
+            }
+        }
+    }
+
+    /// The client's media clock moved.
+    pub(super) fn media_passed(&mut self, now: Now, no: StreamNo, samples: u64, out: &mut Outbox) {
+        let stream = &mut self.streams[usize::from(no.0)];
+        let clock = stream.clock;
+        if stream.silent {
+            stream.silent = false;
+            out.effects.push(Effect::Changed);
+        }
+        match &mut self.state {
+            State::Asking(_) => self.asking_passed(now, no, samples, out),
+            State::Open(open) => {
+                let closed = closing_passed(&mut open.closing, clock, now.tick, out);
+                let verdict = open.keys.passed(clock);
+                self.act_on(now, no, verdict, out);
+                if closed {
+                    self.hand_back(out);
+                }
+            }
+            State::Refused(refused) => {
+                if closing_passed(&mut refused.closing, clock, now.tick, out) {
+                    self.hand_back(out);
+                }
+            }
+            State::Created | State::Sealing(_) | State::Over => {}
+        }
+    }
+
+    /// Consent streams have done their work: the call goes on with the next verb of its TwiML.
+    fn hand_back(&mut self, out: &mut Outbox) {
+        for (index, stream) in self.streams.iter().enumerate() {
+            if let (true, Mode::Consent, Ok(no)) = (stream.live, stream.mode, u8::try_from(index)) {
+                out.effects.push(Effect::Close { stream: StreamNo(no) });
+            }
+        }
+    }
+
+    // === out of it ===
+
+    #[expect(clippy::too_many_arguments, reason = "one press, told in full")]
+    pub(super) fn pressed_in_talk(&mut self, now: Now, no: StreamNo, key: Key, heard: Heard, at: Place, new: bool, out: &mut Outbox) {
+        let State::Open(open) = &mut self.state else { return };
+        if !new {
+            if heard == Heard::Tone {
+                let verdict = open.keys.onset_is(at);
+                self.act_on(now, no, verdict, out);
+            }
+            return;
+        }
+        let cut = match heard {
+            Heard::Tone => at,
+            Heard::Event => {
+                open.gate.blank(Channel::Client, at.minus_ms(EVENT_BLANK_MS), at.plus_ms(EVENT_BLANK_MS));
+                at.minus_ms(DELAY_LINE_MS)
+            }
+        };
+        if open.closing.is_some() && !open.prior && key.symbol() == '2' {
+            // "1, then 2": the question was still open in the client's ear.
+            self.decline_after_all(now, no, cut, out);
+        } else {
+            let verdict = open.keys.pressed(key, at, cut);
+            self.act_on(now, no, verdict, out);
+        }
+    }
+
+    fn act_on(&mut self, now: Now, no: StreamNo, verdict: Verdict, out: &mut Outbox) {
+        let State::Open(open) = &mut self.state else { return };
+        match verdict {
+            Verdict::Nothing => {}
+            Verdict::Hold(at) => open.gate.hold(at),
+            Verdict::Release => open.gate.release(),
+            Verdict::OptOut(at) => {
+                let actor = Actor::Client { id: self.identity.client_id.clone() };
+                self.shut(now, no, at, self.settings.on_opt_out, out);
+                self.write_refusal(now, Method::Keypress, actor, None, out);
+            }
+        }
+    }
+
+    /// A 2 that belongs to the question, heard after the gate had opened: nothing of this call is kept.
+    pub(super) fn decline_after_all(&mut self, now: Now, no: StreamNo, at: Place, out: &mut Outbox) {
+        if let State::Open(open) = &self.state {
+            if open.closing.is_some() {
+                out.effects.push(Effect::Clear { stream: no });
+            }
+            self.shut(now, no, at, OnOptOut::DiscardCall, out);
+            if let Some(no) = self.stream_that_plays() {
+                let closing = Some(self.play(now, no, Line::Declined, out));
+                self.state = State::Refused(Refused { closing });
+            }
+        }
+        let actor = Actor::Client { id: self.identity.client_id.clone() };
+        self.write_refusal(now, Method::Keypress, actor, None, out);
+    }
+
+    /// The gate goes, first of all; then what it held is told apart at the cut.
+    fn shut(&mut self, now: Now, no: StreamNo, at: Place, then: OnOptOut, out: &mut Outbox) {
+        let state = std::mem::replace(&mut self.state, State::Refused(Refused { closing: None }));
+        let State::Open(open) = state else { return };
+        let begun = open.begun;
+        let before = out.captured.len();
+        let cut = open.gate.cut(at, &mut out.captured);
+        self.count(before, out);
+        for channel in 0..2 {
+            self.withheld[channel] += cut.dropped[channel];
+        }
+        self.go_back(cut, out);
+        self.reason = Some(UnrecordedReason::ClientOptOut);
+        if begun {
+            let end = match then {
+                OnOptOut::KeepConsented => RecordingEnd::Keep,
+                OnOptOut::DiscardCall => RecordingEnd::Discard,
+            };
+            self.recording = match end {
+                RecordingEnd::Keep => RecordingState::Halted,
+                RecordingEnd::Discard => RecordingState::Discarded,
+            };
+            let kind = match end {
+                RecordingEnd::Keep => EventKind::RecordingHalted,
+                RecordingEnd::Discard => EventKind::RecordingDiscarded,
+            };
+            self.audit(now, kind, json!({ "cutAtMs": at.media_time(), "capturedUpToMs": self.captured_up_to() }), out);
+            out.effects.push(Effect::RecordingEnds(end));
+        }
+        if self.streams[usize::from(no.0)].mode == Mode::Consent {
+            self.hand_back(out);
+        }
+        out.effects.push(Effect::Changed);
+    }
+
+    /// Frames that had left the line already: counted back as far as the cut reaches.
+    fn go_back(&mut self, cut: Cut, out: &mut Outbox) {
+        let Some((stream, at)) = cut.back_to else { return };
+        out.effects.push(Effect::CutBack { stream, at });
+        let sid = &self.streams[usize::from(stream.0)].sid;
+        if let Some(last) = self.segments.last_mut().filter(|last| last.stream_sid == *sid) {
+            let over = last.end_ms.ms_since(at.media_time()).div_ceil(20);
+            last.end_ms = last.end_ms.min(at.media_time());
+            for channel in 0..2 {
+                let back = over.min(self.captured[channel]);
+                self.captured[channel] -= back;
+                self.withheld[channel] += back;
+            }
+        }
+    }
+
+    fn write_refusal(&mut self, now: Now, method: Method, actor: Actor, reason: Option<String>, out: &mut Outbox) {
+        let evidence = json!({ "position": self.position(), "language": self.language.code() });
+        let mut record = self.record(now, ConsentStatus::Revoked, method, actor, evidence);
+        record.reason = reason;
+        self.consent.status = ConsentStatus::Revoked;
+        self.consent.method = Some(method);
+        self.consent.granted_at = None;
+        self.reason = Some(UnrecordedReason::ClientOptOut);
+        self.connected_at = self.connected_at.or(Some(now.wall));
+        out.effects.extend([Effect::Refuse(Box::new(record)), Effect::Changed]);
+    }
+
+    /// The client said no to the question.
+    pub(super) fn refuse(&mut self, now: Now, actor: Actor, reason: Option<String>, out: &mut Outbox) {
+        let method = if matches!(actor, Actor::Client { .. }) { Method::Keypress } else { Method::Verbal };
+        let closing = self.stream_that_plays().map(|no| self.play(now, no, Line::Declined, out));
+        self.state = State::Refused(Refused { closing });
+        self.write_refusal(now, method, actor, reason, out);
+    }
+
+    /// No consent that can be trusted; nothing is written for the client, and the record says why (P6).
+    pub(super) fn go_unrecorded(
+        &mut self,
+        now: Now,
+        reason: UnrecordedReason,
+        why: &'static str,
+        evidence: Option<serde_json::Value>,
+        out: &mut Outbox,
+    ) {
+        self.reason = Some(reason);
+        self.connected_at = Some(now.wall);
+        if reason == UnrecordedReason::PriorOptOut {
+            self.consent.status = ConsentStatus::Revoked;
+        } else if !matches!(self.state, State::Created) {
+            self.consent.status = ConsentStatus::Pending;
+        }
+        let asked = matches!(self.state, State::Asking(_) | State::Sealing(_));
+        if asked && matches!(self.state, State::Asking(_)) {
+            if let Some(no) = self.stream_that_plays() {
+                out.effects.push(Effect::Clear { stream: no });
+            }
+        }
+        let closing = self.stream_that_plays().filter(|_| asked).map(|no| self.play(now, no, Line::Declined, out));
+        let silent = closing.is_none();
+        self.state = State::Refused(Refused { closing });
+        self.audit(now, EventKind::CallUnrecorded, json!({ "reason": reason, "why": why, "heard": evidence, "answeredBy": self.answered_by }), out);
+        if silent {
+            self.hand_back(out);
+        }
+        out.effects.push(Effect::Changed);
+    }
+
+    /// Somebody who may tells us that the client said no, now.
+    pub(super) fn opt_out(&mut self, now: Now, actor: Actor, reason: Option<String>, out: &mut Outbox) {
+        match &self.state {
+            State::Asking(asking) => {
+                out.effects.push(Effect::Clear { stream: asking.stream });
+                self.refuse(now, actor, reason, out);
+            }
+            State::Created | State::Sealing(_) => self.refuse(now, actor, reason, out),
+            State::Open(_) => {
+                let live = self.streams.iter().rposition(|stream| stream.live);
+                let no = live.and_then(|index| u8::try_from(index).ok()).map_or(StreamNo(0), StreamNo);
+                let at = self.streams.get(usize::from(no.0)).map_or(Place(0), |stream| stream.clock);
+                self.shut(now, no, at, self.settings.on_opt_out, out);
+                self.write_refusal(now, Method::Verbal, actor, reason, out);
+            }
+            State::Refused(_) if self.consent.status != ConsentStatus::Revoked => self.write_refusal(now, Method::Verbal, actor, reason, out),
+            State::Refused(_) | State::Over => {}
+        }
+    }
+
+    /// The disk is full or stuck: the recording stops, the call does not (P6).
+    pub(super) fn sink_failed(&mut self, now: Now, out: &mut Outbox) {
+        let state = std::mem::replace(&mut self.state, State::Refused(Refused { closing: None }));
+        let State::Open(open) = state else {
+            self.state = state;
+            return;
+        };
+        let waiting = open.gate.waiting();
+        for channel in 0..2 {
+            self.withheld[channel] += waiting[channel];
+        }
+        self.recording = RecordingState::Failed;
+        self.reason = Some(UnrecordedReason::SystemError);
+        self.audit(now, EventKind::RecordingFailed, json!({ "why": "the spool could not take the audio" }), out);
+        out.effects.extend([Effect::RecordingEnds(RecordingEnd::Keep), Effect::Changed]);
+    }
+
+    /// A captured stream, or the consent stream that was handed back, is over.
+    pub(super) fn talk_ended(&mut self, now: Now, no: StreamNo, mode: Mode, out: &mut Outbox) {
+        let State::Open(open) = &mut self.state else { return };
+        let verdict = open.keys.ended();
+        self.act_on(now, no, verdict, out);
+        match (&mut self.state, mode) {
+            (State::Open(open), Mode::Consent) => {
+                open.closing = None;
+                if !open.begun {
+                    open.fork_by = Some(now.tick.plus_ms(FORK_WITHIN_MS));
+                }
+            }
+            (State::Open(_), Mode::Stay | Mode::Capture) => {
+                self.end_recording_with_everything(out);
+                self.over(now, out);
+            }
+            // The last key turned out to be a no.
+            _ => {
+                if !self.streams.iter().any(|stream| stream.live) {
+                    self.over(now, out);
+                }
+            }
+        }
+    }
+
+    /// The line went quiet: whatever waits was consented to, unless a key says otherwise.
+    pub(super) fn line_is_quiet(&mut self, now: Now, no: StreamNo, out: &mut Outbox) {
+        let State::Open(open) = &mut self.state else { return };
+        let verdict = open.keys.ended();
+        self.act_on(now, no, verdict, out);
+        if let State::Open(open) = &mut self.state {
+            let before = out.captured.len();
+            open.gate.let_out_all(&mut out.captured);
+            self.count(before, out);
+        }
+    }
+
+    pub(super) fn end_recording_with_everything(&mut self, out: &mut Outbox) {
+        let State::Open(open) = &mut self.state else { return };
+        let before = out.captured.len();
+        open.gate.let_out_all(&mut out.captured);
+        let begun = open.begun;
+        self.count(before, out);
+        if begun {
+            out.effects.push(Effect::RecordingEnds(RecordingEnd::Keep));
+        }
+    }
+}
+
+/// Moves a closing line on; tells whether it is over.
+fn closing_passed(closing: &mut Option<Playback>, clock: Place, now: Tick, out: &mut Outbox) -> bool {
+    let Some(playback) = closing else { return false };
+    playback.advance(clock, &mut out.effects);
+    let length_ms = playback.prompt.codes.len() as u64 / SAMPLES_PER_MS;
+    let over = playback.is_heard(clock)
+        || playback.is_overdue(clock, CLOSING_SLACK_MS)
+        || playback.age_ms(now) > length_ms + CLOSING_WALL_SLACK_MS;
+    if over {
+        *closing = None;
+    }
+    over
+}

@@ -1,0 +1,4 @@
+//! Stories of calls, told to the machine alone.
+
+pub(crate) mod rig;
+mod stories;

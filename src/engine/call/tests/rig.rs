@@ -1,0 +1,331 @@
+//! A telephone line, Twilio's play-out buffer and a ledger for one call: enough world to drive the machine.
+
+use std::collections::VecDeque;
+use std::fmt::Write as _;
+
+use crate::engine::audio::frame::{Channel, StreamNo};
+use crate::engine::audio::g711;
+use crate::engine::audio::key::Key;
+use crate::engine::call::{Call, CallIdentity, Effect, Input, Mode, NotSealed, Now, Outbox, Settings, Snapshot, Standing, StreamStart};
+use crate::engine::consent::{ConsentStatus, Direction, Grant, Receipt};
+use crate::engine::ledger::Committed;
+use crate::engine::time::{MediaTime, Tick, WallTime};
+use crate::engine::twilio::message::Track;
+
+/// How the ledger behaves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum LedgerMood {
+    Prompt,
+    SlowMs(u64),
+    Fails,
+    Silent,
+}
+
+pub(crate) struct Rig {
+    pub(crate) call: Call,
+    pub(crate) out: Outbox,
+    pub(crate) trace: String,
+    /// (frame number sent, channel) in the order captured, and the codes.
+    pub(crate) captured: Vec<(Channel, u64, Vec<u8>)>,
+    pub(crate) closed: bool,
+    pub(crate) over: bool,
+    pub(crate) grants: u64,
+    pub(crate) refusals: u64,
+    /// Frames captured while no grant was durable: must stay empty.
+    pub(crate) too_early: u64,
+    pub(crate) discarded: bool,
+    pub(crate) mood: LedgerMood,
+    pub(crate) marks_lie: bool,
+    now_us: u64,
+    started: bool,
+    pub(crate) sequence: u64,
+    chunk: u64,
+    pub(crate) media_ms: u64,
+    queue: VecDeque<Queued>,
+    pending: Vec<(u64, Grant)>,
+    deadline: Option<Tick>,
+    noise: u64,
+}
+
+enum Queued {
+    Audio(u64),
+    Mark(u32),
+}
+
+impl Rig {
+    pub(crate) fn new(settings: Settings, direction: Direction, status: ConsentStatus) -> Self {
+        let identity = CallIdentity {
+            call_id: "call".into(),
+            call_sid: "CA1".into(),
+            client_id: "client".into(),
+            case_manager_id: "cm".into(),
+            org_id: "org".into(),
+            direction,
+        };
+        let now = Now { tick: Tick(1_000_000), wall: WallTime(1_790_000_000_000) };
+        let standing = Standing { status, seen: u64::from(status != ConsentStatus::Pending) };
+        Self {
+            call: Call::new(identity, settings, standing, now),
+            out: Outbox::default(),
+            trace: String::new(),
+            captured: Vec::new(),
+            closed: false,
+            over: false,
+            grants: 0,
+            refusals: 0,
+            too_early: 0,
+            discarded: false,
+            mood: LedgerMood::Prompt,
+            marks_lie: false,
+            now_us: now.tick.0,
+            started: false,
+            sequence: 1,
+            chunk: 0,
+            media_ms: 155,
+            queue: VecDeque::new(),
+            pending: Vec::new(),
+            deadline: None,
+            noise: 99,
+        }
+    }
+
+    pub(crate) fn now(&self) -> Now {
+        Now { tick: Tick(self.now_us), wall: WallTime(1_790_000_000_000 + (self.now_us / 1_000) as i64) }
+    }
+
+    pub(crate) fn state(&self) -> Snapshot {
+        self.call.snapshot()
+    }
+
+    pub(crate) fn start(&mut self, mode: Mode) -> &mut Self {
+        self.start_with(mode, [true, false], None)
+    }
+
+    pub(crate) fn start_with(&mut self, mode: Mode, tracks: [bool; 2], answered_by: Option<&str>) -> &mut Self {
+        self.started = true;
+        self.closed = false;
+        let stream_sid = format!("MZ{}", self.call.next_stream().unwrap().0);
+        self.step(Input::StreamStarted(StreamStart { stream_sid, mode, tracks, leg: Channel::Client, answered_by: answered_by.map(str::to_owned) }));
+        self
+    }
+
+    fn stream(&self) -> StreamNo {
+        StreamNo(self.call.next_stream().map_or(7, |no| no.0 - 1))
+    }
+
+    /// A frame of the quiet noise a real line has.
+    pub(crate) fn floor(&mut self) -> Vec<u8> {
+        (0..160)
+            .map(|_| {
+                self.noise = self.noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                g711::encode(((self.noise >> 33) % 61) as i16 - 30)
+            })
+            .collect()
+    }
+
+    /// `ms` of a quiet room, in frames of 20 ms in real time.
+    pub(crate) fn quiet(&mut self, ms: u64) -> &mut Self {
+        for _ in 0..ms / 20 {
+            let codes = self.floor();
+            self.frame(&codes);
+        }
+        self
+    }
+
+    pub(crate) fn say(&mut self, codes: &[u8]) -> &mut Self {
+        for piece in codes.chunks(160) {
+            self.frame(piece);
+        }
+        self
+    }
+
+    /// 20 ms pass on the wall and on the line; what is due of the play-out and of the ledger happens.
+    pub(crate) fn frame(&mut self, codes: &[u8]) {
+        self.pass(20);
+        self.media(codes, Track::Inbound);
+        self.play_out(20);
+    }
+
+    pub(crate) fn media(&mut self, codes: &[u8], track: Track) {
+        self.sequence += 1;
+        if track == Track::Inbound {
+            self.chunk += 1;
+        }
+        let (sequence, chunk, timestamp) = (self.sequence, self.chunk, MediaTime(self.media_ms));
+        if track == Track::Inbound {
+            self.media_ms += codes.len() as u64 / 8;
+        }
+        self.raw(sequence, chunk, timestamp, codes, track);
+    }
+
+    pub(crate) fn raw(&mut self, sequence: u64, chunk: u64, timestamp: MediaTime, codes: &[u8], track: Track) {
+        let stream = self.stream();
+        self.step(Input::Media { stream, track, sequence, chunk, timestamp, codes });
+    }
+
+    /// Frames that never arrive: the media clock goes on without them.
+    pub(crate) fn lose(&mut self, ms: u64) -> &mut Self {
+        self.pass(ms);
+        self.media_ms += ms;
+        self.chunk += ms / 20;
+        self.sequence += ms / 20;
+        self.play_out(ms);
+        self
+    }
+
+    /// Time passes on the wall alone.
+    pub(crate) fn pass(&mut self, ms: u64) -> &mut Self {
+        let until = self.now_us + ms * 1_000;
+        while let Some(deadline) = self.deadline.filter(|deadline| deadline.0 <= until) {
+            self.now_us = self.now_us.max(deadline.0);
+            let before = self.deadline;
+            self.step(Input::Wake);
+            if self.deadline == before {
+                break;
+            }
+        }
+        self.now_us = until;
+        let due: Vec<_> = self.pending.extract_if(.., |(at, _)| *at <= until).collect();
+        for (_, grant) in due {
+            self.answer(grant);
+        }
+        self
+    }
+
+    pub(crate) fn key(&mut self, symbol: char) -> &mut Self {
+        self.sequence += 1;
+        let sequence = self.sequence;
+        self.key_at(sequence, symbol)
+    }
+
+    pub(crate) fn key_at(&mut self, sequence: u64, symbol: char) -> &mut Self {
+        let stream = self.stream();
+        self.step(Input::Dtmf { stream, sequence, key: Key::from_symbol(symbol).unwrap() });
+        self
+    }
+
+    pub(crate) fn stop(&mut self) -> &mut Self {
+        let stream = self.stream();
+        self.step(Input::Stopped(stream));
+        self
+    }
+
+    pub(crate) fn step(&mut self, input: Input<'_>) {
+        let now = self.now();
+        let mut out = std::mem::take(&mut self.out);
+        self.deadline = self.call.step(now, input, &mut out);
+        let fresh: Vec<_> =
+            out.captured.iter().map(|admitted| (admitted.channel(), admitted.at().0, admitted.codes().to_vec())).collect();
+        if self.grants == 0 {
+            self.too_early += fresh.len() as u64;
+        }
+        self.captured.extend(fresh);
+        out.captured.clear();
+        let effects = std::mem::take(&mut out.effects);
+        self.out = out;
+        for effect in effects {
+            self.perform(effect);
+        }
+    }
+
+    fn perform(&mut self, effect: Effect) {
+        let at = self.media_ms;
+        match effect {
+            Effect::Play { from, to, prompt, .. } => {
+                if from == 0 {
+                    let _ = writeln!(self.trace, "{at:>6} plays {} {:?}", prompt.language.code(), prompt.line);
+                }
+                self.queue.push_back(Queued::Audio((to - from) as u64));
+            }
+            Effect::Mark { play, .. } => self.queue.push_back(Queued::Mark(play)),
+            Effect::Clear { .. } => {
+                let _ = writeln!(self.trace, "{at:>6} clears");
+                let marks: Vec<_> = self.queue.drain(..).filter_map(|queued| if let Queued::Mark(play) = queued { Some(play) } else { None }).collect();
+                for play in marks {
+                    self.mark(play);
+                }
+            }
+            Effect::Close { .. } => {
+                let _ = writeln!(self.trace, "{at:>6} closes");
+                self.closed = true;
+                // As Twilio does: the stream stops. If the machine has ended it already, it does not mind.
+                let stream = self.stream();
+                self.step(Input::Stopped(stream));
+            }
+            Effect::Seal(grant) => {
+                let _ = writeln!(self.trace, "{at:>6} seals {:?}", grant.record.method);
+                match self.mood {
+                    LedgerMood::Prompt => self.answer(grant),
+                    LedgerMood::SlowMs(ms) => self.pending.push((self.now_us + ms * 1_000, grant)),
+                    LedgerMood::Fails => self.step(Input::NotSealed(NotSealed::Unavailable)),
+                    LedgerMood::Silent => {}
+                }
+            }
+            Effect::Recall => {
+                let _ = writeln!(self.trace, "{at:>6} recalls");
+                let record = crate::engine::consent::testing::record("prior");
+                self.answer(Grant { record, seen: 1 });
+            }
+            Effect::Refuse(record) => {
+                let _ = writeln!(self.trace, "{at:>6} refuses {:?}", record.method);
+                self.refusals += 1;
+            }
+            Effect::Audit(event) => {
+                let why = event.detail.get("why").and_then(serde_json::Value::as_str).unwrap_or_default();
+                let _ = writeln!(self.trace, "{at:>6} audits {} {why}", event.kind.word());
+            }
+            Effect::RecordingBegins { .. } => {
+                let _ = writeln!(self.trace, "{at:>6} records");
+            }
+            Effect::RecordedStream { .. } | Effect::Changed => {}
+            Effect::CutBack { at: place, .. } => {
+                self.captured.retain(|(_, at, codes)| at + codes.len() as u64 <= place.0);
+            }
+            Effect::RecordingEnds(end) => {
+                let _ = writeln!(self.trace, "{at:>6} ends {end:?}");
+                if end == crate::engine::call::RecordingEnd::Discard {
+                    self.discarded = true;
+                    self.captured.clear();
+                }
+            }
+            Effect::Over => {
+                let _ = writeln!(self.trace, "{at:>6} over");
+                self.over = true;
+            }
+        }
+    }
+
+    fn answer(&mut self, grant: Grant) {
+        self.grants += 1;
+        let commit = Committed::after_fsync(self.grants, Some(grant.record.id.clone()));
+        let receipt = Receipt::of(grant, &commit).unwrap();
+        self.step(Input::Sealed(receipt));
+    }
+
+    fn play_out(&mut self, ms: u64) {
+        let mut budget = ms * 8;
+        while let Some(first) = self.queue.front_mut() {
+            match first {
+                Queued::Audio(left) if *left > budget && !self.marks_lie => {
+                    *left -= budget;
+                    return;
+                }
+                Queued::Audio(left) => {
+                    budget = budget.saturating_sub(*left);
+                    self.queue.pop_front();
+                }
+                Queued::Mark(play) => {
+                    let play = *play;
+                    self.queue.pop_front();
+                    self.mark(play);
+                }
+            }
+        }
+    }
+
+    fn mark(&mut self, play: u32) {
+        self.sequence += 1;
+        let stream = self.stream();
+        self.step(Input::Mark { stream, play });
+    }
+}

@@ -1,0 +1,260 @@
+//! What must hold of a call, from both ends of the keypad to a dead line.
+
+use super::rig::{LedgerMood, Rig};
+use crate::engine::call::{Mode, OnOptOut, Phase, RecordingState, Settings};
+use crate::engine::consent::{ConsentStatus, Direction, Method, UnrecordedReason};
+
+fn inbound() -> Rig {
+    Rig::new(Settings::default(), Direction::Inbound, ConsentStatus::Pending)
+}
+
+fn talking() -> Rig {
+    let mut rig = inbound();
+    rig.start(Mode::Stay).quiet(6_000).key('1').quiet(5_000);
+    assert_eq!(rig.state().recording, RecordingState::Active, "{}", rig.trace);
+    rig
+}
+
+#[test]
+fn a_new_client_presses_one_and_the_call_is_handed_back() {
+    let mut rig = inbound();
+    rig.start(Mode::Consent).quiet(6_000).key('1').quiet(5_000);
+    let state = rig.state();
+    assert_eq!((state.consent.status, state.consent.method), (ConsentStatus::Granted, Some(Method::Keypress)), "{}", rig.trace);
+    assert!(rig.closed && rig.captured.is_empty(), "{}", rig.trace);
+    rig.start(Mode::Capture).quiet(2_000).stop();
+    assert_eq!(rig.captured.len(), 100, "{}", rig.trace);
+    assert_eq!(rig.state().phase, Phase::Ended);
+}
+
+#[test]
+fn staying_on_the_line_for_ten_seconds_grants() {
+    let mut rig = inbound();
+    rig.start(Mode::Stay).quiet(12_300);
+    assert_eq!(rig.state().phase, Phase::AwaitingResponse, "{}", rig.trace);
+    rig.quiet(9_800);
+    assert_eq!(rig.grants, 0, "not a moment early: {}", rig.trace);
+    rig.quiet(400);
+    assert_eq!(rig.state().consent.method, Some(Method::SilenceTimeout), "{}", rig.trace);
+    rig.quiet(1_000).stop();
+    assert!(rig.captured.len() >= 49 && rig.too_early == 0);
+}
+
+#[test]
+fn a_two_declines_from_the_first_instant() {
+    for at in [20, 3_000, 8_000, 13_000, 20_000] {
+        let mut rig = inbound();
+        rig.start(Mode::Stay).quiet(at).key('2').quiet(30_000);
+        let state = rig.state();
+        assert_eq!((state.consent.status, state.unrecorded_reason), (ConsentStatus::Revoked, Some(UnrecordedReason::ClientOptOut)));
+        assert_eq!((rig.captured.len(), rig.refusals, rig.grants), (0, 1, 0), "{}", rig.trace);
+    }
+}
+
+#[test]
+fn a_one_counts_once_its_sentence_has_begun() {
+    let mut rig = inbound();
+    rig.start(Mode::Stay).quiet(2_000).key('1').quiet(1_000);
+    assert_eq!(rig.grants, 0);
+    rig.quiet(2_000).key('1').quiet(20);
+    assert_eq!(rig.grants, 1, "{}", rig.trace);
+}
+
+#[test]
+fn nine_plays_spanish_and_three_plays_are_all() {
+    let mut rig = inbound();
+    rig.start(Mode::Stay).quiet(3_000).key('9').quiet(3_000).key('9').quiet(3_000).key('9').quiet(2_000);
+    assert_eq!(rig.trace.matches("plays es Consent").count(), 2, "{}", rig.trace);
+    rig.key('1').quiet(5_000);
+    let state = rig.state();
+    assert_eq!((state.consent.status, state.consent.language_code), (ConsentStatus::Granted, "es"));
+    assert!(rig.trace.contains("plays es Granted"));
+}
+
+#[test]
+fn p1_no_frame_is_captured_before_the_grant_is_durable() {
+    let mut rig = inbound();
+    rig.mood = LedgerMood::SlowMs(900);
+    rig.start(Mode::Stay).quiet(6_000).key('1').quiet(800);
+    assert_eq!((rig.grants, rig.captured.len()), (0, 0));
+    rig.quiet(2_000).stop();
+    assert_eq!((rig.grants, rig.too_early), (1, 0));
+    let first = rig.captured[0].1;
+    assert!(first >= (155 + 6_000 + 880) * 8, "captured from after the receipt on: {first}");
+}
+
+#[test]
+fn p2_decline_wins_every_race() {
+    // 1 then 2 while the grant is being written; 1 then 2 when it is written; a 2 that was sent before the 1.
+    let mut rig = inbound();
+    rig.mood = LedgerMood::SlowMs(500);
+    rig.start(Mode::Stay).quiet(6_000).key('1').quiet(200).key('2').quiet(3_000).stop();
+    assert_eq!((rig.state().consent.status, rig.captured.len()), (ConsentStatus::Revoked, 0), "{}", rig.trace);
+
+    let mut rig = inbound();
+    rig.start(Mode::Stay).quiet(6_000).key('1').quiet(1_500).key('2').quiet(3_000).stop();
+    assert_eq!((rig.state().consent.status, rig.captured.len(), rig.discarded), (ConsentStatus::Revoked, 0, true), "{}", rig.trace);
+
+    let mut rig = inbound();
+    rig.start(Mode::Stay).quiet(6_000).key('1');
+    let earlier = rig.sequence - 1;
+    rig.quiet(4_000).key_at(earlier, '2').quiet(1_000).stop();
+    assert_eq!((rig.state().consent.status, rig.captured.len()), (ConsentStatus::Revoked, 0), "{}", rig.trace);
+
+    // 2 and the deadline in one breath, in either order.
+    for extra in [9_960, 9_980, 10_000, 10_020, 10_040] {
+        let mut rig = inbound();
+        rig.start(Mode::Stay).quiet(12_260).quiet(extra).key('2').quiet(2_000).stop();
+        assert_eq!((rig.state().consent.status, rig.captured.len()), (ConsentStatus::Revoked, 0), "{extra}: {}", rig.trace);
+    }
+
+    // 2 then 1.
+    let mut rig = inbound();
+    rig.start(Mode::Stay).quiet(6_000).key('2').quiet(100).key('1').quiet(30_000).stop();
+    assert_eq!((rig.state().consent.status, rig.grants), (ConsentStatus::Revoked, 0));
+}
+
+#[test]
+fn an_opt_out_by_event_cuts_before_the_delay_line_and_only_if_the_two_is_alone() {
+    let mut rig = talking();
+    let before = rig.media_ms;
+    rig.key('2').quiet(1_400);
+    assert_eq!(rig.state().recording, RecordingState::Active, "still open whether it is alone");
+    rig.quiet(3_000);
+    assert_eq!(rig.state().recording, RecordingState::Halted, "{}", rig.trace);
+    let last = rig.captured.last().unwrap();
+    assert_eq!((last.1 + 160) / 8, before - 240);
+    let state = rig.state();
+    assert_eq!((state.is_recorded, state.unrecorded_reason), (true, Some(UnrecordedReason::ClientOptOut)));
+    assert_eq!(state.captured.inbound, rig.captured.len() as u64);
+
+    let mut rig = talking();
+    for digit in "5222312".chars() {
+        rig.key(digit).quiet(600);
+    }
+    rig.quiet(3_000).stop();
+    assert_eq!(rig.state().recording, RecordingState::Active, "a number is not a no: {}", rig.trace);
+    let state = rig.state();
+    assert_eq!(state.withheld.inbound + state.captured.inbound, 300 + 250 + 7 * 30 + 150, "and loses nothing");
+    assert_eq!(state.captured.inbound, 250 + 7 * 30 + 150);
+}
+
+#[test]
+fn an_opt_out_can_discard_the_whole_call() {
+    let settings = Settings { on_opt_out: OnOptOut::DiscardCall, ..Settings::default() };
+    let mut rig = Rig::new(settings, Direction::Inbound, ConsentStatus::Pending);
+    rig.start(Mode::Stay).quiet(6_000).key('1').quiet(5_000).key('2').quiet(3_000).stop();
+    let state = rig.state();
+    assert!(rig.discarded && !state.is_recorded && state.segments.is_empty());
+    assert_eq!((state.recording, state.captured.inbound), (RecordingState::Discarded, 0));
+}
+
+#[test]
+fn p4_silence_without_a_listener_never_grants() {
+    let never = |rig: &mut Rig, what: &str| {
+        assert_eq!((rig.grants, rig.captured.len()), (0, 0), "{what}: {}", rig.trace);
+        let state = rig.state();
+        assert_ne!(state.consent.status, ConsentStatus::Granted, "{what}");
+    };
+    let mut rig = inbound();
+    rig.start(Mode::Stay).quiet(4_000).pass(3_000);
+    assert_eq!(rig.state().unrecorded_reason, Some(UnrecordedReason::SystemError), "{}", rig.trace);
+    assert!(rig.closed, "the people go on talking");
+    never(&mut rig, "a line that goes dead in the prompt");
+
+    let mut rig = inbound();
+    rig.start(Mode::Stay).quiet(13_000);
+    for _ in 0..20 {
+        rig.lose(400).quiet(200);
+    }
+    never(&mut rig, "a line with holes");
+
+    let mut rig = inbound();
+    rig.marks_lie = true;
+    rig.start(Mode::Stay).quiet(60_000);
+    never(&mut rig, "a prompt whose mark comes back at once");
+
+    for answered_by in ["machine_start", "fax", "unknown"] {
+        let mut rig = inbound();
+        rig.start_with(Mode::Stay, [true, false], Some(answered_by)).quiet(30_000);
+        never(&mut rig, answered_by);
+        assert!(rig.trace.contains("a machine answered"), "{}", rig.trace);
+    }
+}
+
+#[test]
+fn digital_silence_is_asked_once_more_and_then_not_granted() {
+    let mut rig = inbound();
+    rig.start(Mode::Stay).say(&vec![0xFF; 8_000 * 60]);
+    assert_eq!(rig.trace.matches("plays en Consent").count(), 2, "{}", rig.trace);
+    assert_eq!((rig.grants, rig.state().unrecorded_reason), (0, Some(UnrecordedReason::SystemError)));
+    let settings = Settings { silence_needs_noise_floor: false, ..Settings::default() };
+    let mut rig = Rig::new(settings, Direction::Inbound, ConsentStatus::Pending);
+    rig.start(Mode::Stay).say(&vec![0xFF; 8_000 * 30]);
+    assert_eq!(rig.grants, 1);
+}
+
+#[test]
+fn p6_when_the_ledger_fails_the_call_goes_on_unrecorded() {
+    for mood in [LedgerMood::Fails, LedgerMood::Silent] {
+        let mut rig = inbound();
+        rig.mood = mood;
+        rig.start(Mode::Consent).quiet(6_000).key('1').quiet(9_000);
+        let state = rig.state();
+        assert_eq!(state.unrecorded_reason, Some(UnrecordedReason::SystemError), "{mood:?}: {}", rig.trace);
+        assert!(rig.closed && rig.trace.contains("the grant could not be made durable"), "{}", rig.trace);
+    }
+    let mut rig = talking();
+    rig.step(crate::engine::call::Input::SinkFailed);
+    rig.quiet(1_000);
+    assert!(!rig.closed, "the call goes on");
+    assert_eq!(rig.state().unrecorded_reason, Some(UnrecordedReason::SystemError));
+}
+
+#[test]
+fn hanging_up_in_the_prompt_leaves_consent_as_it_was() {
+    let mut rig = inbound();
+    rig.start(Mode::Consent).quiet(4_000).stop();
+    let state = rig.state();
+    assert_eq!((state.phase, state.consent.status, rig.refusals, rig.grants), (Phase::Abandoned, ConsentStatus::Pending, 0, 0));
+    assert!(rig.trace.contains("consent.abandoned"));
+}
+
+#[test]
+fn prior_consent_is_not_asked_again_on_the_way_out_and_always_on_the_way_in() {
+    let mut rig = Rig::new(Settings::default(), Direction::Outbound, ConsentStatus::Granted);
+    rig.start(Mode::Stay).quiet(2_000).stop();
+    assert!(!rig.trace.contains("plays") && rig.state().consent.prior, "{}", rig.trace);
+    assert_eq!(rig.captured.len(), 100);
+    let mut rig = Rig::new(Settings::default(), Direction::Outbound, ConsentStatus::Revoked);
+    rig.start(Mode::Stay).quiet(2_000).stop();
+    assert!(!rig.trace.contains("plays"));
+    assert_eq!((rig.captured.len(), rig.state().unrecorded_reason), (0, Some(UnrecordedReason::PriorOptOut)));
+    let mut rig = Rig::new(Settings::default(), Direction::Inbound, ConsentStatus::Granted);
+    rig.start(Mode::Stay).quiet(2_000);
+    assert!(rig.trace.contains("plays en Consent"));
+}
+
+#[test]
+fn a_conversation_that_goes_quiet_keeps_its_socket_and_goes_on() {
+    let mut rig = talking();
+    let captured = rig.captured.len();
+    rig.pass(5_000);
+    assert_eq!(rig.captured.len(), captured + 12, "what waited in the line was consented to");
+    rig.media_ms += 5_000;
+    rig.quiet(1_000).stop();
+    assert_eq!(rig.state().segments.len(), 2, "{:?}", rig.state().segments);
+    let mut rig = talking();
+    rig.pass(61_000);
+    assert!(rig.over && rig.closed, "half-open for a minute is gone");
+}
+
+#[test]
+fn everything_that_was_heard_is_captured_or_withheld() {
+    let mut rig = talking();
+    rig.quiet(2_000).key('2').quiet(4_000).stop();
+    let state = rig.state();
+    assert_eq!(state.captured.inbound + state.withheld.inbound, (6_000 + 5_000 + 2_000 + 4_000) / 20);
+    let segment = state.segments.last().unwrap();
+    assert_eq!((segment.end_ms.0 - segment.start_ms.0) / 20, state.captured.inbound);
+}

@@ -1,0 +1,163 @@
+//! What is written into an organisation's chain: PX-735 §5.1's rows, and what else a regulator may ask for.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::engine::consent::Actor;
+use crate::engine::time::WallTime;
+
+/// What happened. The words are stable: they stand in chains for years.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
+pub enum EventKind {
+    /// Consent was given.
+    #[serde(rename = "consent.granted")]
+    ConsentGranted,
+    /// Consent was withdrawn, before or during a call.
+    #[serde(rename = "consent.revoked")]
+    ConsentRevoked,
+    /// The client hung up while being asked.
+    #[serde(rename = "consent.abandoned")]
+    ConsentAbandoned,
+    /// Somebody looked at where a client stands.
+    #[serde(rename = "consent.viewed")]
+    ConsentViewed,
+    /// A recording began.
+    #[serde(rename = "recording.started")]
+    RecordingStarted,
+    /// A recording is stored, and proven to be.
+    #[serde(rename = "recording.finished")]
+    RecordingFinished,
+    /// An opt-out stopped a recording.
+    #[serde(rename = "recording.halted")]
+    RecordingHalted,
+    /// A recording was destroyed before anything reached the store.
+    #[serde(rename = "recording.discarded")]
+    RecordingDiscarded,
+    /// A recording could not be kept; what there is of it stays in the spool.
+    #[serde(rename = "recording.failed")]
+    RecordingFailed,
+    /// A recording was described or heard.
+    #[serde(rename = "recording.read")]
+    RecordingRead,
+    /// A call, or the rest of one, goes on unrecorded.
+    #[serde(rename = "call.unrecorded")]
+    CallUnrecorded,
+    /// A spool without a durable grant was destroyed after a restart.
+    #[serde(rename = "spool.destroyed")]
+    SpoolDestroyed,
+    /// Somebody asked for what is not theirs.
+    #[serde(rename = "access.denied")]
+    AccessDenied,
+    /// The configuration with which the gateway started.
+    #[serde(rename = "config.in_force")]
+    ConfigInForce,
+}
+
+/// What was done to the thing the event is about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Action {
+    /// It came to be.
+    Create,
+    /// Somebody looked at it.
+    View,
+    /// It changed.
+    Update,
+    /// It was withdrawn or deleted.
+    Delete,
+}
+
+/// How much it matters to who reads the audit log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Severity {
+    /// Routine.
+    Low,
+    /// A decision.
+    Medium,
+    /// A withdrawal, a loss, a denial.
+    High,
+}
+
+/// Where in a call's media something happened.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Position {
+    /// Twilio's id of the stream.
+    pub stream_sid: String,
+    /// Sequence number of the message.
+    pub sequence: u64,
+    /// Twilio's timestamp, in milliseconds since that stream began.
+    pub timestamp_ms: u64,
+}
+
+/// One line for a chain, before it has a place in it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Event {
+    /// Whose chain.
+    pub org_id: String,
+    /// What happened.
+    pub kind: EventKind,
+    /// Who did it.
+    pub actor: Actor,
+    /// On which call.
+    pub call_id: Option<String>,
+    /// About which client, by opaque id: names and numbers never enter a link.
+    pub client_id: Option<String>,
+    /// When, for people; the order is the chain's.
+    pub at: WallTime,
+    /// Where in the media.
+    pub position: Option<Position>,
+    /// What else there is to say: no audio, no digits, no transcript.
+    pub detail: Value,
+}
+
+impl EventKind {
+    /// The word that stands in the chain.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::ConsentGranted => "consent.granted",
+            Self::ConsentRevoked => "consent.revoked",
+            Self::ConsentAbandoned => "consent.abandoned",
+            Self::ConsentViewed => "consent.viewed",
+            Self::RecordingStarted => "recording.started",
+            Self::RecordingFinished => "recording.finished",
+            Self::RecordingHalted => "recording.halted",
+            Self::RecordingDiscarded => "recording.discarded",
+            Self::RecordingFailed => "recording.failed",
+            Self::RecordingRead => "recording.read",
+            Self::CallUnrecorded => "call.unrecorded",
+            Self::SpoolDestroyed => "spool.destroyed",
+            Self::AccessDenied => "access.denied",
+            Self::ConfigInForce => "config.in_force",
+        }
+    }
+
+    /// PX-735 §5.1's action.
+    #[must_use]
+    pub const fn action(self) -> Action {
+        match self {
+            Self::ConsentGranted | Self::RecordingStarted | Self::CallUnrecorded | Self::ConsentAbandoned | Self::ConfigInForce => Action::Create,
+            Self::ConsentViewed | Self::RecordingRead | Self::AccessDenied => Action::View,
+            Self::RecordingFinished | Self::RecordingHalted | Self::RecordingFailed => Action::Update,
+            Self::ConsentRevoked | Self::RecordingDiscarded | Self::SpoolDestroyed => Action::Delete,
+        }
+    }
+
+    /// PX-735 §5.1's severity.
+    #[must_use]
+    pub const fn severity(self) -> Severity {
+        match self {
+            Self::ConsentViewed | Self::RecordingRead | Self::ConsentAbandoned | Self::ConfigInForce => Severity::Low,
+            Self::ConsentGranted | Self::RecordingStarted | Self::RecordingFinished | Self::CallUnrecorded => Severity::Medium,
+            Self::ConsentRevoked
+            | Self::RecordingHalted
+            | Self::RecordingDiscarded
+            | Self::RecordingFailed
+            | Self::SpoolDestroyed
+            | Self::AccessDenied => Severity::High,
+        }
+    }
+}

@@ -3,8 +3,10 @@
 //! `io::database` appends and fsyncs; here stands what an entry's bytes are and what an unbroken chain is, so that
 //! anybody can check one offline.
 
+mod chain;
 mod event;
 
+pub use chain::{Broken, Entry, Hash, Head, Verifier};
 pub use event::{Action, Event, EventKind, Position, Severity};
 
 /// Proof that an entry was appended to its organisation's chain and fsynced.

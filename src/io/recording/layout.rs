@@ -1,0 +1,202 @@
+//! One grid for all: where each captured frame lies in the recording, and what lies between them.
+//!
+//! A frame's place on its stream's media time line decides, never its arrival. Holes are silence, repeats do not
+//! double, a later stream lies where the wall says it began. Client left, other party right.
+
+use std::io;
+
+use serde::Serialize;
+
+use crate::engine::audio::g711;
+use crate::engine::time::SAMPLES_PER_MS;
+use crate::io::spool::{Record, SpooledFrame, SpooledStream};
+
+/// Frames may be this far out of order; what comes later than that is dropped.
+const WINDOW: usize = 2 * 8_000;
+/// A stretch without frames longer than this begins a new segment.
+const SEGMENT_GAP_MS: u64 = 1_000;
+/// No recording is longer: four hours, Twilio's own limit of a call, and what a wild timestamp may add.
+const SAMPLES_MAX: u64 = 6 * 3_600 * 8_000;
+
+/// A stretch of one stream without a gap.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Stretch {
+    /// Twilio's id of the stream.
+    pub stream_sid: String,
+    /// Twilio's timestamp of the first frame captured.
+    pub start_ms: u64,
+    /// Just past the last.
+    pub end_ms: u64,
+    /// Where it begins in the recording.
+    pub at_ms: u64,
+}
+
+/// What the first pass found.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Plan {
+    /// Samples of lead before the first captured frame.
+    pub lead: u64,
+    /// Length of the whole, lead included.
+    pub samples: u64,
+    /// Frames of the client and of the other party.
+    pub frames: [u64; 2],
+    /// What was captured of which stream.
+    pub segments: Vec<Stretch>,
+    /// Whether the spool was sealed; if not, a crash ended it.
+    pub sealed: bool,
+    /// Set if the spool is damaged: what came before is here.
+    pub damage: Option<String>,
+    streams: Vec<Origin>,
+    cuts: Vec<(u64, u8, u64)>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Origin {
+    spooled: SpooledStream,
+    /// Place of its first frame, and where that lies in the recording.
+    first: Option<(u64, u64)>,
+}
+
+impl Plan {
+    /// Measures a spool. A damaged one is measured as far as it is whole.
+    pub fn of(records: impl Iterator<Item = io::Result<Record>>, lead: u64) -> Self {
+        let mut plan = Self { lead, ..Self::default() };
+        let mut frames: Vec<(u64, u8, usize, u64, u64, u32)> = Vec::new();
+        for (index, record) in (0u64..).zip(records) {
+            match record {
+                Ok(Record::Head(_)) => {}
+                Ok(Record::Stream(spooled)) => plan.stream(spooled),
+                Ok(Record::Frame(frame)) => {
+                    frames.push((index, frame.stream.0, frame.channel.index(), frame.at.0, frame.end().0, frame.timestamp_ms));
+                }
+                Ok(Record::Cut(stream, at)) => plan.cuts.push((index, stream.0, at.0)),
+                Ok(Record::Sealed) => plan.sealed = true,
+                Err(why) => {
+                    plan.damage = Some(why.to_string());
+                    break;
+                }
+            }
+        }
+        for (index, stream, channel, at, end, timestamp_ms) in frames {
+            if plan.is_cut(index, stream, end) {
+                continue;
+            }
+            let Some(start) = plan.begin(stream, at) else { continue };
+            let stop = start + (end - at);
+            if stop > SAMPLES_MAX {
+                continue;
+            }
+            plan.samples = plan.samples.max(stop);
+            plan.frames[channel] += 1;
+            plan.stretch(stream, start, u64::from(timestamp_ms), (end - at) / SAMPLES_PER_MS);
+        }
+        plan.samples = plan.samples.max(lead);
+        plan
+    }
+
+    fn stream(&mut self, spooled: SpooledStream) {
+        if !self.streams.iter().any(|origin| origin.spooled.stream == spooled.stream) {
+            self.streams.push(Origin { spooled, first: None });
+        }
+    }
+
+    /// Where the frame at `at` of `stream` begins in the recording; the first frame of a stream fixes its origin.
+    fn begin(&mut self, stream: u8, at: u64) -> Option<u64> {
+        let lead = self.lead;
+        let earliest = self.streams.iter().map(|origin| origin.spooled.offset_ms).min().unwrap_or(0);
+        let origin = self.streams.iter_mut().find(|origin| origin.spooled.stream == stream)?;
+        let offset = (origin.spooled.offset_ms - earliest) * SAMPLES_PER_MS;
+        let (first, start) = *origin.first.get_or_insert((at, lead + offset));
+        (start + at).checked_sub(first)
+    }
+
+    /// Where a frame begins in the recording, by the origins of the first pass.
+    fn place(&self, frame: &SpooledFrame) -> Option<u64> {
+        let origin = self.streams.iter().find(|origin| origin.spooled.stream == frame.stream.0)?;
+        let (first, start) = origin.first?;
+        (start + frame.at.0).checked_sub(first)
+    }
+
+    fn is_cut(&self, index: u64, stream: u8, end: u64) -> bool {
+        self.cuts.iter().any(|(cut_index, cut_stream, at)| *cut_index > index && *cut_stream == stream && end > *at)
+    }
+
+    fn stretch(&mut self, stream: u8, start: u64, timestamp_ms: u64, length_ms: u64) {
+        let Some(origin) = self.streams.iter().find(|origin| origin.spooled.stream == stream) else { return };
+        let sid = &origin.spooled.stream_sid;
+        let end_ms = timestamp_ms + length_ms;
+        match self.segments.last_mut() {
+            Some(last) if last.stream_sid == *sid && timestamp_ms <= last.end_ms + SEGMENT_GAP_MS => last.end_ms = last.end_ms.max(end_ms),
+            _ => self.segments.push(Stretch { stream_sid: sid.clone(), start_ms: timestamp_ms, end_ms, at_ms: start / SAMPLES_PER_MS }),
+        }
+    }
+}
+
+/// Hands the recording's samples on in order: `emit` gets left and right.
+///
+/// # Errors
+/// What `emit` says.
+pub(super) fn lay_out(
+    plan: &Plan,
+    lead: &[u8],
+    records: impl Iterator<Item = io::Result<Record>>,
+    mut emit: impl FnMut(&[[i16; 2]]) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut grid = Grid { from: 0, window: vec![[0; 2]; WINDOW * 2] };
+    // Our own prompt, on the right; never the client's audio from before the grant on the left.
+    let silence = |code: &u8| [0, g711::decode(*code)];
+    for piece in lead.chunks(WINDOW) {
+        let piece: Vec<_> = piece.iter().map(silence).collect();
+        emit(&piece)?;
+    }
+    grid.from = lead.len() as u64;
+    for (index, record) in (0u64..).zip(records) {
+        let frame = match record {
+            Ok(Record::Frame(frame)) => frame,
+            Ok(Record::Head(_) | Record::Stream(_) | Record::Cut(..) | Record::Sealed) => continue,
+            Err(_) => break, // the plan has told of the damage
+        };
+        if plan.is_cut(index, frame.stream.0, frame.end().0) {
+            continue;
+        }
+        if let Some(start) = plan.place(&frame).filter(|start| start + frame.codes.len() as u64 <= plan.samples) {
+            grid.put(start, &frame, &mut emit)?;
+        }
+    }
+    grid.flush_to(plan.samples, &mut emit)
+}
+
+/// A window of the recording that frames may still fall into.
+struct Grid {
+    from: u64,
+    window: Vec<[i16; 2]>,
+}
+
+impl Grid {
+    fn put(&mut self, start: u64, frame: &SpooledFrame, emit: &mut impl FnMut(&[[i16; 2]]) -> io::Result<()>) -> io::Result<()> {
+        let stop = start + frame.codes.len() as u64;
+        if stop > self.from + self.window.len() as u64 {
+            self.flush_to(stop - WINDOW as u64, emit)?;
+        }
+        let side = frame.channel.index();
+        for (offset, code) in (0u64..).zip(&frame.codes) {
+            if let Some(slot) = (start + offset).checked_sub(self.from).and_then(|at| usize::try_from(at).ok()) {
+                self.window[slot][side] = g711::decode(*code);
+            }
+        }
+        Ok(())
+    }
+
+    fn flush_to(&mut self, to: u64, emit: &mut impl FnMut(&[[i16; 2]]) -> io::Result<()>) -> io::Result<()> {
+        while self.from < to {
+            let count = usize::try_from(to - self.from).unwrap_or(usize::MAX).min(self.window.len());
+            emit(&self.window[..count])?;
+            self.window.copy_within(count.., 0);
+            let kept = self.window.len() - count;
+            self.window[kept..].fill([0; 2]);
+            self.from += count as u64;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,136 @@
+//! The spool: consented audio on local disk, encrypted from the first byte, until the store has proven that it holds it.
+//!
+//! Two halves. [`SpoolFeed`] lives on the media thread, gathers [`CHUNK_MS`] of frames and hands them over a bounded
+//! queue: it never waits, and a full queue is an answer (P7). [`SpoolWriters`] are plain threads that own the files.
+//! Chunks leave 200 ms after their first frame, so that `kill -9` loses, delay line included, less than half a second (P8).
+
+mod format;
+mod keys;
+mod read;
+mod write;
+
+pub use format::{Lead, Record, RecordingHead, SpooledFrame, SpooledStream};
+pub use keys::KeyFile;
+pub use read::{SpoolFile, left_behind};
+pub use write::{SpoolEnd, SpoolWriters};
+
+use std::sync::mpsc::{SyncSender, TrySendError};
+use std::sync::{Arc, Mutex};
+
+use crate::engine::audio::frame::{Place, StreamNo};
+use crate::engine::consent::{Admitted, Batch};
+use crate::engine::time::Tick;
+
+/// Audio gathered before it is handed to a writer.
+pub const CHUNK_MS: u64 = 200;
+/// Chunks that may wait for a writer: at a thousand calls, three seconds of a stuck disk.
+pub const SPOOL_QUEUE_CHUNKS: usize = 16_384;
+/// Room of a fresh chunk: 200 ms of one channel.
+const CHUNK_ROOM: usize = 2_048;
+
+/// The disk cannot keep up, or is gone: stop the recording, never the call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("spool cannot take more audio: the disk is full, stuck or gone")]
+pub struct SpoolStalled;
+
+/// Empty chunks on their way back to the feeds.
+type Pool = Arc<Mutex<Vec<Vec<u8>>>>;
+
+enum Job {
+    Open(u64, Box<RecordingHead>),
+    Chunk(u64, Vec<u8>),
+    Seal(u64, Vec<u8>),
+    Discard(u64),
+}
+
+/// One live recording's half of the spool.
+pub struct SpoolFeed {
+    slot: u64,
+    queue: SyncSender<Job>,
+    pool: Pool,
+    chunk: Vec<u8>,
+    first: Option<Tick>,
+    began: Tick,
+}
+
+impl SpoolFeed {
+    /// Takes what the gate let out.
+    ///
+    /// # Errors
+    /// [`SpoolStalled`] when a full chunk cannot be handed over.
+    pub fn push(&mut self, now: Tick, batch: &Batch) -> Result<(), SpoolStalled> {
+        for frame in batch {
+            self.push_one(now, frame)?;
+        }
+        Ok(())
+    }
+
+    fn push_one(&mut self, now: Tick, frame: &Admitted) -> Result<(), SpoolStalled> {
+        let first = *self.first.get_or_insert(now);
+        format::put_frame(&mut self.chunk, frame);
+        if now.ms_since(first) >= CHUNK_MS - 20 || self.chunk.len() >= CHUNK_ROOM * 4 { self.hand_over() } else { Ok(()) }
+    }
+
+    /// A stream begins.
+    pub fn stream_began(&mut self, now: Tick, stream: StreamNo, stream_sid: String) {
+        let offset_ms = now.ms_since(self.began);
+        format::put_stream(&mut self.chunk, &SpooledStream { stream: stream.0, stream_sid, offset_ms });
+        self.first.get_or_insert(now);
+    }
+
+    /// What was taken of this stream at or past this place does not count.
+    ///
+    /// # Errors
+    /// [`SpoolStalled`].
+    pub fn cut_back(&mut self, stream: StreamNo, at: Place) -> Result<(), SpoolStalled> {
+        format::put_cut(&mut self.chunk, stream, at);
+        self.hand_over()
+    }
+
+    /// Hands over what has waited long enough, frames or no frames.
+    ///
+    /// # Errors
+    /// [`SpoolStalled`].
+    pub fn tick(&mut self, now: Tick) -> Result<(), SpoolStalled> {
+        match self.first {
+            Some(first) if now.ms_since(first) >= CHUNK_MS - 20 => self.hand_over(),
+            _ => Ok(()),
+        }
+    }
+
+    /// The recording is over: everything is written and fsynced, then the writers report it.
+    ///
+    /// # Errors
+    /// [`SpoolStalled`]: the file stays as it is and is found at the next start.
+    pub fn seal(mut self) -> Result<(), SpoolStalled> {
+        format::put_sealed(&mut self.chunk);
+        let chunk = std::mem::take(&mut self.chunk);
+        self.send(Job::Seal(self.slot, chunk))
+    }
+
+    /// The recording must not exist: its key is destroyed, then its file.
+    ///
+    /// # Errors
+    /// [`SpoolStalled`].
+    pub fn discard(self) -> Result<(), SpoolStalled> {
+        self.send(Job::Discard(self.slot))
+    }
+
+    fn hand_over(&mut self) -> Result<(), SpoolStalled> {
+        self.first = None;
+        if self.chunk.is_empty() {
+            return Ok(());
+        }
+        // Never waits for the pool either: a new buffer is the rare case.
+        let spare = self.pool.try_lock().ok().and_then(|mut pool| pool.pop());
+        let empty = spare.unwrap_or_else(|| Vec::with_capacity(CHUNK_ROOM));
+        let chunk = std::mem::replace(&mut self.chunk, empty);
+        self.send(Job::Chunk(self.slot, chunk))
+    }
+
+    fn send(&self, job: Job) -> Result<(), SpoolStalled> {
+        self.queue.try_send(job).map_err(|refused| match refused {
+            TrySendError::Full(_) | TrySendError::Disconnected(_) => SpoolStalled,
+        })
+    }
+}

@@ -278,7 +278,6 @@ struct Stream {
     clock: Place,
     sequence: u64,
     last_media: Tick,
-    began: Tick,
     live: bool,
     /// No media for a while: what comes next begins a new segment.
     silent: bool,
@@ -332,6 +331,11 @@ impl Call {
     #[must_use]
     pub fn next_stream(&self) -> Option<StreamNo> {
         u8::try_from(self.streams.len()).ok().filter(|_| self.streams.len() < STREAMS_MAX).map(StreamNo)
+    }
+
+    /// Frames that came before anybody could be asked where the client stands: withheld.
+    pub fn missed(&mut self, frames: u64) {
+        self.withheld[0] += frames;
     }
 
     /// Frames captured and withheld so far, client's and other party's: cheap, for counters that others read.
@@ -415,7 +419,6 @@ impl Call {
             clock: Place(0),
             sequence: 0,
             last_media: now.tick,
-            began: now.tick,
             live: true,
             silent: false,
         });

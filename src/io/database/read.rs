@@ -173,6 +173,33 @@ impl Database {
         row.as_ref().map(RecordingRow::read).transpose()
     }
 
+    /// Entries of an organisation's chain after number `after`: number, hash, canonical bytes.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Query`].
+    pub async fn audit(
+        &self,
+        org_id: &str,
+        client_id: Option<&str>,
+        call_id: Option<&str>,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<(u64, String, String)>, DatabaseError> {
+        let rows = sqlx::query(
+            r#"SELECT "seq", "hash", "entry" FROM "AuditEvent"
+               WHERE "orgId" = $1 AND "seq" > $2 AND ($3 IS NULL OR "clientId" = $3) AND ($4 IS NULL OR "callId" = $4)
+               ORDER BY "seq" LIMIT $5"#,
+        )
+        .bind(org_id)
+        .bind(after.cast_signed())
+        .bind(client_id)
+        .bind(call_id)
+        .bind(i64::from(limit))
+        .fetch_all(self.readers())
+        .await?;
+        Ok(rows.iter().map(|row| (row.get::<i64, _>(0).cast_unsigned(), row.get(1), row.get(2))).collect())
+    }
+
     /// Whether it answers.
     pub async fn ready(&self) -> bool {
         sqlx::query("SELECT 1").fetch_one(self.readers()).await.is_ok()

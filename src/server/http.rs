@@ -1,0 +1,209 @@
+//! The door: one port for the media socket, the API and the probes. Own accept loop, for a header timeout, TCP_NODELAY
+//! and the raw TCP stream behind an upgraded WebSocket.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use hyper::server::conn::http1;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use secrecy::ExposeSecret as _;
+use serde_json::json;
+use tokio::net::{TcpListener, TcpStream};
+use tungstenite::handshake::derive_accept_key;
+
+use super::api;
+use super::auth::{Claims, TokenKey};
+use super::media::MediaThreads;
+use super::problem::Problem;
+use super::registry::{Place, Registry};
+use super::socket::Socket;
+use super::world::World;
+use super::{Config, live};
+use crate::engine::consent::Actor;
+use crate::engine::ledger::{Event, EventKind};
+use crate::engine::twilio::signature;
+use crate::io::database::Work;
+use crate::io::objects::ObjectStore;
+
+/// A client has so long to send its request's head.
+const HEAD_WITHIN: Duration = Duration::from_secs(10);
+/// No body of the API comes near.
+const BODY_MAX: usize = 64 * 1024;
+/// The path of the media socket.
+const MEDIA: &str = "/twilio/media";
+/// Headers by which a request shows that it came through a proxy.
+const FORWARDING: [&str; 4] = ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"];
+
+/// What handlers reach.
+#[derive(Clone)]
+pub struct App {
+    pub(super) world: World,
+    pub(super) registry: Arc<Registry>,
+    pub(super) media: MediaThreads,
+    pub(super) objects: Arc<ObjectStore>,
+    pub(super) tokens: TokenKey,
+    pub(super) config: Arc<Config>,
+    pub(super) public_url: Arc<str>,
+    pub(super) draining: Arc<AtomicBool>,
+}
+
+impl App {
+    pub(super) fn world_objects(&self) -> &ObjectStore {
+        &self.objects
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Somebody asked for what is not theirs: the chain keeps it.
+    pub(super) fn denied(&self, claims: &Claims, needed: &str, what: &str) {
+        let event = Event {
+            org_id: claims.org.clone(),
+            kind: EventKind::AccessDenied,
+            actor: Actor::User { id: claims.sub.clone(), name: String::new() },
+            call_id: None,
+            client_id: None,
+            at: crate::io::clock::wall(),
+            position: None,
+            detail: json!({ "needed": needed, "asked": what }),
+        };
+        live::submit(&self.world, Work::Audit(event, None));
+    }
+}
+
+/// All routes.
+pub(super) fn router(app: App) -> Router {
+    Router::new()
+        .route(MEDIA, get(media))
+        .route("/api/calls", get(api::calls))
+        .route("/api/calls/{callId}", get(api::call))
+        .route("/api/calls/{callId}/opt-out", post(api::opt_out))
+        .route("/api/recordings/{id}", get(api::recording))
+        .route("/api/recordings/{id}/audio", get(api::audio))
+        .route("/api/audit", get(api::audit))
+        .route("/healthz", get(api::healthz))
+        .route("/readyz", get(api::readyz))
+        .route("/metrics", get(api::metrics))
+        .fallback(|| async { Problem::not_found("route") })
+        .layer(DefaultBodyLimit::max(BODY_MAX))
+        .layer(middleware::from_fn_with_state(app.clone(), refuse_proxies_in_development))
+        .with_state(app)
+}
+
+/// Takes connections until told to stop.
+pub(super) async fn accept(listener: TcpListener, app: App, stop: impl Future<Output = ()>) {
+    let service = router(app);
+    tokio::pin!(stop);
+    loop {
+        let stream = tokio::select! {
+            () = &mut stop => return,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(why) => {
+                    // Most often: no descriptors left. Waiting lets some go.
+                    tracing::warn!(error = %why, "http: a connection cannot be accepted");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
+            },
+        };
+        let _ = stream.set_nodelay(true);
+        let service = TowerToHyperService::new(service.clone());
+        tokio::spawn(async move {
+            let served = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEAD_WITHIN)
+                .serve_connection(TokioIo::new(stream), service)
+                .with_upgrades()
+                .await;
+            if let Err(why) = served {
+                tracing::debug!(error = %why, "http: connection over");
+            }
+        });
+    }
+}
+
+/// Without a Twilio token this is a development gateway on loopback: what a proxy brings comes from elsewhere.
+async fn refuse_proxies_in_development(State(app): State<App>, request: Request, next: Next) -> Response {
+    let proxied = FORWARDING.iter().any(|name| request.headers().contains_key(*name));
+    if proxied && app.config.twilio_auth_token.is_none() {
+        tracing::warn!("http: request through a proxy refused: set CALLGATE_TWILIO_AUTH_TOKEN to serve others than this machine");
+        return Problem::new(StatusCode::FORBIDDEN, "a gateway without a Twilio token serves its own machine only").into_response();
+    }
+    next.run(request).await
+}
+
+/// `GET /twilio/media`: refused here, before the upgrade, or not at all.
+async fn media(State(app): State<App>, mut request: Request) -> Response {
+    let admitted = admit(&app, request.headers());
+    let (accept, place) = match admitted {
+        Ok(admitted) => admitted,
+        Err((status, why)) => {
+            app.world.metrics.refused.inc();
+            tracing::warn!(status = status.as_u16(), "media: handshake refused: {why}");
+            return Problem::new(status, why).into_response();
+        }
+    };
+    let Some(upgrade) = request.extensions_mut().remove::<OnUpgrade>() else {
+        return Problem::new(StatusCode::BAD_REQUEST, "the connection cannot be upgraded").into_response();
+    };
+    tokio::spawn(async move {
+        match upgrade.await {
+            Ok(upgraded) => hand_over(&app, upgraded, place),
+            Err(why) => tracing::debug!(error = %why, "media: the upgrade was not completed"),
+        }
+    });
+    let headers = [(header::CONNECTION, "Upgrade".to_owned()), (header::UPGRADE, "websocket".to_owned()), (header::SEC_WEBSOCKET_ACCEPT, accept)];
+    (StatusCode::SWITCHING_PROTOCOLS, headers).into_response()
+}
+
+fn admit(app: &App, headers: &HeaderMap) -> Result<(String, Place), (StatusCode, &'static str)> {
+    let text = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let has = |name, word: &str| text(name).split(',').any(|part| part.trim().eq_ignore_ascii_case(word));
+    if !has(header::CONNECTION, "upgrade") || !has(header::UPGRADE, "websocket") || text(header::SEC_WEBSOCKET_VERSION) != "13" {
+        return Err((StatusCode::UPGRADE_REQUIRED, "this is a WebSocket, version 13"));
+    }
+    let key = text(header::SEC_WEBSOCKET_KEY);
+    if key.is_empty() {
+        return Err((StatusCode::BAD_REQUEST, "Sec-WebSocket-Key is missing"));
+    }
+    if let (true, Some(token)) = (app.config.twilio_validate, &app.config.twilio_auth_token) {
+        let signature = headers.get("x-twilio-signature").and_then(|value| value.to_str().ok()).unwrap_or_default();
+        if !signature::handshake_is_signed(token.expose_secret(), &app.public_url, MEDIA, signature) {
+            return Err((
+                StatusCode::FORBIDDEN,
+                "X-Twilio-Signature does not match; is CALLGATE_PUBLIC_URL the address in the TwiML, and the auth token the account's primary one?",
+            ));
+        }
+    }
+    if app.is_draining() {
+        return Err((StatusCode::SERVICE_UNAVAILABLE, "the gateway is stopping"));
+    }
+    let place = app.registry.take_place(app.config.max_calls);
+    let place = place.ok_or((StatusCode::SERVICE_UNAVAILABLE, "CALLGATE_MAX_CALLS calls are live already"))?;
+    Ok((derive_accept_key(key.as_bytes()), place))
+}
+
+/// The TCP stream leaves tokio and goes to the thread that will own it.
+fn hand_over(app: &App, upgraded: hyper::upgrade::Upgraded, place: Place) {
+    let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else {
+        tracing::error!("media: an upgraded connection is no TCP stream");
+        return;
+    };
+    let rest = parts.read_buf.to_vec();
+    let socket = parts.io.into_inner().into_std().and_then(|stream| Socket::new(stream, rest, Arc::clone(&app.world.metrics), app.world.clocks, place));
+    match socket {
+        Ok(socket) => app.media.take(socket),
+        Err(why) => tracing::error!(error = %why, "media: a socket cannot be handed over"),
+    }
+}

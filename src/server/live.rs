@@ -1,0 +1,391 @@
+//! A live call: the engine's machine, and what its effects mean here. Decides nothing about consent.
+
+use std::sync::Arc;
+
+use subtle::ConstantTimeEq;
+
+use super::ids;
+use super::media::{MediaHandle, ToMedia};
+use super::metrics;
+use super::registry::{LiveCall, Registry};
+use super::socket::{Heard, Word};
+use super::world::World;
+use crate::engine::audio::frame::{Channel, StreamNo};
+use crate::engine::call::{
+    Call, CallIdentity, Effect, Input, Mode, NotSealed, Outbox, Phase, RecordingEnd, RecordingState, Standing, StreamStart,
+};
+use crate::engine::consent::{Actor, ConsentRecord, ConsentStatus, Direction};
+use crate::engine::ledger::{Event, EventKind};
+use crate::engine::time::Tick;
+use crate::engine::twilio::message::Start;
+use crate::io::database::{LedgerFull, RecordingRow, Work};
+use crate::io::spool::{Lead, RecordingHead, SpoolFeed, SpoolStalled};
+
+/// A no must become durable: tries, a second apart, while the database is away.
+const REFUSAL_TRIES: u32 = 60;
+
+/// What only the thread can do.
+pub(super) struct Outcome {
+    /// Words for the call's sockets, in order.
+    pub(super) words: Vec<(usize, Word)>,
+    /// The call is over.
+    pub(super) over: bool,
+}
+
+pub(super) struct Live {
+    call: Call,
+    shared: Arc<LiveCall>,
+    me: MediaHandle,
+    outbox: Outbox,
+    feed: Option<SpoolFeed>,
+    recording_id: Option<String>,
+    /// The socket of each stream.
+    sockets: Vec<usize>,
+    deadline: Option<Tick>,
+    last: (Phase, ConsentStatus, RecordingState),
+}
+
+/// Who a stream belongs to.
+pub(super) fn who(start: &Start, registry: &Registry, world: &World) -> Result<CallIdentity, String> {
+    if let Some(format) = &start.foreign_format {
+        return Err(format!("its audio is {format}; only audio/x-mulaw at 8000 Hz is understood"));
+    }
+    let told = |name: &str| start.parameters.get(name).map(String::as_str).filter(|value| !value.is_empty());
+    if !matches!(told("mode"), None | Some("consent" | "stay" | "capture")) {
+        return Err("its mode is none of consent, stay, capture".into());
+    }
+    if let Some(call_id) = told("callId") {
+        if let Some(announced) = registry.announced(call_id) {
+            let same: bool = told("token").unwrap_or_default().as_bytes().ct_eq(announced.token.as_bytes()).into();
+            let same_call = announced.identity.call_sid.is_empty() || announced.identity.call_sid == start.call_sid;
+            if !same || !same_call {
+                return Err("its token is not the one its TwiML was given".into());
+            }
+            return Ok(CallIdentity { call_sid: start.call_sid.clone(), ..announced.identity });
+        }
+        if !world.unannounced {
+            return Err("its callId is of no call of this gateway; was the gateway restarted?".into());
+        }
+    } else if !world.unannounced {
+        return Err("it carries no callId and token, and CALLGATE_UNANNOUNCED is false".into());
+    }
+    let direction = match told("direction") {
+        None | Some("INBOUND") => Direction::Inbound,
+        Some("OUTBOUND") => Direction::Outbound,
+        Some(_) => return Err("its direction is neither INBOUND nor OUTBOUND".into()),
+    };
+    if start.call_sid.is_empty() {
+        return Err("its start names no callSid".into());
+    }
+    let call_id = registry.name(&start.call_sid, || ids::fresh("call"));
+    if let Some(live) = registry.get(&call_id) {
+        return Ok(live.identity.clone());
+    }
+    let text = |name: &str, default: &str| told(name).unwrap_or(default).to_owned();
+    Ok(CallIdentity {
+        call_id,
+        call_sid: start.call_sid.clone(),
+        client_id: text("clientId", &format!("unknown-{}", start.call_sid)),
+        case_manager_id: text("caseManagerId", ""),
+        org_id: text("orgId", "default"),
+        direction,
+    })
+}
+
+impl Live {
+    pub(super) fn new(identity: CallIdentity, standing: Standing, world: &World, me: &MediaHandle) -> Self {
+        let call = Call::new(identity, world.settings, standing, world.clocks.now());
+        let snapshot = call.snapshot();
+        let last = (snapshot.phase, snapshot.consent.status, snapshot.recording);
+        world.metrics.calls.inc();
+        Self {
+            shared: Arc::new(LiveCall::new(snapshot, me.clone())),
+            call,
+            me: me.clone(),
+            outbox: Outbox::default(),
+            feed: None,
+            recording_id: None,
+            sockets: Vec::with_capacity(2),
+            deadline: None,
+            last,
+        }
+    }
+
+    pub(super) fn shared(&self) -> Arc<LiveCall> {
+        Arc::clone(&self.shared)
+    }
+
+    /// Frames that came while the database was asked.
+    pub(super) fn missed(&mut self, frames: u64) {
+        self.call.missed(frames);
+    }
+
+    /// A socket becomes the call's next stream.
+    pub(super) fn begin(&mut self, token: usize, _start: &Start) -> Option<StreamNo> {
+        let no = self.call.next_stream()?;
+        self.sockets.push(token);
+        Some(no)
+    }
+
+    pub(super) fn start(&mut self, world: &World, start: &Start) -> Option<Outcome> {
+        let told = |name: &str| start.parameters.get(name).map(String::as_str);
+        let mode = match told("mode") {
+            Some("stay") => Mode::Stay,
+            Some("capture") => Mode::Capture,
+            Some(_) | None => Mode::Consent,
+        };
+        let leg = if told("leg") == Some("other") { Channel::Other } else { Channel::Client };
+        let answered_by = told("answeredBy").filter(|by| !by.is_empty()).map(str::to_owned);
+        let tracks = if mode == Mode::Capture { start.tracks } else { [true, start.tracks[1]] };
+        tracing::info!(call.id = %self.shared.identity.call_id, stream.sid = %start.stream_sid, ?mode, "call: stream begins");
+        self.step(world, Input::StreamStarted(StreamStart { stream_sid: start.stream_sid.clone(), mode, tracks, leg, answered_by }))
+    }
+
+    pub(super) fn hear(&mut self, world: &World, stream: StreamNo, heard: Heard, codes: &[u8]) -> Option<Outcome> {
+        let input = match heard {
+            Heard::Media(track, sequence, chunk, timestamp) => Input::Media { stream, track, sequence, chunk, timestamp, codes },
+            Heard::Dtmf { sequence, key } => Input::Dtmf { stream, sequence, key },
+            Heard::Mark(play) => Input::Mark { stream, play },
+            Heard::Stop => Input::Stopped(stream),
+            Heard::Start(_) => return None,
+        };
+        self.step(world, input)
+    }
+
+    /// One input: the machine decides, this performs. `None` if nothing is left for the thread to do.
+    pub(super) fn step(&mut self, world: &World, input: Input<'_>) -> Option<Outcome> {
+        let now = world.clocks.now();
+        self.deadline = self.call.step(now, input, &mut self.outbox);
+        let mut stalled = false;
+        if !self.outbox.captured.is_empty() {
+            if let Some(feed) = &mut self.feed {
+                stalled = feed.push(now.tick, &self.outbox.captured).is_err();
+            }
+            self.outbox.captured.clear();
+        }
+        let (captured, withheld) = self.call.counts();
+        self.shared.count(captured, withheld, self.call.captured_up_to().0);
+        if self.outbox.effects.is_empty() && !stalled {
+            return None;
+        }
+        let mut outcome = Outcome { words: Vec::new(), over: false };
+        let mut effects = std::mem::take(&mut self.outbox.effects);
+        for effect in effects.drain(..) {
+            stalled |= self.perform(world, effect, now.tick, &mut outcome).is_err();
+        }
+        self.outbox.effects = effects;
+        if stalled {
+            self.feed = None;
+            if let Some(more) = self.step(world, Input::SinkFailed) {
+                outcome.words.extend(more.words);
+                outcome.over |= more.over;
+            }
+        }
+        Some(outcome)
+    }
+
+    pub(super) fn is_due(&mut self, now: Tick) -> bool {
+        self.deadline.is_some_and(|deadline| now >= deadline)
+    }
+
+    pub(super) fn tick(&mut self, now: Tick) -> Result<(), SpoolStalled> {
+        self.feed.as_mut().map_or(Ok(()), |feed| feed.tick(now))
+    }
+
+    /// The call is over: its last state is written; what is recorded of it lives on until it is stored.
+    pub(super) fn finish(self, world: &World, registry: &Arc<Registry>) {
+        let (captured, withheld) = self.call.counts();
+        world.metrics.captured.inc_by(captured[0] + captured[1]);
+        world.metrics.withheld.inc_by(withheld[0] + withheld[1]);
+        let stored_later = self.recording_id.is_some() && self.shared.row().state["recording"]["state"] != "DISCARDED";
+        submit(world, Work::Call(Box::new(self.shared.row())));
+        if !stored_later {
+            let (registry, ledger, identity) = (Arc::clone(registry), world.database.ledger().clone(), self.shared.identity.clone());
+            world.tokio.spawn(async move {
+                ledger.flush().await;
+                registry.remove(&identity);
+            });
+        }
+    }
+
+    fn perform(&mut self, world: &World, effect: Effect, now: Tick, outcome: &mut Outcome) -> Result<(), SpoolStalled> {
+        match effect {
+            Effect::Play { stream, prompt, from, to } => self.say(stream, Word::Play(&prompt.codes[from..to]), outcome),
+            Effect::Mark { stream, play } => self.say(stream, Word::Mark(play), outcome),
+            Effect::Clear { stream } => self.say(stream, Word::Clear, outcome),
+            Effect::Close { stream } => self.say(stream, Word::Close, outcome),
+            Effect::Seal(grant) => {
+                let then = self.answer();
+                submit(world, Work::Grant(grant, then));
+            }
+            Effect::Recall => {
+                let identity = &self.shared.identity;
+                let (org_id, client_id) = (identity.org_id.clone(), identity.client_id.clone());
+                submit(world, Work::Recall { org_id, client_id, then: self.answer() });
+            }
+            Effect::Refuse(record) => {
+                tracing::info!(call.id = %self.shared.identity.call_id, "call: the client said no");
+                refuse(world, *record);
+            }
+            Effect::Audit(event) => submit(world, Work::Audit(*event, None)),
+            Effect::RecordingBegins { grant, record, lead } => {
+                let lead = lead.map(|(prompt, samples)| Lead {
+                    language: prompt.language.code().to_owned(),
+                    version: prompt.version.clone(),
+                    sha256: prompt.sha256.clone(),
+                    samples: samples as u64,
+                });
+                let head = self.head(world, grant.0, *record, lead);
+                self.recording_id = Some(head.recording_id.clone());
+                submit(world, Work::Recording(Box::new(row(&head, RecordingState::Active)), None));
+                submit(world, Work::Audit(event(&head, EventKind::RecordingStarted, serde_json::json!({ "recordingId": head.recording_id })), None));
+                self.feed = Some(world.spool.begin(head, now)?);
+            }
+            Effect::RecordedStream { stream, stream_sid } => {
+                if let Some(feed) = &mut self.feed {
+                    feed.stream_began(now, stream, stream_sid);
+                }
+            }
+            Effect::CutBack { stream, at } => {
+                if let Some(feed) = &mut self.feed {
+                    feed.cut_back(stream, at)?;
+                }
+            }
+            Effect::RecordingEnds(end) => {
+                if let Some(feed) = self.feed.take() {
+                    match end {
+                        RecordingEnd::Keep => feed.seal()?,
+                        RecordingEnd::Discard => feed.discard()?,
+                    }
+                }
+            }
+            Effect::Changed => self.publish(world),
+            Effect::Over => {
+                self.publish(world);
+                outcome.over = true;
+            }
+        }
+        Ok(())
+    }
+
+    fn say(&self, stream: StreamNo, word: Word, outcome: &mut Outcome) {
+        if let Some(token) = self.sockets.get(usize::from(stream.0)) {
+            outcome.words.push((*token, word));
+        }
+    }
+
+    fn answer(&self) -> crate::io::database::Then<Result<crate::engine::consent::Receipt<crate::engine::consent::Grant>, NotSealed>> {
+        let (me, call_id) = (self.me.clone(), self.shared.identity.call_id.clone());
+        Box::new(move |receipt| me.send(ToMedia::Sealed(call_id, receipt)))
+    }
+
+    fn publish(&mut self, world: &World) {
+        let snapshot = self.call.snapshot();
+        let seen = (snapshot.phase, snapshot.consent.status, snapshot.recording);
+        let decided = |outcome| {
+            world.metrics.decisions.get_or_create(&metrics::Outcome { outcome }).inc();
+        };
+        if seen != self.last {
+            tracing::info!(call.id = %self.shared.identity.call_id, phase = ?seen.0, consent = ?seen.1, recording = ?seen.2, "call: changed");
+            match (self.last.0, seen.0, seen.1) {
+                (Phase::Prompting | Phase::AwaitingResponse | Phase::Created, Phase::Connected, ConsentStatus::Revoked) => decided("declined"),
+                (_, Phase::Abandoned, _) => decided("abandoned"),
+                (_, Phase::Connected, ConsentStatus::Granted) if self.last.1 != ConsentStatus::Granted => decided("granted"),
+                (Phase::Prompting | Phase::AwaitingResponse, Phase::Connected, ConsentStatus::Pending)
+                    if snapshot.unrecorded_reason.is_some() =>
+                {
+                    decided("none");
+                }
+                _ => {}
+            }
+        }
+        let write = seen != self.last;
+        self.last = seen;
+        self.shared.publish(snapshot, self.recording_id.as_deref());
+        if write {
+            submit(world, Work::Call(Box::new(self.shared.row())));
+        }
+    }
+
+    fn head(&self, world: &World, grant_seq: u64, consent: ConsentRecord, lead: Option<Lead>) -> RecordingHead {
+        let identity = &self.shared.identity;
+        RecordingHead {
+            recording_id: ids::fresh("rec"),
+            call_id: identity.call_id.clone(),
+            call_sid: identity.call_sid.clone(),
+            client_id: identity.client_id.clone(),
+            org_id: identity.org_id.clone(),
+            grant_seq,
+            consent,
+            format: world.format.word().to_owned(),
+            started_at: world.clocks.now().wall.to_string(),
+            lead,
+        }
+    }
+}
+
+/// A recording's row as it begins.
+pub(super) fn row(head: &RecordingHead, state: RecordingState) -> RecordingRow {
+    RecordingRow {
+        id: head.recording_id.clone(),
+        call_id: head.call_id.clone(),
+        org_id: head.org_id.clone(),
+        client_id: head.client_id.clone(),
+        state,
+        grant_seq: head.grant_seq,
+        object_key: None,
+        format: head.format.clone(),
+        sha256: None,
+        bytes: None,
+        duration_ms: None,
+        reason: None,
+        created_at: head.started_at.clone(),
+        finished_at: None,
+    }
+}
+
+/// A line about a recording.
+pub(super) fn event(head: &RecordingHead, kind: EventKind, detail: serde_json::Value) -> Event {
+    Event {
+        org_id: head.org_id.clone(),
+        kind,
+        actor: Actor::System,
+        call_id: Some(head.call_id.clone()),
+        client_id: Some(head.client_id.clone()),
+        at: crate::io::clock::wall(),
+        position: None,
+        detail,
+    }
+}
+
+/// Hands work to the ledger. If its queue is full, whoever waits is told so at once: capture fails closed.
+pub(super) fn submit(world: &World, work: Work) {
+    if let Err(LedgerFull(work)) = world.database.ledger().append(work) {
+        world.metrics.ledger_full.inc();
+        tracing::error!("ledger: queue full; the database cannot keep up");
+        match *work {
+            Work::Grant(_, then) | Work::Recall { then, .. } => then(Err(NotSealed::Unavailable)),
+            Work::Refuse(_, then) | Work::Audit(_, Some(then)) | Work::Recording(_, Some(then)) => then(false),
+            Work::Audit(_, None) | Work::Recording(_, None) | Work::Call(_) => {}
+        }
+    }
+}
+
+/// A no is written until it is written; the gate is shut already.
+fn refuse(world: &World, record: ConsentRecord) {
+    let world = world.clone();
+    let tokio = world.tokio.clone();
+    tokio.spawn(async move {
+        for _ in 0..REFUSAL_TRIES {
+            let (done, durable) = tokio::sync::oneshot::channel();
+            submit(&world, Work::Refuse(record.clone(), Box::new(move |written| {
+                let _ = done.send(written);
+            })));
+            if durable.await == Ok(true) {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        }
+        tracing::error!(consent.id = %record.id, "ledger: a refusal could not be made durable; its call was not recorded");
+    });
+}

@@ -1,0 +1,436 @@
+//! The media threads: plain threads, each the only owner of some calls and of their sockets.
+//!
+//! A frame costs one `read` and the engine's step: no task to wake, no lock, no channel. When many sockets are live a
+//! thread pauses for [`PAUSE`] between looks, so that one wake-up serves a whole batch of them. What the world
+//! answers (a receipt, a standing, a command) comes through the thread's inbox; a `mio` waker tells of it.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant};
+
+use mio::{Events, Interest, Poll, Token, Waker};
+
+use super::live::{Live, Outcome};
+use super::registry::Registry;
+use super::socket::{Heard, Socket};
+use super::world::World;
+use crate::engine::audio::frame::StreamNo;
+use crate::engine::call::{CallIdentity, Input, NotSealed, Standing};
+use crate::engine::consent::{Actor, ConsentStatus, Grant, Receipt};
+use crate::engine::twilio::message::Start;
+
+/// With more sockets than this a thread gathers events before it looks.
+const BATCH_FROM: usize = 32;
+/// How long it gathers: bounds what a key waits before its gate shuts.
+const PAUSE: Duration = Duration::from_micros(500);
+/// Deadlines and spools are looked after this often.
+const SWEEP: Duration = Duration::from_millis(50);
+const EVENTS_AT_ONCE: usize = 1_024;
+const WAKER: Token = Token(usize::MAX);
+
+/// Something for a media thread.
+pub(super) enum ToMedia {
+    /// A socket, past its handshake.
+    Socket(Box<Socket>),
+    /// A socket whose `start` named a call that this thread owns.
+    Adopt(Box<Socket>, Start),
+    /// The database told where the client of a new call stands.
+    Standing(usize, Box<(Start, CallIdentity)>, Standing),
+    /// The ledger answered.
+    Sealed(String, Result<Receipt<Grant>, NotSealed>),
+    /// Somebody with the right to says that the client said no. Answered when the gate is shut.
+    OptOut(String, Actor, Option<String>, tokio::sync::oneshot::Sender<()>),
+    /// Seal everything; the gateway stops.
+    Shutdown,
+}
+
+/// A way to a media thread, for everybody else.
+#[derive(Clone)]
+pub struct MediaHandle {
+    index: usize,
+    inbox: Sender<ToMedia>,
+    waker: Arc<Waker>,
+}
+
+impl MediaHandle {
+    pub(super) fn send(&self, message: ToMedia) {
+        // A thread that is gone has sealed its calls; there is nobody to tell.
+        if self.inbox.send(message).is_ok() {
+            let _ = self.waker.wake();
+        }
+    }
+}
+
+/// All media threads of a gateway.
+#[derive(Clone)]
+pub struct MediaThreads {
+    handles: Arc<[MediaHandle]>,
+    next: Arc<AtomicUsize>,
+}
+
+impl MediaThreads {
+    /// Starts `count` threads.
+    ///
+    /// # Errors
+    /// If the system gives no thread or no poller.
+    pub fn start(count: usize, world: &World, registry: &Arc<Registry>) -> io::Result<Self> {
+        let mut handles = Vec::new();
+        for index in 0..count {
+            let poll = Poll::new()?;
+            let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
+            let (inbox, messages) = channel();
+            let handle = MediaHandle { index, inbox, waker };
+            let thread = Thread {
+                poll,
+                messages,
+                me: handle.clone(),
+                world: world.clone(),
+                registry: Arc::clone(registry),
+                sockets: HashMap::new(),
+                calls: HashMap::new(),
+                next_token: 0,
+                codes: Vec::with_capacity(1_024),
+                stopping: false,
+            };
+            std::thread::Builder::new().name(format!("media-{index}")).spawn(move || thread.run())?;
+            handles.push(handle);
+        }
+        Ok(Self { handles: handles.into(), next: Arc::default() })
+    }
+
+    pub(super) fn take(&self, socket: Socket) {
+        let next = self.next.fetch_add(1, Ordering::Relaxed) % self.handles.len();
+        self.handles[next].send(ToMedia::Socket(Box::new(socket)));
+    }
+
+    /// Every call is sealed and every socket closed.
+    pub fn shut_down(&self) {
+        for handle in self.handles.iter() {
+            handle.send(ToMedia::Shutdown);
+        }
+    }
+}
+
+struct Thread {
+    poll: Poll,
+    messages: Receiver<ToMedia>,
+    me: MediaHandle,
+    world: World,
+    registry: Arc<Registry>,
+    sockets: HashMap<usize, Connection>,
+    calls: HashMap<String, Live>,
+    next_token: usize,
+    /// Decoded payload, reused for every frame of every call.
+    codes: Vec<u8>,
+    stopping: bool,
+}
+
+struct Connection {
+    socket: Socket,
+    stage: Stage,
+}
+
+enum Stage {
+    /// `start` has not come.
+    Fresh,
+    /// The database is being asked; what comes meanwhile is withheld, keys are kept.
+    Asking { early: Vec<Heard>, missed: u64 },
+    /// It belongs to a call.
+    Streaming { call_id: String, stream: StreamNo },
+    /// It is being closed.
+    Closing,
+}
+
+/// Messages kept while the database is asked where a client stands: two seconds of one track and some keys.
+const EARLY_MAX: usize = 128;
+
+impl Thread {
+    fn run(mut self) {
+        let mut events = Events::with_capacity(EVENTS_AT_ONCE);
+        let mut swept = Instant::now();
+        loop {
+            if let Err(why) = self.poll.poll(&mut events, Some(SWEEP)) {
+                if why.kind() != io::ErrorKind::Interrupted {
+                    tracing::error!(error = %why, "media: the poller failed");
+                    std::thread::sleep(SWEEP);
+                }
+                continue;
+            }
+            for event in &events {
+                if event.token() == WAKER {
+                    continue;
+                }
+                let token = event.token().0;
+                if let Some(connection) = self.sockets.get_mut(&token) {
+                    connection.socket.is_ready(event.is_read_closed());
+                    if event.is_writable() {
+                        connection.socket.flush();
+                    }
+                }
+                self.read(token);
+            }
+            while let Ok(message) = self.messages.try_recv() {
+                self.handle(message);
+            }
+            if swept.elapsed() >= SWEEP {
+                swept = Instant::now();
+                self.sweep();
+            }
+            if self.stopping && self.calls.is_empty() && self.sockets.is_empty() {
+                return;
+            }
+            if self.sockets.len() > BATCH_FROM {
+                std::thread::sleep(PAUSE);
+            }
+        }
+    }
+
+    fn handle(&mut self, message: ToMedia) {
+        match message {
+            ToMedia::Socket(socket) => {
+                if let Some(token) = self.register(*socket) {
+                    self.read(token);
+                }
+            }
+            ToMedia::Adopt(socket, start) => {
+                if let Some(token) = self.register(*socket) {
+                    self.started(token, start);
+                    self.read(token);
+                }
+            }
+            ToMedia::Standing(token, who, standing) => self.standing(token, who.0, who.1, standing),
+            ToMedia::Sealed(call_id, receipt) => {
+                let input = match receipt {
+                    Ok(receipt) => Input::Sealed(receipt),
+                    Err(why) => Input::NotSealed(why),
+                };
+                self.step(&call_id, input);
+            }
+            ToMedia::OptOut(call_id, actor, reason, done) => {
+                self.step(&call_id, Input::OptOut { actor, reason });
+                let _ = done.send(());
+            }
+            ToMedia::Shutdown => {
+                self.stopping = true;
+                let calls: Vec<_> = self.calls.keys().cloned().collect();
+                for call_id in calls {
+                    self.step(&call_id, Input::Shutdown);
+                }
+                for connection in self.sockets.values_mut() {
+                    connection.socket.close();
+                    connection.stage = Stage::Closing;
+                }
+            }
+        }
+    }
+
+    fn register(&mut self, mut socket: Socket) -> Option<usize> {
+        self.next_token += 1;
+        let token = self.next_token;
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        if let Err(why) = self.poll.registry().register(socket.source(), Token(token), interest) {
+            tracing::error!(error = %why, "media: a socket cannot be watched; are descriptors used up?");
+            return None;
+        }
+        socket.is_ready(false);
+        self.sockets.insert(token, Connection { socket, stage: Stage::Fresh });
+        Some(token)
+    }
+
+    /// Takes everything that a socket has to say.
+    fn read(&mut self, token: usize) {
+        loop {
+            let Some(connection) = self.sockets.get_mut(&token) else { return };
+            let heard = connection.socket.read(&mut self.codes);
+            match (&mut connection.stage, heard) {
+                (_, Ok(None)) => return,
+                (_, Err(why)) => {
+                    self.gone(token, why);
+                    return;
+                }
+                (Stage::Closing, Ok(Some(_))) => {}
+                (Stage::Fresh, Ok(Some(Heard::Start(start)))) => self.started(token, *start),
+                (Stage::Fresh, Ok(Some(Heard::Media(..) | Heard::Dtmf { .. } | Heard::Mark(_) | Heard::Stop))) => {
+                    self.world.metrics.malformed.inc();
+                }
+                (Stage::Asking { early, missed }, Ok(Some(heard))) => match heard {
+                    Heard::Media(..) => *missed += 1,
+                    heard if early.len() < EARLY_MAX => early.push(heard),
+                    _ => {}
+                },
+                (Stage::Streaming { call_id, stream }, Ok(Some(heard))) => {
+                    let stream = *stream;
+                    let Some(live) = self.calls.get_mut(call_id) else { continue };
+                    let outcome = live.hear(&self.world, stream, heard, &self.codes);
+                    if outcome.is_some() {
+                        let call_id = call_id.clone();
+                        self.act(&call_id, outcome);
+                    }
+                }
+            }
+        }
+    }
+
+    /// A stream tells who it is.
+    fn started(&mut self, token: usize, start: Start) {
+        let Some(connection) = self.sockets.get_mut(&token) else { return };
+        let known = super::live::who(&start, &self.registry, &self.world);
+        let identity = match known {
+            Ok(identity) => identity,
+            Err(why) => {
+                tracing::warn!(call.sid = %start.call_sid, stream.sid = %start.stream_sid, "media: stream refused: {why}");
+                self.world.metrics.refused.inc();
+                connection.socket.close();
+                connection.stage = Stage::Closing;
+                return;
+            }
+        };
+        let owner = self.registry.claim(&identity, &self.me);
+        if owner.index != self.me.index {
+            // One owner a call: the socket moves to where its call lives.
+            if let Some(mut connection) = self.sockets.remove(&token) {
+                let _ = self.poll.registry().deregister(connection.socket.source());
+                owner.send(ToMedia::Adopt(Box::new(connection.socket), start));
+            }
+            return;
+        }
+        if self.calls.contains_key(&identity.call_id) {
+            self.attach(token, &identity.call_id, &start);
+            return;
+        }
+        connection.stage = Stage::Asking { early: Vec::new(), missed: 0 };
+        let (database, me) = (self.world.database.clone(), self.me.clone());
+        self.world.tokio.spawn(async move {
+            let standing = match database.standing(&identity.org_id, &identity.client_id).await {
+                Ok(row) => Standing { status: row.status, seen: row.seen },
+                Err(why) => {
+                    tracing::error!(error = %why, "media: nobody can tell where a client stands; asking");
+                    // A grant that rests on this would be refused by the ledger if there was a revocation.
+                    Standing { status: ConsentStatus::Pending, seen: 0 }
+                }
+            };
+            me.send(ToMedia::Standing(token, Box::new((start, identity)), standing));
+        });
+    }
+
+    fn standing(&mut self, token: usize, start: Start, identity: CallIdentity, standing: Standing) {
+        // Tokens are never used twice: a socket that is gone meanwhile is not found.
+        if !self.sockets.get(&token).is_some_and(|connection| matches!(connection.stage, Stage::Asking { .. })) {
+            return;
+        }
+        let call_id = identity.call_id.clone();
+        if !self.calls.contains_key(&call_id) {
+            let live = Live::new(identity, standing, &self.world, &self.me);
+            self.registry.insert(live.shared());
+            self.calls.insert(call_id.clone(), live);
+        }
+        self.attach(token, &call_id, &start);
+    }
+
+    /// Makes a socket one of a call's streams.
+    fn attach(&mut self, token: usize, call_id: &str, start: &Start) {
+        let Some(connection) = self.sockets.get_mut(&token) else { return };
+        let (Some(live), false) = (self.calls.get_mut(call_id), self.stopping) else {
+            connection.socket.close();
+            connection.stage = Stage::Closing;
+            return;
+        };
+        let early = match std::mem::replace(&mut connection.stage, Stage::Closing) {
+            Stage::Asking { early, missed } => {
+                live.missed(missed);
+                early
+            }
+            Stage::Fresh | Stage::Streaming { .. } | Stage::Closing => Vec::new(),
+        };
+        let Some(stream) = live.begin(token, start) else {
+            connection.socket.close();
+            return;
+        };
+        connection.stage = Stage::Streaming { call_id: call_id.to_owned(), stream };
+        connection.socket.is_stream(start.stream_sid.clone());
+        let outcome = live.start(&self.world, start);
+        self.act(call_id, outcome);
+        for heard in early {
+            if let Some(live) = self.calls.get_mut(call_id) {
+                let outcome = live.hear(&self.world, stream, heard, &[]);
+                self.act(call_id, outcome);
+            }
+        }
+    }
+
+    fn step(&mut self, call_id: &str, input: Input<'_>) {
+        if let Some(live) = self.calls.get_mut(call_id) {
+            let outcome = live.step(&self.world, input);
+            self.act(call_id, outcome);
+        }
+    }
+
+    /// Does what a step caused that only this thread can do: words to sockets, and the end of a call.
+    fn act(&mut self, call_id: &str, outcome: Option<Outcome>) {
+        let Some(outcome) = outcome else { return };
+        for (token, word) in outcome.words {
+            let Some(connection) = self.sockets.get_mut(&token) else { continue };
+            if word.is_close() {
+                connection.socket.close();
+            } else if !connection.socket.say(&word) {
+                self.gone(token, Gone::Stuck);
+            }
+        }
+        if outcome.over {
+            if let Some(live) = self.calls.remove(call_id) {
+                live.finish(&self.world, &self.registry);
+            }
+        }
+    }
+
+    /// A socket is over: its stream ends, its place is free.
+    fn gone(&mut self, token: usize, why: Gone) {
+        let Some(mut connection) = self.sockets.remove(&token) else { return };
+        let _ = self.poll.registry().deregister(connection.socket.source());
+        match connection.stage {
+            Stage::Streaming { call_id, stream } => {
+                tracing::debug!(call.id = %call_id, "media: socket over: {why}");
+                self.step(&call_id, Input::Lost(stream));
+            }
+            Stage::Fresh | Stage::Asking { .. } | Stage::Closing => {
+                tracing::debug!("media: socket over before its stream began: {why}");
+            }
+        }
+    }
+
+    fn sweep(&mut self) {
+        let now = self.world.clocks.now();
+        let due: Vec<_> = self.calls.iter_mut().filter_map(|(id, live)| live.is_due(now.tick).then(|| id.clone())).collect();
+        for call_id in due {
+            self.step(&call_id, Input::Wake);
+        }
+        let stuck: Vec<_> = self.calls.iter_mut().filter_map(|(id, live)| live.tick(now.tick).is_err().then(|| id.clone())).collect();
+        for call_id in stuck {
+            self.step(&call_id, Input::SinkFailed);
+        }
+        let expired: Vec<_> = self.sockets.iter().filter(|(_, connection)| connection.socket.is_expired(now.tick)).map(|(token, _)| *token).collect();
+        for token in expired {
+            self.gone(token, Gone::Closed);
+        }
+    }
+}
+
+/// Why a socket is over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub(super) enum Gone {
+    /// A close frame, or the end of the connection.
+    #[error("it was closed")]
+    Closed,
+    /// The connection broke.
+    #[error("the connection broke")]
+    Broken,
+    /// What came was no WebSocket, or a message larger than any of Twilio's.
+    #[error("what came was no WebSocket message of a media stream")]
+    Protocol,
+    /// The other side does not read.
+    #[error("the other side does not read")]
+    Stuck,
+}

@@ -1,0 +1,76 @@
+//! What is counted, for `GET /metrics`. A registry of its own for every gateway, so that several fit in a process.
+
+use std::sync::Arc;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::registry::Registry;
+
+/// How a question was decided, or a recording ended.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct Outcome {
+    /// `granted`, `declined`, `none`, `abandoned`; or `finished`, `discarded`, `failed`.
+    pub outcome: &'static str,
+}
+
+/// Everything that is counted.
+pub struct Metrics {
+    registry: Registry,
+    /// Calls begun.
+    pub calls: Counter,
+    /// Calls by how they were decided.
+    pub decisions: Family<Outcome, Counter>,
+    /// Recordings by how they ended.
+    pub recordings: Family<Outcome, Counter>,
+    /// Frames captured, of calls that are over.
+    pub captured: Counter,
+    /// Frames withheld, of calls that are over.
+    pub withheld: Counter,
+    /// Messages that were let pass because they could not be understood.
+    pub malformed: Counter,
+    /// Handshakes and streams refused.
+    pub refused: Counter,
+    /// Pieces of work the ledger's queue had no room for.
+    pub ledger_full: Counter,
+}
+
+impl Metrics {
+    /// All at zero.
+    #[must_use]
+    pub fn new() -> Arc<Self> {
+        let mut registry = Registry::with_prefix("callgate");
+        let mut counter = |name: &str, help: &str| {
+            let counter = Counter::default();
+            registry.register(name, help, counter.clone());
+            counter
+        };
+        let calls = counter("calls", "Calls begun");
+        let captured = counter("frames_captured", "Frames captured, of calls that are over");
+        let withheld = counter("frames_withheld", "Frames withheld, of calls that are over");
+        let malformed = counter("messages_malformed", "Messages let pass because they could not be understood");
+        let refused = counter("streams_refused", "Handshakes and streams refused");
+        let ledger_full = counter("ledger_full", "Pieces of work the ledger's queue had no room for");
+        let decisions = Family::default();
+        let recordings = Family::default();
+        registry.register("decisions", "Calls by how they were decided", decisions.clone());
+        registry.register("recordings", "Recordings by how they ended", recordings.clone());
+        Arc::new(Self { registry, calls, decisions, recordings, captured, withheld, malformed, refused, ledger_full })
+    }
+
+    /// As OpenMetrics text, with what is only known now.
+    #[must_use]
+    pub fn text(&self, sockets: usize, live: usize, commits: u64) -> String {
+        let mut text = String::new();
+        let _ = encode(&mut text, &self.registry);
+        let now = format!(
+            "# HELP callgate_media_sockets Media sockets now.\n# TYPE callgate_media_sockets gauge\ncallgate_media_sockets {sockets}\n\
+             # HELP callgate_calls_live Calls now.\n# TYPE callgate_calls_live gauge\ncallgate_calls_live {live}\n\
+             # HELP callgate_ledger_commits Transactions of the ledger.\n# TYPE callgate_ledger_commits counter\ncallgate_ledger_commits_total {commits}\n"
+        );
+        let end = text.rfind("# EOF").unwrap_or(text.len());
+        text.insert_str(end, &now);
+        text
+    }
+}

@@ -1,0 +1,248 @@
+//! Live calls as anybody may ask for them. The media thread writes, everybody reads; nobody waits for the other.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use dashmap::DashMap;
+use serde_json::{Value, json};
+
+use super::media::MediaHandle;
+use crate::engine::call::{CallIdentity, RecordingState, Snapshot};
+use crate::engine::time::WallTime;
+use crate::io::database::CallRow;
+
+/// All live calls of this gateway.
+#[derive(Default)]
+pub struct Registry {
+    by_id: DashMap<String, Arc<LiveCall>>,
+    by_sid: DashMap<String, String>,
+    announced: DashMap<String, Announced>,
+    owners: DashMap<String, MediaHandle>,
+    /// Media sockets; more than the limit are refused at the handshake.
+    places: Arc<AtomicUsize>,
+}
+
+/// A media socket's place.
+pub struct Place(Arc<AtomicUsize>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A call that this gateway made, waiting for its stream.
+#[derive(Clone)]
+pub struct Announced {
+    /// Who it is.
+    pub identity: CallIdentity,
+    /// The stream's token.
+    pub token: String,
+    /// Twilio's `AnsweredBy`.
+    pub answered_by: Option<String>,
+}
+
+/// One live call.
+pub struct LiveCall {
+    /// Who it is.
+    pub identity: CallIdentity,
+    /// The media thread that owns it.
+    pub owner: MediaHandle,
+    /// Captured and withheld, client's and other party's, and the end of the newest segment: written per frame,
+    /// without a lock.
+    counters: [AtomicU64; 5],
+    view: Mutex<View>,
+}
+
+struct View {
+    snapshot: Snapshot,
+    recording_id: Option<String>,
+    /// What became of the recording after the call let go of it.
+    outcome: Option<(RecordingState, Option<String>)>,
+}
+
+impl Registry {
+    /// A place for a media socket, unless `limit` are taken. Dropping it gives it back.
+    pub fn take_place(&self, limit: usize) -> Option<Place> {
+        let take = |taken: usize| (taken < limit).then_some(taken + 1);
+        self.places.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).ok().map(|_| Place(Arc::clone(&self.places)))
+    }
+
+    /// Media sockets now.
+    pub fn places(&self) -> usize {
+        self.places.load(Ordering::Relaxed)
+    }
+
+    /// The thread that owns a call: `me`, unless another was first.
+    pub fn claim(&self, identity: &CallIdentity, me: &MediaHandle) -> MediaHandle {
+        self.owners.entry(identity.call_id.clone()).or_insert_with(|| me.clone()).value().clone()
+    }
+
+    /// The id under which a call of ours goes that Twilio calls `call_sid`: `fresh`, unless it has one already.
+    pub fn name(&self, call_sid: &str, fresh: impl FnOnce() -> String) -> String {
+        self.by_sid.entry(call_sid.to_owned()).or_insert_with(fresh).value().clone()
+    }
+
+    /// Announces a call that a stream will come for.
+    pub fn announce(&self, announced: Announced) {
+        self.by_sid.insert(announced.identity.call_sid.clone(), announced.identity.call_id.clone());
+        self.announced.insert(announced.identity.call_id.clone(), announced);
+    }
+
+    /// The announced call with this id.
+    pub fn announced(&self, call_id: &str) -> Option<Announced> {
+        self.announced.get(call_id).map(|found| found.value().clone())
+    }
+
+    /// The id of the call that Twilio calls `call_sid`.
+    pub fn id_of(&self, call_sid: &str) -> Option<String> {
+        self.by_sid.get(call_sid).map(|found| found.value().clone())
+    }
+
+    /// Registers a live call.
+    pub fn insert(&self, call: Arc<LiveCall>) {
+        if !call.identity.call_sid.is_empty() {
+            self.by_sid.insert(call.identity.call_sid.clone(), call.identity.call_id.clone());
+        }
+        self.by_id.insert(call.identity.call_id.clone(), call);
+    }
+
+    /// A live call.
+    pub fn get(&self, call_id: &str) -> Option<Arc<LiveCall>> {
+        self.by_id.get(call_id).map(|found| Arc::clone(found.value()))
+    }
+
+    /// Every live call, in the order of their ids.
+    pub fn all(&self) -> Vec<Arc<LiveCall>> {
+        let mut calls: Vec<_> = self.by_id.iter().map(|found| Arc::clone(found.value())).collect();
+        calls.sort_by(|one, other| one.identity.call_id.cmp(&other.identity.call_id));
+        calls
+    }
+
+    /// Forgets a call that is over and stored.
+    pub fn remove(&self, call: &CallIdentity) {
+        self.by_id.remove(&call.call_id);
+        self.by_sid.remove_if(&call.call_sid, |_, id| *id == call.call_id);
+        self.announced.remove(&call.call_id);
+        self.owners.remove(&call.call_id);
+    }
+}
+
+impl LiveCall {
+    /// A call as it begins.
+    #[must_use]
+    pub fn new(snapshot: Snapshot, owner: MediaHandle) -> Self {
+        Self {
+            identity: snapshot.identity.clone(),
+            owner,
+            counters: Default::default(),
+            view: Mutex::new(View { snapshot, recording_id: None, outcome: None }),
+        }
+    }
+
+    /// Counts, once a frame.
+    pub fn count(&self, captured: [u64; 2], withheld: [u64; 2], captured_up_to_ms: u64) {
+        let values = [captured[0], captured[1], withheld[0], withheld[1], captured_up_to_ms];
+        for (counter, value) in self.counters.iter().zip(values) {
+            counter.store(value, Ordering::Relaxed);
+        }
+    }
+
+    /// The machine's newest view.
+    pub fn publish(&self, snapshot: Snapshot, recording_id: Option<&str>) {
+        let mut view = self.view();
+        view.snapshot = snapshot;
+        view.recording_id = recording_id.map(str::to_owned);
+    }
+
+    /// What became of its recording.
+    pub fn conclude(&self, state: RecordingState, reason: Option<String>) {
+        self.view().outcome = Some((state, reason));
+    }
+
+    /// Frames captured and withheld, both parties together.
+    #[must_use]
+    pub fn frames(&self) -> (u64, u64) {
+        let count = |n: usize| self.counters[n].load(Ordering::Relaxed);
+        (count(0) + count(1), count(2) + count(3))
+    }
+
+    /// The JSON of `GET /api/calls/{callId}`.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        let view = self.view();
+        let mut snapshot = view.snapshot.clone();
+        // A published snapshot may be older than the last frame.
+        let counted = |n: usize| self.counters[n].load(Ordering::Relaxed);
+        let discarded = snapshot.recording == RecordingState::Discarded;
+        if !discarded && snapshot.ended_at.is_none() {
+            snapshot.captured.inbound = snapshot.captured.inbound.max(counted(0));
+            snapshot.captured.outbound = snapshot.captured.outbound.max(counted(1));
+            snapshot.withheld.inbound = snapshot.withheld.inbound.max(counted(2));
+            snapshot.withheld.outbound = snapshot.withheld.outbound.max(counted(3));
+            if let Some(last) = snapshot.segments.last_mut().filter(|_| snapshot.recording == RecordingState::Active) {
+                last.end_ms.0 = last.end_ms.0.max(counted(4));
+            }
+        }
+        call_json(&snapshot, view.recording_id.as_deref(), view.outcome.as_ref())
+    }
+
+    /// The row of its call.
+    #[must_use]
+    pub fn row(&self) -> CallRow {
+        let state = self.json();
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        CallRow {
+            id: self.identity.call_id.clone(),
+            call_sid: self.identity.call_sid.clone(),
+            client_id: self.identity.client_id.clone(),
+            case_manager_id: self.identity.case_manager_id.clone(),
+            org_id: self.identity.org_id.clone(),
+            direction: text(&state["direction"]).unwrap_or_default(),
+            phase: text(&state["phase"]).unwrap_or_default(),
+            consent_granted_at: text(&state["consent"]["grantedAt"]),
+            consent_method: text(&state["consent"]["method"]),
+            is_recorded: state["isRecorded"].as_bool().unwrap_or(false),
+            recording_id: text(&state["recording"]["recordingId"]),
+            started_at: text(&state["startedAt"]).unwrap_or_default(),
+            ended_at: text(&state["endedAt"]),
+            state,
+        }
+    }
+
+    fn view(&self) -> std::sync::MutexGuard<'_, View> {
+        self.view.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A call's JSON, live or past.
+fn call_json(snapshot: &Snapshot, recording_id: Option<&str>, outcome: Option<&(RecordingState, Option<String>)>) -> Value {
+    let identity = &snapshot.identity;
+    let seconds = snapshot.ended_at.map(|end: WallTime| (end.0 - snapshot.started_at.0).max(0) / 1_000);
+    let (state, reason) = outcome.map_or((snapshot.recording, None), |(state, reason)| (*state, reason.as_deref()));
+    json!({
+        "callId": identity.call_id,
+        "callSid": identity.call_sid,
+        "clientId": identity.client_id,
+        "caseManagerId": identity.case_manager_id,
+        "orgId": identity.org_id,
+        "direction": identity.direction,
+        "phase": snapshot.phase,
+        "consent": snapshot.consent,
+        "isRecorded": snapshot.is_recorded && state != RecordingState::Discarded,
+        "unrecordedReason": snapshot.unrecorded_reason,
+        "recording": {
+            "state": state,
+            "recordingId": recording_id,
+            "reason": reason,
+            "framesCaptured": snapshot.captured,
+            "framesWithheld": snapshot.withheld,
+            "segments": snapshot.segments,
+        },
+        "transcription": { "state": "NOT_STARTED", "transcriptId": null },
+        "startedAt": snapshot.started_at,
+        "connectedAt": snapshot.connected_at,
+        "endedAt": snapshot.ended_at,
+        "durationSeconds": seconds,
+    })
+}

@@ -2,6 +2,11 @@
 
 use super::look::{HIGH_HZ, LOW_HZ, Suspect};
 
+/// A standing tone's parts may differ by this share, and by this many times what white noise of the same power does:
+/// the echo of a prompt is not white.
+const STEADY: f32 = 0.10;
+const STEADY_NOISES: f32 = 3.5;
+
 /// Two sinusoids fitted to a span.
 pub(super) struct Fit {
     pub(super) span: usize,
@@ -13,26 +18,22 @@ pub(super) struct Fit {
 }
 
 impl Fit {
-    /// Fits `samples`, beginning at the frequencies in `guess`.
-    pub(super) fn of(samples: &[f32], guess: [f32; 2]) -> Option<Self> {
+    /// Fits `samples`, beginning at the frequencies in `guess`; nothing if more than `hopeless` is left over.
+    pub(super) fn of(samples: &[f32], guess: [f32; 2], hopeless: f32) -> Option<Self> {
         let span = samples.len();
         let energy: f32 = samples.iter().map(|x| x * x).sum();
         if energy < 1.0 {
             return None;
         }
         let mut fit = Self { span, frequencies: guess, parts: [[0.0; 2]; 2], left_over: 1.0 };
-        fit.solve(samples, false)?;
-        for _ in 0..2 {
-            fit.solve(samples, true)?;
+        // What a least-squares fit explains is its solution times its right-hand side.
+        fit.left_over = 1.0 - fit.solve(samples, false)? / energy;
+        if fit.left_over > hopeless {
+            return None;
         }
-        let mut left = 0.0;
-        fit.waves(|n, [low, high]| {
-            let said = fit.parts[0][0] * low.0 + fit.parts[0][1] * low.1 + fit.parts[1][0] * high.0 + fit.parts[1][1] * high.1;
-            let rest = samples[n] - said;
-            left += rest * rest;
-        });
-        fit.left_over = left / energy;
-        Some(fit)
+        fit.solve(samples, true)?;
+        fit.left_over = 1.0 - fit.solve(samples, true)? / energy;
+        (fit.left_over <= hopeless).then_some(fit)
     }
 
     /// Amplitudes of the low and the high tone.
@@ -57,11 +58,13 @@ impl Fit {
                 part[tone][1] += samples[n] * sine;
             }
         });
-        // Along the fitted phase a standing tone has its amplitude; across it, nothing.
-        let limit = (self.left_over * 2.2).sqrt().clamp(0.35, 0.75);
+        // Along the fitted phase a standing tone has its amplitude; across it, nothing; but for what noise does.
+        let energy: f32 = samples.iter().map(|x| x * x).sum();
+        let noise = (2.0 * self.left_over * energy / samples.len() as f32 / quarter as f32).sqrt();
         (0..2).all(|tone| {
             let [cosine, sine] = self.parts[tone];
             let amplitude = cosine.hypot(sine);
+            let limit = STEADY + STEADY_NOISES * noise / amplitude;
             (0..4).all(|n| {
                 let [real, imaginary] = parts[n][tone].map(|sum| sum * 2.0 / quarter as f32 / amplitude);
                 let along = (real * cosine + imaginary * sine) / amplitude;
@@ -99,7 +102,8 @@ impl Fit {
     }
 
     /// One least-squares step: amplitudes alone, or amplitudes and frequencies.
-    fn solve(&mut self, samples: &[f32], frequencies_too: bool) -> Option<()> {
+    /// Tells the energy that is explained.
+    fn solve(&mut self, samples: &[f32], frequencies_too: bool) -> Option<f32> {
         let size = if frequencies_too { 6 } else { 4 };
         let mut normal = [[0.0f64; 7]; 6];
         let half = self.span as f32 / 2.0;
@@ -139,7 +143,9 @@ impl Fit {
                 }
             }
         }
-        Some(())
+        #[expect(clippy::cast_possible_truncation, reason = "single precision is what the samples have")]
+        let explained = (0..size).map(|i| solution[i] * f64::from(rows[i][6])).sum::<f64>() as f32;
+        Some(explained)
     }
 
     /// Calls `each` with every sample's number and both tones' (cosine, sine) there.

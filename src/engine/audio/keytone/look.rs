@@ -6,15 +6,15 @@ pub(super) const BLOCK: usize = 40;
 pub(super) const LOW_HZ: [f32; 4] = [697.0, 770.0, 852.0, 941.0];
 pub(super) const HIGH_HZ: [f32; 4] = [1_209.0, 1_336.0, 1_477.0, 1_633.0];
 /// Blocks looked at together: 25 ms.
-const SPAN: usize = 5;
+pub(super) const SPAN: usize = 5;
 /// At least this share of the energy must lie in the two strongest tones...
-const SHARE_MIN: f32 = 0.30;
+const SHARE_MIN: f32 = 0.38;
 /// ...each of which has this mean power at least (-40 dBm0).
 const POWER_MIN: f32 = 25_000.0;
 /// Off by more than this in the cheap estimate is not worth a fine one.
-const OFF_MAX: f32 = 0.055;
+const OFF_MAX: f32 = 0.032;
 /// The blocks of a tone turn evenly; of a voice they do not.
-const EVEN_MIN: f32 = 0.55;
+const EVEN_MIN: f32 = 0.75;
 
 /// A fourth-order elliptic high-pass: 0.3 dB above 640 Hz, hum and 350 Hz down by 36 dB, 440 Hz by 27.
 const SECTIONS: [[f32; 5]; 2] = [
@@ -32,7 +32,7 @@ pub(super) struct Suspect {
 
 /// The last blocks, as eight correlations each.
 pub(super) struct Look {
-    state: [[f32; 2]; 2],
+    state: [f32; 6],
     block: [f32; BLOCK],
     filled: usize,
     newest: usize,
@@ -45,7 +45,7 @@ pub(super) struct Look {
 impl Look {
     pub(super) const fn new() -> Self {
         Self {
-            state: [[0.0; 2]; 2],
+            state: [0.0; 6],
             block: [0.0; BLOCK],
             filled: 0,
             newest: 0,
@@ -55,26 +55,30 @@ impl Look {
         }
     }
 
-    /// Takes a sample; gives it high-passed.
-    #[inline]
-    pub(super) fn filter(&mut self, sample: i16) -> i16 {
-        let mut x = f32::from(sample);
-        for ([b0, b1, b2, a1, a2], [s1, s2]) in SECTIONS.iter().zip(&mut self.state) {
-            let y = b0 * x + *s1;
-            *s1 = b1 * x - a1 * y + *s2;
-            *s2 = b2 * x - a2 * y;
-            x = y;
+    /// Takes samples up to the end of a block; tells how many, and leaves them high-passed in `ring` from `at` on.
+    pub(super) fn take(&mut self, samples: &[i16], ring: &mut [i16]) -> usize {
+        let count = samples.len().min(BLOCK - self.filled);
+        let [mut x1, mut x2, mut y1, mut y2, mut z1, mut z2] = self.state;
+        let [a, b] = SECTIONS;
+        let block = &mut self.block[self.filled..self.filled + count];
+        for ((sample, out), kept) in samples[..count].iter().zip(block).zip(ring) {
+            // Direct form: the chain from one output to the next is a product and a difference, no more.
+            let x = f32::from(*sample);
+            let y = (a[0] * x + a[1] * x1 + a[2] * x2 - a[4] * y2) - a[3] * y1;
+            let z = (b[0] * y + b[1] * y1 + b[2] * y2 - b[4] * z2) - b[3] * z1;
+            (x2, x1, y2, y1, z2, z1) = (x1, x, y1, y, z1, z);
+            *out = z;
+            #[expect(clippy::cast_possible_truncation, reason = "casts of floats saturate")]
+            {
+                *kept = z as i16;
+            }
         }
-        self.block[self.filled] = x;
-        self.filled += 1;
-        #[expect(clippy::cast_possible_truncation, reason = "casts of floats saturate")]
-        {
-            x as i16
-        }
+        self.state = [x1, x2, y1, y2, z1, z2];
+        self.filled += count;
+        count
     }
 
-    /// Whether the last sample completed a block; if so it is taken in.
-    #[inline]
+    /// Whether a block is complete; if so it is taken in.
     pub(super) fn is_block(&mut self) -> bool {
         if self.filled < BLOCK {
             return false;
@@ -88,7 +92,7 @@ impl Look {
             self.real[self.newest] = [0.0; 8];
             self.imaginary[self.newest] = [0.0; 8];
             if energy < 1.0 {
-                self.state = [[0.0; 2]; 2];
+                self.state = [0.0; 6];
             }
             return true;
         }
@@ -123,45 +127,90 @@ impl Look {
         if (power[low] + power[high]) * scale < SHARE_MIN * energy {
             return None;
         }
-        let low_hz = self.turns(low, power[low])?;
-        let high_hz = self.turns(high, power[high])?;
+        let (low_hz, high_hz) = self.turns(low, high)?;
         let row = nearest(&LOW_HZ, low_hz)?;
         let column = nearest(&HIGH_HZ, high_hz)?;
         Some(Suspect { row, column, low_hz, high_hz })
     }
 
-    /// The frequency at which a correlation turns from block to block, if it turns evenly.
-    fn turns(&self, tone: usize, power: f32) -> Option<f32> {
-        let (mut real, mut imaginary) = (0.0f32, 0.0f32);
-        for pair in 0..SPAN - 1 {
-            let (before, after) = ((self.newest + 1 + pair) % SPAN, (self.newest + 2 + pair) % SPAN);
-            let (a, b) = (self.real[before][tone], self.imaginary[before][tone]);
-            let (c, d) = (self.real[after][tone], self.imaginary[after][tone]);
-            // after times the conjugate of before; the table's sines are negative, as a Fourier transform's are.
-            real += c * a + d * b;
-            imaginary += d * a - c * b;
+    /// The frequencies at which two correlations turn from block to block, if they turn evenly.
+    fn turns(&self, low: usize, high: usize) -> Option<(f32, f32)> {
+        // In a block as short as this each tone leaks into the other's correlation; by how much is known.
+        let (leak_real, leak_imaginary) = LEAKS[low][high - 4];
+        let whole = 1.0 - leak_real * leak_real - leak_imaginary * leak_imaginary;
+        let mut before = [[0.0f32; 2]; 2];
+        let mut turned = [[0.0f32; 2]; 2];
+        let mut power = [0.0f32; 2];
+        for n in 0..SPAN {
+            let at = (self.newest + 1 + n) % SPAN;
+            let [a, b] = [self.real[at][low], self.imaginary[at][low]];
+            let [c, d] = [self.real[at][high], self.imaginary[at][high]];
+            let own = [
+                [(a - leak_real * c + leak_imaginary * d) / whole, (b - leak_real * d - leak_imaginary * c) / whole],
+                [(c - leak_real * a - leak_imaginary * b) / whole, (d - leak_real * b + leak_imaginary * a) / whole],
+            ];
+            for tone in 0..2 {
+                let [real, imaginary] = own[tone];
+                let [was_real, was_imaginary] = before[tone];
+                power[tone] += real * real + imaginary * imaginary;
+                if n > 0 {
+                    // This one times the conjugate of the one before.
+                    turned[tone][0] += real * was_real + imaginary * was_imaginary;
+                    turned[tone][1] += imaginary * was_real - real * was_imaginary;
+                }
+            }
+            before = own;
         }
-        let even = real.hypot(imaginary) / (power * (SPAN - 1) as f32 / SPAN as f32);
-        if even < EVEN_MIN {
-            return None;
-        }
-        // Relative to what the nominal frequency turns in a block.
-        let (sine, cosine) = ADVANCE[tone];
-        let angle = (imaginary * cosine - real * sine).atan2(real * cosine + imaginary * sine);
-        let nominal = if tone < 4 { LOW_HZ[tone] } else { HIGH_HZ[tone - 4] };
-        Some(nominal + angle / std::f32::consts::TAU * 8_000.0 / BLOCK as f32)
+        let hz = |tone: usize, table: usize| {
+            let [real, imaginary] = turned[tone];
+            let even = real.hypot(imaginary) / (power[tone] * (SPAN - 1) as f32 / SPAN as f32);
+            if even < EVEN_MIN {
+                return None;
+            }
+            // Relative to what the nominal frequency turns in a block.
+            let (sine, cosine) = ADVANCE[table];
+            let angle = (imaginary * cosine - real * sine).atan2(real * cosine + imaginary * sine);
+            let nominal = if table < 4 { LOW_HZ[table] } else { HIGH_HZ[table - 4] };
+            Some(nominal + angle / std::f32::consts::TAU * 8_000.0 / BLOCK as f32)
+        };
+        Some((hz(0, low)?, hz(1, high)?))
     }
 }
 
 /// The nominal frequency that `hz` is near to.
 fn nearest(nominal: &[f32; 4], hz: f32) -> Option<usize> {
-    (0..4).find(|n| (hz - nominal[*n]).abs() < nominal[*n] * OFF_MAX.min(0.045))
+    (0..4).find(|n| (hz - nominal[*n]).abs() < nominal[*n] * OFF_MAX)
 }
 
 /// cos and -sin of the eight nominal frequencies over a block.
 static TABLE: [([f32; 8], [f32; 8]); BLOCK] = table();
 /// sin and cos of what each nominal frequency turns in a block.
 static ADVANCE: [(f32, f32); 8] = advance();
+
+/// What a tone of unit correlation at each high frequency leaves in the correlation at each low one.
+static LEAKS: [[(f32, f32); 4]; 4] = leaks();
+
+const fn leaks() -> [[(f32, f32); 4]; 4] {
+    let mut leaks = [[(0.0, 0.0); 4]; 4];
+    let mut low = 0;
+    while low < 4 {
+        let mut high = 0;
+        while high < 4 {
+            let apart = turn(high + 4) - turn(low);
+            let (mut real, mut imaginary, mut n) = (0.0, 0.0, 0);
+            while n < BLOCK {
+                let (sine, cosine) = sin_cos(apart * n as f64);
+                real += cosine;
+                imaginary += sine;
+                n += 1;
+            }
+            leaks[low][high] = ((real / BLOCK as f64) as f32, (imaginary / BLOCK as f64) as f32);
+            high += 1;
+        }
+        low += 1;
+    }
+    leaks
+}
 
 const fn table() -> [([f32; 8], [f32; 8]); BLOCK] {
     let mut table = [([0.0; 8], [0.0; 8]); BLOCK];

@@ -47,6 +47,8 @@ pub struct Detector {
     ring: [i16; RING],
     position: u64,
     pressed: Option<Pressed>,
+    /// The key suspected last, and for how many blocks: long spans are only worth a fit after long suspicion.
+    suspected: (usize, usize, usize),
 }
 
 /// A key that is being held.
@@ -69,13 +71,13 @@ const RING: usize = 1_280;
 const EVIDENCE: [(usize, f32); 9] = [
     (240, 0.020),
     (280, 0.040),
-    (320, 0.070),
-    (360, 0.105),
-    (400, 0.140),
-    (480, 0.210),
-    (560, 0.290),
-    (720, 0.420),
-    (960, 0.560),
+    (320, 0.065),
+    (360, 0.095),
+    (400, 0.125),
+    (480, 0.160),
+    (560, 0.190),
+    (720, 0.270),
+    (960, 0.400),
 ];
 /// More than this left over needs tones that stand still, too.
 const STEADY_FROM: f32 = 0.05;
@@ -83,6 +85,18 @@ const STEADY_FROM: f32 = 0.05;
 const OFF_MAX: f32 = 0.0215;
 /// High against low, in power: 9 dB either way.
 const TWIST_MAX: f32 = 8.0;
+/// The same for evidence that leaves much over.
+const OFF_MAX_WEAK: f32 = 0.018;
+const TWIST_MAX_WEAK: f32 = 7.1;
+/// What even a long look could not excuse.
+const HOPELESS: f32 = 0.75;
+/// Blocks in a row that must suspect the same key before it is worth a fit.
+const SUSPECT_BLOCKS_MIN: usize = 2;
+/// The first block of a tone may come this much before the first suspicion.
+const SUSPECT_SLACK_BLOCKS: usize = 3;
+const EVIDENCE_MAX: usize = 960;
+/// What a longer span may take off what is left over.
+const LONGER_IS_PURER: f32 = 0.75;
 /// Amplitude of the weaker tone: -39 dBm0.
 const AMPLITUDE_MIN: f32 = 250.0;
 /// Blocks without the tones that end a press: a gap of 28 ms and more.
@@ -100,15 +114,17 @@ impl Detector {
     /// Has heard nothing.
     #[must_use]
     pub const fn new() -> Self {
-        Self { look: Look::new(), ring: [0; RING], position: 0, pressed: None }
+        Self { look: Look::new(), ring: [0; RING], position: 0, pressed: None, suspected: (0, 0, 0) }
     }
 
     /// Listens on. Any way of cutting the samples into calls comes to the same.
-    pub fn feed(&mut self, samples: &[i16], mut heard: impl FnMut(Heard)) {
-        for &sample in samples {
-            let filtered = self.look.filter(sample);
-            self.ring[(self.position % RING as u64) as usize] = filtered;
-            self.position += 1;
+    pub fn feed(&mut self, mut samples: &[i16], mut heard: impl FnMut(Heard)) {
+        while !samples.is_empty() {
+            // Blocks never straddle the ring's end.
+            let at = (self.position % RING as u64) as usize;
+            let taken = self.look.take(samples, &mut self.ring[at..]);
+            samples = &samples[taken..];
+            self.position += taken as u64;
             if self.look.is_block() {
                 self.block(&mut heard);
             }
@@ -138,7 +154,16 @@ impl Detector {
         if self.pressed.is_some() && self.is_held(heard) {
             return;
         }
-        let Some(suspect) = self.look.suspect() else { return };
+        let Some(suspect) = self.look.suspect() else {
+            self.suspected.2 = self.suspected.2.saturating_sub(1);
+            return;
+        };
+        let (row, column, blocks) = self.suspected;
+        let blocks = if (row, column) == (suspect.row, suspect.column) { blocks + 1 } else { 1 };
+        self.suspected = (suspect.row, suspect.column, blocks);
+        if blocks < SUSPECT_BLOCKS_MIN {
+            return;
+        }
         if let Some(pressed) = self.pressed {
             if suspect.row == pressed.row && suspect.column == pressed.column {
                 return;
@@ -164,29 +189,36 @@ impl Detector {
     /// The shortest span of evidence that is pure enough for its length.
     fn evidence(&self, suspect: &Suspect) -> Option<Fit> {
         let mut guess = [suspect.low_hz, suspect.high_hz];
+        let mut samples = [0.0; EVIDENCE_MAX];
+        let mut needed = 0.0;
+        let suspected_for = (self.suspected.2 + look::SPAN + SUSPECT_SLACK_BLOCKS) * BLOCK;
         for (span, left_over_max) in EVIDENCE {
-            if (self.position as usize) < span {
+            if (self.position as usize) < span || suspected_for < span {
                 return None;
             }
-            let fit = Fit::of(&self.last::<RING>(span)[..span], guess)?;
-            // What even a long look could not excuse.
-            if fit.left_over > 0.75 {
-                return None;
+            if left_over_max < needed {
+                continue;
             }
+            let samples = &mut samples[..span];
+            self.last(samples);
+            let fit = Fit::of(samples, guess, HOPELESS)?;
             if fit.left_over > left_over_max {
+                // A longer look will not find it much purer: the spans between are not worth a fit.
+                needed = fit.left_over * LONGER_IS_PURER;
                 guess = if fit.is_on(suspect, OFF_MAX * 2.0) { fit.frequencies } else { guess };
                 continue;
             }
+            let weak = fit.left_over > STEADY_FROM;
             let [low, high] = fit.amplitudes();
             let twist = (high / low) * (high / low);
-            let allowed = fit.is_on(suspect, OFF_MAX) && low.min(high) >= AMPLITUDE_MIN && (1.0 / TWIST_MAX..=TWIST_MAX).contains(&twist);
-            if !allowed {
+            let (off_max, twist_max) = if weak { (OFF_MAX_WEAK, TWIST_MAX_WEAK) } else { (OFF_MAX, TWIST_MAX) };
+            let is_key = fit.is_on(suspect, off_max) && low.min(high) >= AMPLITUDE_MIN && (1.0 / twist_max..=twist_max).contains(&twist);
+            if is_key && (!weak || fit.stands_still(samples)) {
+                return Some(fit);
+            }
+            if !weak {
                 return None;
             }
-            if fit.left_over > STEADY_FROM && !fit.stands_still(&self.last::<RING>(span)[..span]) {
-                continue;
-            }
-            return Some(fit);
         }
         None
     }
@@ -195,10 +227,11 @@ impl Detector {
     fn onset(&self, fit: &Fit) -> u64 {
         const STEP: usize = 20;
         /// Steps without the tone that may lie inside it: an interruption of 15 ms.
-        const MISSES_MAX: usize = 6;
+        const MISSES_MAX: usize = 8;
         /// A share of the fitted tones' own energy.
         const THERE: f32 = 0.4;
-        let samples = self.last::<{ RING }>(RING);
+        let mut samples = [0.0; RING];
+        self.last(&mut samples);
         let steps = RING.min(self.position as usize) / STEP;
         let (mut first, mut misses, mut run) = (0, 0, 0);
         for step in 0..steps {
@@ -207,7 +240,7 @@ impl Detector {
             if fit.share(&samples[to - STEP..to], from) > THERE {
                 run += 1;
                 // After a gap, one step alone may be an accident.
-                if misses == 0 || run >= 3 {
+                if misses == 0 || run >= 2 {
                     first = step;
                     misses = 0;
                 }
@@ -227,7 +260,8 @@ impl Detector {
     /// Follows a key that is being held; `false` once it is over or another one may sound.
     fn is_held(&mut self, heard: &mut impl FnMut(Heard)) -> bool {
         const SPAN: usize = 80;
-        let samples = self.last::<SPAN>(SPAN);
+        let mut samples = [0.0; SPAN];
+        self.last(&mut samples);
         let Some(pressed) = &mut self.pressed else { return false };
         let levels = fit::levels(&samples, pressed.frequencies);
         let there = levels.iter().zip(pressed.amplitudes).all(|(level, amplitude)| *level > amplitude * PRESENT_SHARE);
@@ -247,16 +281,14 @@ impl Detector {
         false
     }
 
-    /// The newest `count` samples in order, from the array's start; zeros for what came before the first.
-    fn last<const N: usize>(&self, count: usize) -> [f32; N] {
-        let mut samples = [0.0; N];
-        let from = self.position.saturating_sub(count as u64);
-        let missing = count as u64 - (self.position - from);
-        for (at, sample) in samples[missing as usize..count].iter_mut().enumerate() {
-            *sample = f32::from(self.ring[((from + at as u64) % RING as u64) as usize]);
+    /// The newest samples in order; zeros for what came before the first.
+    fn last(&self, samples: &mut [f32]) {
+        let start = (self.position % RING as u64) as usize + RING - samples.len();
+        for (at, sample) in samples.iter_mut().enumerate() {
+            *sample = f32::from(self.ring[(start + at) % RING]);
         }
-        samples
     }
 }
 
 const _: () = assert!(RING % BLOCK == 0 && size_of::<Detector>() <= 4_096);
+

@@ -154,7 +154,13 @@ fn quantile(values: &[f64], q: f64) -> f64 {
 }
 
 /// `count` presses, shaped by `shape`, with something done to the whole line by `then`.
-fn set(seed: u64, count: usize, pause_ms: f64, shape: impl Fn(usize, &mut Random) -> Press, then: impl Fn(&mut Track, &mut Random)) -> Score {
+fn set(
+    seed: u64,
+    count: usize,
+    pause_ms: f64,
+    shape: impl Fn(usize, &mut Random) -> Press,
+    then: impl Fn(&mut Track, &mut Random),
+) -> Score {
     let mut random = Random(seed * 0x9E37_79B9_7F4A_7C15 + 1);
     let mut score = Score::default();
     for line in 0..count.div_ceil(16) {
@@ -231,7 +237,8 @@ impl Table {
     }
     fn must(&mut self, name: &str, goal: &str, score: &Score) {
         self.1.push(score.percent());
-        let extra = if score.doubled + score.wrong > 0 { format!(", {} doubled, {} wrong", score.doubled, score.wrong) } else { String::new() };
+        let extra =
+            if score.doubled + score.wrong > 0 { format!(", {} doubled, {} wrong", score.doubled, score.wrong) } else { String::new() };
         self.row(name, goal, format!("{:.2} % of {}{extra}", score.percent(), score.digits));
         self.2 += score.doubled;
     }
@@ -264,13 +271,20 @@ fn main() {
     let report = if arguments.peek().is_some_and(|word| word == "--report") { arguments.nth(1) } else { None };
     let mut table = Table(String::new(), Vec::new(), 0);
     let echo = prompt();
-    let base = |ms: f64, dbm0: f64| move |n: usize, _: &mut Random| Press { key: n % 16, ms, low_dbm0: dbm0, high_dbm0: dbm0, off: [0.0; 2] };
+    let base =
+        |ms: f64, dbm0: f64| move |n: usize, _: &mut Random| Press { key: n % 16, ms, low_dbm0: dbm0, high_dbm0: dbm0, off: [0.0; 2] };
 
     let clean = set(1, 1600, 60.0, plain, nothing);
     table.must("ordinary digits", "all", &clean);
     let mut off = Score::default();
     for (seed, sign) in [(2, [1.0, 1.0]), (3, [1.0, -1.0]), (4, [-1.0, 1.0]), (5, [-1.0, -1.0])] {
-        let shaped = set(seed, 400, 60.0, |n, r| Press { off: [0.015 * sign[0], 0.015 * sign[1]], ms: 50.0 + 10.0 * r.next(), ..plain(n, r) }, nothing);
+        let shaped = set(
+            seed,
+            400,
+            60.0,
+            |n, r| Press { off: [0.015 * sign[0], 0.015 * sign[1]], ms: 50.0 + 10.0 * r.next(), ..plain(n, r) },
+            nothing,
+        );
         off.digits += shaped.digits;
         off.heard += shaped.heard;
         off.doubled += shaped.doubled;
@@ -288,70 +302,133 @@ fn main() {
         table.must(&format!("40 ms tones, 40 ms pauses, {dbm0} dBm0"), "100 %", &short);
     }
     for (dbm0, db) in [(-10.0, 10.0), (-10.0, 8.0)] {
-        let noisy = set(10, 800, 80.0, |n, r| Press { ms: 60.0 + 60.0 * r.next(), low_dbm0: dbm0, high_dbm0: dbm0, ..plain(n, r) }, |t, r| add_noise(t, r, db));
+        let noisy = set(
+            10,
+            800,
+            80.0,
+            |n, r| Press { ms: 60.0 + 60.0 * r.next(), low_dbm0: dbm0, high_dbm0: dbm0, ..plain(n, r) },
+            |t, r| add_noise(t, r, db),
+        );
         table.must(&format!("white noise {db} dB below, 60-120 ms"), if db > 9.0 { "100 %" } else { ">= 98 %" }, &noisy);
     }
-    let short_noise = set(11, 800, 80.0, |n, r| Press { ms: 50.0, low_dbm0: -10.0, high_dbm0: -10.0, ..plain(n, r) }, |t, r| add_noise(t, r, 12.0));
+    let short_noise =
+        set(11, 800, 80.0, |n, r| Press { ms: 50.0, low_dbm0: -10.0, high_dbm0: -10.0, ..plain(n, r) }, |t, r| add_noise(t, r, 12.0));
     table.must("white noise 12 dB below, 50 ms", "-", &short_noise);
     let babble: Vec<f64> = (0..echo.len()).map(|n| (0..6).map(|k| echo[(n + k * 31_337) % echo.len()]).sum()).collect();
-    let babbled = set(12, 800, 80.0, |n, r| Press { ms: 60.0 + 60.0 * r.next(), low_dbm0: -10.0, high_dbm0: -10.0, ..plain(n, r) }, |t, r| add_sound(t, r, &babble, 10.0));
+    let babbled = set(
+        12,
+        800,
+        80.0,
+        |n, r| Press { ms: 60.0 + 60.0 * r.next(), low_dbm0: -10.0, high_dbm0: -10.0, ..plain(n, r) },
+        |t, r| add_sound(t, r, &babble, 10.0),
+    );
     table.must("babble 10 dB below", ">= 98 %", &babbled);
     for (db, goal) in [(15.0, "100 %"), (10.0, "100 %"), (5.0, ">= 96 %"), (0.0, ">= 88 %")] {
-        let echoed = set(13, 304, 120.0, |n, r| Press { ms: 80.0 + 70.0 * r.next(), low_dbm0: -10.0, high_dbm0: -10.0, ..plain(n, r) }, |t, r| add_sound(t, r, &echo, db));
+        let echoed = set(
+            13,
+            304,
+            120.0,
+            |n, r| Press { ms: 80.0 + 70.0 * r.next(), low_dbm0: -10.0, high_dbm0: -10.0, ..plain(n, r) },
+            |t, r| add_sound(t, r, &echo, db),
+        );
         table.must(&format!("under our own prompt, {db} dB below"), goal, &echoed);
     }
-    let hum = set(14, 800, 60.0, |n, r| Press { low_dbm0: -16.0, high_dbm0: -16.0, ..plain(n, r) }, |t, _| add_tones(t, &[(60.0, -10.0), (180.0, -25.0)]));
+    let hum = set(
+        14,
+        800,
+        60.0,
+        |n, r| Press { low_dbm0: -16.0, high_dbm0: -16.0, ..plain(n, r) },
+        |t, _| add_tones(t, &[(60.0, -10.0), (180.0, -25.0)]),
+    );
     table.must("mains hum at -10 dBm0", ">= 99 %", &hum);
-    let dial = set(15, 800, 60.0, |n, r| Press { low_dbm0: -12.0, high_dbm0: -12.0, ..plain(n, r) }, |t, _| add_tones(t, &[(350.0, -13.0), (440.0, -13.0)]));
+    let dial = set(
+        15,
+        800,
+        60.0,
+        |n, r| Press { low_dbm0: -12.0, high_dbm0: -12.0, ..plain(n, r) },
+        |t, _| add_tones(t, &[(350.0, -13.0), (440.0, -13.0)]),
+    );
     table.must("dial tone at -13 dBm0", ">= 99 %", &dial);
-    let clipped = set(16, 400, 60.0, |n, r| Press { low_dbm0: 0.0, high_dbm0: 0.0, ..plain(n, r) }, |t, _| t.samples.iter_mut().for_each(|x| *x = x.clamp(-20_000.0, 20_000.0)));
+    let clipped = set(
+        16,
+        400,
+        60.0,
+        |n, r| Press { low_dbm0: 0.0, high_dbm0: 0.0, ..plain(n, r) },
+        |t, _| t.samples.iter_mut().for_each(|x| *x = x.clamp(-20_000.0, 20_000.0)),
+    );
     table.must("clipped", "-", &clipped);
     let mut broken = Score::default();
     for gap_ms in [5.0, 10.0, 15.0] {
-        let cut = set(17, 320, 80.0, |n, r| Press { ms: 120.0 + 60.0 * r.next(), ..plain(n, r) }, |t, r| {
-            for (_, from, to) in t.truth.clone() {
-                let at = from + 40 + r.below((to - from).saturating_sub(300));
-                t.samples[at..at + (gap_ms * 8.0) as usize].fill(0.0);
-            }
-        });
+        let cut = set(
+            17,
+            320,
+            80.0,
+            |n, r| Press { ms: 120.0 + 60.0 * r.next(), ..plain(n, r) },
+            |t, r| {
+                for (_, from, to) in t.truth.clone() {
+                    let at = from + 40 + r.below((to - from).saturating_sub(300));
+                    t.samples[at..at + (gap_ms * 8.0) as usize].fill(0.0);
+                }
+            },
+        );
         broken.digits += cut.digits;
         broken.heard += cut.heard;
         broken.doubled += cut.doubled;
         broken.wrong += cut.wrong;
     }
     table.must("interruptions of 5, 10, 15 ms", "0 doubled", &broken);
-    let lost = set(18, 1600, 80.0, |n, r| Press { ms: 80.0 + 120.0 * r.next(), ..plain(n, r) }, |t, r| {
-        for frame in 1..t.samples.len() / 160 {
-            if r.next() < 0.03 {
-                // Concealed: the frame before once more, half as loud.
-                for n in 0..160 {
-                    t.samples[frame * 160 + n] = t.samples[(frame - 1) * 160 + n] * 0.5;
+    let lost = set(
+        18,
+        1600,
+        80.0,
+        |n, r| Press { ms: 80.0 + 120.0 * r.next(), ..plain(n, r) },
+        |t, r| {
+            for frame in 1..t.samples.len() / 160 {
+                if r.next() < 0.03 {
+                    // Concealed: the frame before once more, half as loud.
+                    for n in 0..160 {
+                        t.samples[frame * 160 + n] = t.samples[(frame - 1) * 160 + n] * 0.5;
+                    }
                 }
             }
-        }
-    });
+        },
+    );
     table.must("3 % of frames lost and concealed", "0 doubled", &lost);
     let held = set(19, 64, 100.0, |n, r| Press { ms: 2_000.0 + 6_000.0 * r.next(), ..plain(n, r) }, |t, r| add_noise(t, r, 25.0));
     table.must("keys held for 2 to 8 s", "<= 5 doubled", &held);
     let (sum, count) = (table.1.iter().sum::<f64>(), table.1.len());
     table.row("must-hear digits, mean of categories", ">= 99.9 %", format!("{:.3} %", sum / count as f64));
 
-    for (name, goal, ms, off) in
-        [("3.5 % off", "<= 0.5 %", 60.0, 0.035), ("4 % off", "0 %", 60.0, 0.04), ("23 ms", "<= 1 %", 23.0, 0.0), ("20 ms", "0 %", 20.0, 0.0)]
-    {
-        let refused = set(20, 1600, 60.0, |n, r| Press { ms, off: [off * if n % 2 == 0 { 1.0 } else { -1.0 }, 0.0], ..plain(n, r) }, nothing);
-        let refused_high = set(21, 1600, 60.0, |n, r| Press { ms, off: [0.0, off * if n % 2 == 0 { 1.0 } else { -1.0 }], ..plain(n, r) }, nothing);
+    for (name, goal, ms, off) in [
+        ("3.5 % off", "<= 0.5 %", 60.0, 0.035),
+        ("4 % off", "0 %", 60.0, 0.04),
+        ("23 ms", "<= 1 %", 23.0, 0.0),
+        ("20 ms", "0 %", 20.0, 0.0),
+    ] {
+        let refused =
+            set(20, 1600, 60.0, |n, r| Press { ms, off: [off * if n % 2 == 0 { 1.0 } else { -1.0 }, 0.0], ..plain(n, r) }, nothing);
+        let refused_high =
+            set(21, 1600, 60.0, |n, r| Press { ms, off: [0.0, off * if n % 2 == 0 { 1.0 } else { -1.0 }], ..plain(n, r) }, nothing);
         let share = (refused.heard + refused_high.heard + refused.wrong + refused_high.wrong) as f64 * 100.0 / (refused.digits * 2) as f64;
         table.row(&format!("accepted though {name}"), goal, format!("{share:.2} %"));
     }
     let quiet = set(22, 320, 60.0, base(80.0, -55.0), nothing);
     table.row("accepted at -55 dBm0", "0", format!("{}", quiet.heard + quiet.wrong));
     let latency = &clean.latency_ms;
-    table.row("known after the onset, median / p95", "<= 40 / <= 55 ms", format!("{:.1} / {:.1} ms", quantile(latency, 0.5), quantile(latency, 0.95)));
+    table.row(
+        "known after the onset, median / p95",
+        "<= 40 / <= 55 ms",
+        format!("{:.1} / {:.1} ms", quantile(latency, 0.5), quantile(latency, 0.95)),
+    );
     let told = |name: &str, scores: &[&Score], table: &mut Table| {
         let all: Vec<f64> = scores.iter().flat_map(|score| score.onset_ms.clone()).collect();
         let good = all.iter().filter(|ms| (-15.0..=2.0).contains(*ms)).count();
-        let measured = format!("{:.2} % in place, {:.1} to {:.1} ms", good as f64 * 100.0 / all.len() as f64, quantile(&all, 0.001), quantile(&all, 0.999));
+        let measured = format!(
+            "{:.2} % in place, {:.1} to {:.1} ms",
+            good as f64 * 100.0 / all.len() as f64,
+            quantile(&all, 0.001),
+            quantile(&all, 0.999)
+        );
         table.row(name, "99.9 % in -15..+2 ms", measured);
     };
     told("onset told: clean", &[&clean, &reverse, &forward, &hum, &dial], &mut table);
@@ -362,7 +439,8 @@ fn main() {
     for call in 0..800 {
         let mut track = Track::new();
         let pressed = call % 2 == 0;
-        let english: Vec<f64> = library().prompt(Language::En, Line::Consent).codes.iter().map(|code| f64::from(g711::decode(*code))).collect();
+        let english: Vec<f64> =
+            library().prompt(Language::En, Line::Consent).codes.iter().map(|code| f64::from(g711::decode(*code))).collect();
         let gain = 10f64.powf(-random.between(12.0, 30.0) / 20.0);
         let floor = random.between(5.0, 60.0);
         let mut line: Vec<f64> = english.iter().map(|x| x * gain).collect();
@@ -389,7 +467,11 @@ fn main() {
             false_keys += score.wrong;
         }
     }
-    table.row("400 simulated consent calls, exactly right", ">= 99.75 %", format!("{:.2} %", f64::from(right as u32) * 100.0 / f64::from(calls)));
+    table.row(
+        "400 simulated consent calls, exactly right",
+        ">= 99.75 %",
+        format!("{:.2} %", f64::from(right as u32) * 100.0 / f64::from(calls)),
+    );
     table.row("false keys in 400 without a key", "0", format!("{false_keys}"));
 
     for folder in arguments {
@@ -408,7 +490,8 @@ fn main() {
                 eprintln!("{} {} at {}", path.display(), report.key, report.onset);
             }
         }
-        let name = format!("false keys in {:.2} h of {}", seconds / 3_600.0, Path::new(&folder).file_name().unwrap_or_default().to_string_lossy());
+        let name =
+            format!("false keys in {:.2} h of {}", seconds / 3_600.0, Path::new(&folder).file_name().unwrap_or_default().to_string_lossy());
         table.row(&name, "all 16 / only 1 2 9", format!("{all} / {ours} ({:.1} ns a sample)", spent * 1e9 / (seconds * 8_000.0)));
     }
     if let Some(file) = report {

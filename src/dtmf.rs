@@ -72,7 +72,11 @@ fn samples(bytes: &[u8]) -> anyhow::Result<Sound<'_>> {
     let reader = hound::WavReader::new(Cursor::new(bytes)).context("a WAV that cannot be read")?;
     let spec = reader.spec();
     if spec.channels != 1 || spec.sample_rate != 8_000 {
-        bail!("a WAV of {} channels at {} Hz; one channel at 8000 Hz is needed (sox IN -r 8000 -c 1 OUT.wav)", spec.channels, spec.sample_rate);
+        bail!(
+            "a WAV of {} channels at {} Hz; one channel at 8000 Hz is needed (sox IN -r 8000 -c 1 OUT.wav)",
+            spec.channels,
+            spec.sample_rate
+        );
     }
     let samples: Result<Vec<i16>, _> = match (spec.sample_format, spec.bits_per_sample) {
         (hound::SampleFormat::Int, 16) => reader.into_samples::<i16>().collect(),
@@ -82,7 +86,9 @@ fn samples(bytes: &[u8]) -> anyhow::Result<Sound<'_>> {
             reader.into_samples::<i32>().map(|sample| sample.map(|sample| scaled(sample) as i16)).collect()
         }
         #[expect(clippy::cast_possible_truncation, reason = "casts of floats saturate")]
-        (hound::SampleFormat::Float, _) => reader.into_samples::<f32>().map(|sample| sample.map(|sample| (sample * 32_767.0) as i16)).collect(),
+        (hound::SampleFormat::Float, _) => {
+            reader.into_samples::<f32>().map(|sample| sample.map(|sample| (sample * 32_767.0) as i16)).collect()
+        }
     };
     Ok(Sound::Linear(samples.context("a WAV that ends too early")?))
 }

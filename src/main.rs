@@ -126,7 +126,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             let key = TokenKey::open(config.jwt_secret, &config.data_dir).context("the secret of API tokens cannot be opened")?;
             let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
             let exp = now + args.hours * 3_600;
-            let claims = Claims { sub: args.sub, name: args.name, org: args.org, permissions: args.permissions, clients: args.clients, exp };
+            let claims =
+                Claims { sub: args.sub, name: args.name, org: args.org, permissions: args.permissions, clients: args.clients, exp };
             println!("{}", key.mint(&claims)?);
             Ok(ExitCode::SUCCESS)
         }
@@ -229,6 +230,10 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 fn log(config: &Config) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&config.log).with_context(|| format!("CALLGATE_LOG: {:?} is not a tracing filter", config.log))?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    if config.log_json { lines.json().init() } else { lines.init() }
+    if config.log_json {
+        lines.json().init()
+    } else {
+        lines.init()
+    }
     Ok(())
 }

@@ -3,6 +3,6 @@
 
 pub mod clock;
 pub mod database;
-pub mod spool;
-pub mod recording;
 pub mod objects;
+pub mod recording;
+pub mod spool;

@@ -196,13 +196,17 @@ fn recorded(scenario: &Scenario, seen: &Seen, found: &Found, frames: &[usize], c
         let total = found.foreign.iter().filter(|n| **n < granting || **n >= end).count();
         failures.push(format!("frame {n} is in the recording, where only {granting}..{end} may be ({total} such frames)"));
     }
-    let toned: HashSet<usize> =
-        seen.presses.iter().filter(|(_, tone, _)| *tone).flat_map(|(at, _, ms)| at.saturating_sub(1)..at + usize::try_from(ms / 20).unwrap_or(0) + 2).collect();
-    let by_event: HashSet<usize> = seen.presses.iter().filter(|(_, tone, _)| !tone).flat_map(|(at, _, _)| at.saturating_sub(12)..at + 12).collect();
-    let there: HashSet<usize> = frames.iter().copied().collect();
-    let missing: Vec<usize> = (first..=last)
-        .filter(|n| !there.contains(n) && !toned.contains(n) && !by_event.contains(n) && !seen.lost.contains(n))
+    let toned: HashSet<usize> = seen
+        .presses
+        .iter()
+        .filter(|(_, tone, _)| *tone)
+        .flat_map(|(at, _, ms)| at.saturating_sub(1)..at + usize::try_from(ms / 20).unwrap_or(0) + 2)
         .collect();
+    let by_event: HashSet<usize> =
+        seen.presses.iter().filter(|(_, tone, _)| !tone).flat_map(|(at, _, _)| at.saturating_sub(12)..at + 12).collect();
+    let there: HashSet<usize> = frames.iter().copied().collect();
+    let missing: Vec<usize> =
+        (first..=last).filter(|n| !there.contains(n) && !toned.contains(n) && !by_event.contains(n) && !seen.lost.contains(n)).collect();
     if !missing.is_empty() {
         failures.push(format!("{} consented frames are missing, the first is {}", missing.len(), missing[0]));
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
+use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{ContentArrangement, Table};
 use serde_json::{Value, json};
 
@@ -21,7 +21,7 @@ pub(super) struct Summary {
 /// A table as all commands print them.
 pub fn table<const N: usize>(head: [&str; N]) -> Table {
     let mut table = Table::new();
-    table.load_style(UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic).set_header(head);
+    table.load_style(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic).set_header(head);
     table
 }
 
@@ -87,7 +87,8 @@ impl Summary {
     pub(super) fn html(&self) -> String {
         let mut page = String::from(HEAD);
         let failed: usize = self.scenarios.values().map(|(_, failed)| failed).sum();
-        let verdict = if failed == 0 { "every call came out as its scenario says".to_owned() } else { format!("{failed} came out otherwise") };
+        let verdict =
+            if failed == 0 { "every call came out as its scenario says".to_owned() } else { format!("{failed} came out otherwise") };
         let _ = write!(page, "<h1>callgate replay</h1><p>{} calls at {} times real time: {verdict}.</p>", self.calls, self.speed);
         page.push_str("<h2>Scenarios</h2><table><tr><th>scenario<th>calls<th>failed</tr>");
         for (name, (calls, failed)) in &self.scenarios {
@@ -154,12 +155,22 @@ fn histogram(values: &[f64]) -> String {
     for (bar, count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
         let tall = *count as f64 / most * HEIGHT;
         let (x, width) = (bar as f64 * WIDTH / BARS as f64, WIDTH / BARS as f64 - 1.5);
-        let _ = write!(svg, r#"<rect x="{x:.1}" y="{:.1}" width="{width:.1}" height="{:.1}"><title>{count}</title></rect>"#, HEIGHT - tall, tall.max(1.0));
+        let _ = write!(
+            svg,
+            r#"<rect x="{x:.1}" y="{:.1}" width="{width:.1}" height="{:.1}"><title>{count}</title></rect>"#,
+            HEIGHT - tall,
+            tall.max(1.0)
+        );
     }
     for n in 0..=4 {
         let x = WIDTH * f64::from(n) / 4.0;
         let anchor = ["start", "middle", "middle", "middle", "end"][n as usize];
-        let _ = write!(svg, r#"<text x="{x:.0}" y="{:.0}" text-anchor="{anchor}">{:.1} ms</text>"#, HEIGHT + 16.0, low + (high - low) * f64::from(n) / 4.0);
+        let _ = write!(
+            svg,
+            r#"<text x="{x:.0}" y="{:.0}" text-anchor="{anchor}">{:.1} ms</text>"#,
+            HEIGHT + 16.0,
+            low + (high - low) * f64::from(n) / 4.0
+        );
     }
     svg.push_str("</svg>");
     svg

@@ -109,7 +109,8 @@ pub(super) async fn call(target: &Target, scenario: &Scenario, n: usize, seed: u
     };
     seen.handshake_ms = Some(began.elapsed().as_secs_f64() * 1_000.0);
     seen.first_timestamp_ms = 100 + seed % 90;
-    let play = Play { queue: VecDeque::new(), playing: VecDeque::new(), marks_back: 0, started: false, marks_at_decision: 0, cleared: false };
+    let play =
+        Play { queue: VecDeque::new(), playing: VecDeque::new(), marks_back: 0, started: false, marks_at_decision: 0, cleared: false };
     let now = Instant::now();
     let frames = Frames::new(seed, scenario.digital_silence);
     let mut caller = Caller {
@@ -321,7 +322,8 @@ impl Caller<'_> {
                 if self.seen.first_audio_ms.is_none() {
                     self.seen.first_audio_ms = Some(self.start_sent.elapsed().as_secs_f64() * 1_000.0);
                 }
-                let codes = base64_simd::STANDARD.decode_to_vec(message["media"]["payload"].as_str().unwrap_or_default()).unwrap_or_default();
+                let codes =
+                    base64_simd::STANDARD.decode_to_vec(message["media"]["payload"].as_str().unwrap_or_default()).unwrap_or_default();
                 // After the whole prompt, or after a clear, what comes is the closing line.
                 if self.play.started && (self.play.cleared || self.play.marks_back > 0) {
                     self.decided();
@@ -334,7 +336,12 @@ impl Caller<'_> {
             }
             Some("mark") => self.play.queue.push_back(Queued::Mark(message["mark"]["name"].as_str().unwrap_or_default().to_owned())),
             Some("clear") => {
-                let marks: Vec<String> = self.play.queue.drain(..).filter_map(|queued| if let Queued::Mark(name) = queued { Some(name) } else { None }).collect();
+                let marks: Vec<String> = self
+                    .play
+                    .queue
+                    .drain(..)
+                    .filter_map(|queued| if let Queued::Mark(name) = queued { Some(name) } else { None })
+                    .collect();
                 self.play.playing.clear();
                 self.play.cleared = true;
                 self.decided();

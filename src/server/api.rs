@@ -88,7 +88,8 @@ pub(super) async fn opt_out(
     body: Option<Json<OptOutBody>>,
 ) -> Result<Json<Value>, Problem> {
     call_json(&app, &may.claims, &id).await?;
-    let live = app.registry.get(&id).ok_or_else(|| Problem::new(StatusCode::CONFLICT, "the call is over; revoke the client's consent instead"))?;
+    let live =
+        app.registry.get(&id).ok_or_else(|| Problem::new(StatusCode::CONFLICT, "the call is over; revoke the client's consent instead"))?;
     let reason = body.and_then(|Json(body)| body.reason);
     let actor = Actor::User { id: may.claims.sub.clone(), name: may.claims.name.clone() };
     let (done, shut) = tokio::sync::oneshot::channel();
@@ -140,7 +141,9 @@ pub(super) async fn audio(
     };
     let range = match headers.get(header::RANGE).and_then(|value| value.to_str().ok()) {
         None => None,
-        Some(text) => Some(range(text, bytes).ok_or_else(|| Problem::new(StatusCode::RANGE_NOT_SATISFIABLE, "the range lies outside the recording"))?),
+        Some(text) => Some(
+            range(text, bytes).ok_or_else(|| Problem::new(StatusCode::RANGE_NOT_SATISFIABLE, "the range lies outside the recording"))?,
+        ),
     };
     let source = app.world_objects().get(key, range).await.map_err(Problem::ours)?;
     let source = source.ok_or_else(|| Problem::ours(format!("object {key} is not in the store")))?;
@@ -163,7 +166,11 @@ pub(super) async fn audio(
 }
 
 /// `GET /api/audit`: the organisation's chain, as far as it is asked for. Verified offline by `callgate audit verify`.
-pub(super) async fn audit(State(app): State<App>, may: May<ViewAuditLogs>, Query(asked): Query<AuditQuery>) -> Result<Json<Value>, Problem> {
+pub(super) async fn audit(
+    State(app): State<App>,
+    may: May<ViewAuditLogs>,
+    Query(asked): Query<AuditQuery>,
+) -> Result<Json<Value>, Problem> {
     let limit = asked.limit.unwrap_or(100).clamp(1, 1_000);
     let rows = app
         .world
@@ -200,7 +207,8 @@ pub(super) async fn readyz(State(app): State<App>) -> Response {
     let (spool, draining) = (app.world.spool.ready(), app.is_draining());
     let ready = database && objects && spool && !draining;
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(json!({ "ready": ready, "database": database, "objects": objects, "spool": spool, "draining": draining }))).into_response()
+    (status, Json(json!({ "ready": ready, "database": database, "objects": objects, "spool": spool, "draining": draining })))
+        .into_response()
 }
 
 /// `GET /metrics`

@@ -143,7 +143,8 @@ impl<P: Permission> FromRequestParts<App> for May<P> {
         let Some(token) = token else {
             return Err(Problem::new(StatusCode::UNAUTHORIZED, "a bearer token is needed"));
         };
-        let claims = app.tokens.read(token.trim()).ok_or_else(|| Problem::new(StatusCode::UNAUTHORIZED, "the token is wrong or has expired"))?;
+        let claims =
+            app.tokens.read(token.trim()).ok_or_else(|| Problem::new(StatusCode::UNAUTHORIZED, "the token is wrong or has expired"))?;
         if claims.permissions.iter().any(|permission| permission == P::NAME) {
             Ok(Self { claims, permission: PhantomData })
         } else {

@@ -161,9 +161,30 @@ impl Given {
     pub fn over(self, below: Self) -> Self {
         macro_rules! first { ($($key:ident),*) => { Self { $($key: self.$key.or(below.$key)),* } } }
         first!(
-            listen, public_url, data_dir, database_url, objects, s3_endpoint, s3_sse, twilio_account_sid, twilio_auth_token, twilio_validate,
-            jwt_secret, inbound_route, capture_format, on_opt_out, clock, max_calls, silence_needs_noise_floor, prompt_in_recording, opt_out_keys,
-            unannounced, media_threads, drain_seconds, log, log_format
+            listen,
+            public_url,
+            data_dir,
+            database_url,
+            objects,
+            s3_endpoint,
+            s3_sse,
+            twilio_account_sid,
+            twilio_auth_token,
+            twilio_validate,
+            jwt_secret,
+            inbound_route,
+            capture_format,
+            on_opt_out,
+            clock,
+            max_calls,
+            silence_needs_noise_floor,
+            prompt_in_recording,
+            opt_out_keys,
+            unannounced,
+            media_threads,
+            drain_seconds,
+            log,
+            log_format
         )
     }
 
@@ -172,7 +193,8 @@ impl Given {
     /// # Errors
     /// [`Wrong`] names the first key whose value is not allowed.
     pub fn meant(self) -> Result<Config, Wrong> {
-        let listen: SocketAddr = parsed("CALLGATE_LISTEN", self.listen, "127.0.0.1:8080", "an address like 127.0.0.1:8080", |text| text.parse().ok())?;
+        let listen: SocketAddr =
+            parsed("CALLGATE_LISTEN", self.listen, "127.0.0.1:8080", "an address like 127.0.0.1:8080", |text| text.parse().ok())?;
         let data_dir = self.data_dir.filter(|dir| !dir.is_empty()).unwrap_or_else(|| "./callgate-data".to_owned());
         let has_token = self.twilio_auth_token.as_deref().is_some_and(|token| !token.is_empty());
         let public_url = self.public_url.filter(|url| !url.is_empty());
@@ -193,21 +215,30 @@ impl Given {
         if !database_url.starts_with("sqlite://") {
             return Err(wrong("CALLGATE_DATABASE_URL", "(masked)", "sqlite://PATH; postgres is not built yet"));
         }
-        let settings = Settings {
-            clock: parsed("CALLGATE_CLOCK", self.clock, "strict", "strict or media", |text| match text {
-                "strict" => Some(Clock::Strict),
-                "media" => Some(Clock::Media),
-                _ => None,
-            })?,
-            on_opt_out: parsed("CALLGATE_ON_OPT_OUT", self.on_opt_out, "keep-consented", "keep-consented or discard-call", |text| match text {
-                "keep-consented" => Some(OnOptOut::KeepConsented),
-                "discard-call" => Some(OnOptOut::DiscardCall),
-                _ => None,
-            })?,
-            silence_needs_noise_floor: truth("CALLGATE_SILENCE_NEEDS_NOISE_FLOOR", self.silence_needs_noise_floor, true)?,
-            prompt_in_recording: truth("CALLGATE_PROMPT_IN_RECORDING", self.prompt_in_recording, true)?,
-            opt_out_keys: parsed("CALLGATE_OPT_OUT_KEYS", self.opt_out_keys, "lone-2,*2", "lone-2, *2, both with a comma, or none", OptOutKeys::parse)?,
-        };
+        let settings =
+            Settings {
+                clock: parsed("CALLGATE_CLOCK", self.clock, "strict", "strict or media", |text| match text {
+                    "strict" => Some(Clock::Strict),
+                    "media" => Some(Clock::Media),
+                    _ => None,
+                })?,
+                on_opt_out: parsed("CALLGATE_ON_OPT_OUT", self.on_opt_out, "keep-consented", "keep-consented or discard-call", |text| {
+                    match text {
+                        "keep-consented" => Some(OnOptOut::KeepConsented),
+                        "discard-call" => Some(OnOptOut::DiscardCall),
+                        _ => None,
+                    }
+                })?,
+                silence_needs_noise_floor: truth("CALLGATE_SILENCE_NEEDS_NOISE_FLOOR", self.silence_needs_noise_floor, true)?,
+                prompt_in_recording: truth("CALLGATE_PROMPT_IN_RECORDING", self.prompt_in_recording, true)?,
+                opt_out_keys: parsed(
+                    "CALLGATE_OPT_OUT_KEYS",
+                    self.opt_out_keys,
+                    "lone-2,*2",
+                    "lone-2, *2, both with a comma, or none",
+                    OptOutKeys::parse,
+                )?,
+            };
         let whole = "a whole number from 1 on";
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         let media_threads = (cores / 2).max(1).to_string();
@@ -229,7 +260,9 @@ impl Given {
             media_threads: parsed("CALLGATE_MEDIA_THREADS", self.media_threads, &media_threads, "1 to 256", |text| {
                 text.parse().ok().filter(|threads| (1..=256).contains(threads))
             })?,
-            drain_seconds: parsed("CALLGATE_DRAIN_SECONDS", self.drain_seconds, "30", "a whole number of seconds", |text| text.parse().ok())?,
+            drain_seconds: parsed("CALLGATE_DRAIN_SECONDS", self.drain_seconds, "30", "a whole number of seconds", |text| {
+                text.parse().ok()
+            })?,
             log: self.log.unwrap_or_else(|| "info".to_owned()),
             log_json: parsed("CALLGATE_LOG_FORMAT", self.log_format, "text", "text or json", |text| match text {
                 "text" => Some(false),
@@ -321,11 +354,7 @@ impl Config {
                 "what the ten seconds of silence are counted on",
             ),
             ("CALLGATE_MAX_CALLS", self.max_calls.to_string(), "calls at once"),
-            (
-                "CALLGATE_SILENCE_NEEDS_NOISE_FLOOR",
-                settings.silence_needs_noise_floor.to_string(),
-                "exact digital silence does not grant",
-            ),
+            ("CALLGATE_SILENCE_NEEDS_NOISE_FLOOR", settings.silence_needs_noise_floor.to_string(), "exact digital silence does not grant"),
             ("CALLGATE_PROMPT_IN_RECORDING", settings.prompt_in_recording.to_string(), "a recording begins with our own prompt"),
             ("CALLGATE_OPT_OUT_KEYS", keys.to_owned(), "what opts out in the middle of a conversation"),
             ("CALLGATE_UNANNOUNCED", self.unannounced.to_string(), "accept streams without a call made by this gateway"),
@@ -337,7 +366,13 @@ impl Config {
     }
 }
 
-fn parsed<T>(key: &'static str, given: Option<String>, default: &str, allowed: &str, parse: impl Fn(&str) -> Option<T>) -> Result<T, Wrong> {
+fn parsed<T>(
+    key: &'static str,
+    given: Option<String>,
+    default: &str,
+    allowed: &str,
+    parse: impl Fn(&str) -> Option<T>,
+) -> Result<T, Wrong> {
     let text = given.filter(|text| !text.is_empty()).unwrap_or_else(|| default.to_owned());
     parse(text.trim()).ok_or_else(|| wrong(key, &text, allowed))
 }

@@ -163,7 +163,8 @@ async fn media(State(app): State<App>, mut request: Request) -> Response {
             Err(why) => tracing::debug!(error = %why, "media: the upgrade was not completed"),
         }
     });
-    let headers = [(header::CONNECTION, "Upgrade".to_owned()), (header::UPGRADE, "websocket".to_owned()), (header::SEC_WEBSOCKET_ACCEPT, accept)];
+    let headers =
+        [(header::CONNECTION, "Upgrade".to_owned()), (header::UPGRADE, "websocket".to_owned()), (header::SEC_WEBSOCKET_ACCEPT, accept)];
     (StatusCode::SWITCHING_PROTOCOLS, headers).into_response()
 }
 
@@ -201,7 +202,11 @@ fn hand_over(app: &App, upgraded: hyper::upgrade::Upgraded, place: Place) {
         return;
     };
     let rest = parts.read_buf.to_vec();
-    let socket = parts.io.into_inner().into_std().and_then(|stream| Socket::new(stream, rest, Arc::clone(&app.world.metrics), app.world.clocks, place));
+    let socket = parts
+        .io
+        .into_inner()
+        .into_std()
+        .and_then(|stream| Socket::new(stream, rest, Arc::clone(&app.world.metrics), app.world.clocks, place));
     match socket {
         Ok(socket) => app.media.take(socket),
         Err(why) => tracing::error!(error = %why, "media: a socket cannot be handed over"),

@@ -38,7 +38,7 @@ pub(super) struct Live {
     me: MediaHandle,
     outbox: Outbox,
     feed: Option<SpoolFeed>,
-    recording_id: Option<String>,
+    head: Option<RecordingHead>,
     /// The socket of each stream.
     sockets: Vec<usize>,
     deadline: Option<Tick>,
@@ -104,7 +104,7 @@ impl Live {
             me: me.clone(),
             outbox: Outbox::default(),
             feed: None,
-            recording_id: None,
+            head: None,
             sockets: Vec::with_capacity(2),
             deadline: None,
             last,
@@ -176,12 +176,23 @@ impl Live {
         self.outbox.effects = effects;
         if stalled {
             self.feed = None;
+            self.give_up_recording(world);
             if let Some(more) = self.step(world, Input::SinkFailed) {
                 outcome.words.extend(more.words);
                 outcome.over |= more.over;
             }
         }
         Some(outcome)
+    }
+
+    /// The spool takes no more: what it has stays on disk and is stored at the next start.
+    fn give_up_recording(&self, world: &World) {
+        let Some(head) = &self.head else { return };
+        let why = "the spool could not take the audio; what it has is stored at the next start".to_owned();
+        let mut row = row(head, RecordingState::Failed);
+        row.reason = Some(why.clone());
+        submit(world, Work::Recording(Box::new(row), None));
+        self.shared.conclude(RecordingState::Failed, Some(why));
     }
 
     pub(super) fn is_due(&mut self, now: Tick) -> bool {
@@ -197,9 +208,9 @@ impl Live {
         let (captured, withheld) = self.call.counts();
         world.metrics.captured.inc_by(captured[0] + captured[1]);
         world.metrics.withheld.inc_by(withheld[0] + withheld[1]);
-        let stored_later = self.recording_id.is_some() && self.shared.row().state["recording"]["state"] != "DISCARDED";
+        let settled = self.shared.let_go();
         submit(world, Work::Call(Box::new(self.shared.row())));
-        if !stored_later {
+        if settled {
             let (registry, ledger, identity) = (Arc::clone(registry), world.database.ledger().clone(), self.shared.identity.clone());
             world.tokio.spawn(async move {
                 ledger.flush().await;
@@ -235,10 +246,13 @@ impl Live {
                     sha256: prompt.sha256.clone(),
                     samples: samples as u64,
                 });
-                let head = self.head(world, grant.0, *record, lead);
-                self.recording_id = Some(head.recording_id.clone());
+                let head = self.new_head(world, grant.0, *record, lead);
+                self.head = Some(head.clone());
                 submit(world, Work::Recording(Box::new(row(&head, RecordingState::Active)), None));
-                submit(world, Work::Audit(event(&head, EventKind::RecordingStarted, serde_json::json!({ "recordingId": head.recording_id })), None));
+                submit(
+                    world,
+                    Work::Audit(event(&head, EventKind::RecordingStarted, serde_json::json!({ "recordingId": head.recording_id })), None),
+                );
                 self.feed = Some(world.spool.begin(head, now)?);
             }
             Effect::RecordedStream { stream, stream_sid } => {
@@ -288,7 +302,9 @@ impl Live {
         if seen != self.last {
             tracing::info!(call.id = %self.shared.identity.call_id, phase = ?seen.0, consent = ?seen.1, recording = ?seen.2, "call: changed");
             match (self.last.0, seen.0, seen.1) {
-                (Phase::Prompting | Phase::AwaitingResponse | Phase::Created, Phase::Connected, ConsentStatus::Revoked) => decided("declined"),
+                (Phase::Prompting | Phase::AwaitingResponse | Phase::Created, Phase::Connected, ConsentStatus::Revoked) => {
+                    decided("declined")
+                }
                 (_, Phase::Abandoned, _) => decided("abandoned"),
                 (_, Phase::Connected, ConsentStatus::Granted) if self.last.1 != ConsentStatus::Granted => decided("granted"),
                 (Phase::Prompting | Phase::AwaitingResponse, Phase::Connected, ConsentStatus::Pending)
@@ -301,13 +317,13 @@ impl Live {
         }
         let write = seen != self.last;
         self.last = seen;
-        self.shared.publish(snapshot, self.recording_id.as_deref());
+        self.shared.publish(snapshot, self.head.as_ref().map(|head| head.recording_id.as_str()));
         if write {
             submit(world, Work::Call(Box::new(self.shared.row())));
         }
     }
 
-    fn head(&self, world: &World, grant_seq: u64, consent: ConsentRecord, lead: Option<Lead>) -> RecordingHead {
+    fn new_head(&self, world: &World, grant_seq: u64, consent: ConsentRecord, lead: Option<Lead>) -> RecordingHead {
         let identity = &self.shared.identity;
         RecordingHead {
             recording_id: ids::fresh("rec"),
@@ -378,9 +394,15 @@ fn refuse(world: &World, record: ConsentRecord) {
     tokio.spawn(async move {
         for _ in 0..REFUSAL_TRIES {
             let (done, durable) = tokio::sync::oneshot::channel();
-            submit(&world, Work::Refuse(record.clone(), Box::new(move |written| {
-                let _ = done.send(written);
-            })));
+            submit(
+                &world,
+                Work::Refuse(
+                    record.clone(),
+                    Box::new(move |written| {
+                        let _ = done.send(written);
+                    }),
+                ),
+            );
             if durable.await == Ok(true) {
                 return;
             }

@@ -411,7 +411,8 @@ impl Thread {
         for call_id in stuck {
             self.step(&call_id, Input::SinkFailed);
         }
-        let expired: Vec<_> = self.sockets.iter().filter(|(_, connection)| connection.socket.is_expired(now.tick)).map(|(token, _)| *token).collect();
+        let expired: Vec<_> =
+            self.sockets.iter().filter(|(_, connection)| connection.socket.is_expired(now.tick)).map(|(token, _)| *token).collect();
         for token in expired {
             self.gone(token, Gone::Closed);
         }

@@ -83,11 +83,13 @@ impl Gateway {
                 tracing::warn!("the limit of open files cannot be raised; CALLGATE_MAX_CALLS may be out of reach");
             }
         }
-        std::fs::create_dir_all(&config.data_dir).map_err(local(&format!("CALLGATE_DATA_DIR {} cannot be made", config.data_dir.display())))?;
+        std::fs::create_dir_all(&config.data_dir)
+            .map_err(local(&format!("CALLGATE_DATA_DIR {} cannot be made", config.data_dir.display())))?;
         let database = Database::open(&config.database_url).await?;
         let objects = Arc::new(ObjectStore::open(&config.objects).await?);
         let keys = Arc::new(KeyFile::open(&config.data_dir.join("keys/spool.key")).map_err(local("the spool's key cannot be opened"))?);
-        let tokens = TokenKey::open(config.jwt_secret.clone(), &config.data_dir).map_err(local("the development secret cannot be opened"))?;
+        let tokens =
+            TokenKey::open(config.jwt_secret.clone(), &config.data_dir).map_err(local("the development secret cannot be opened"))?;
         let folder = config.data_dir.join("spool");
         let (report, ends) = mpsc::unbounded_channel();
         let spool = SpoolWriters::start(&folder, &keys, SPOOL_THREADS, move |head, end| drop(report.send((head, end))))
@@ -106,11 +108,22 @@ impl Gateway {
         let sealer = seal::Sealer::new(world.clone(), Arc::clone(&objects), keys, Arc::clone(&registry));
         sealer.recover(folder).await.map_err(local("what a crash left in the spool cannot be read"))?;
         tokio::spawn(sealer.clone().run(ends));
-        let media = media::MediaThreads::start(config.media_threads, &world, &registry).map_err(local("a media thread cannot be started"))?;
-        let listener = TcpListener::bind(config.listen).await.map_err(local(&format!("CALLGATE_LISTEN {} cannot be listened on", config.listen)))?;
+        let media =
+            media::MediaThreads::start(config.media_threads, &world, &registry).map_err(local("a media thread cannot be started"))?;
+        let listener =
+            TcpListener::bind(config.listen).await.map_err(local(&format!("CALLGATE_LISTEN {} cannot be listened on", config.listen)))?;
         let address = listener.local_addr().map_err(local("the address listened on is not known"))?;
         let public_url = config.seen_as(address).into();
-        let app = http::App { world, registry, media, objects, tokens, config: Arc::new(config), public_url, draining: Arc::new(AtomicBool::new(false)) };
+        let app = http::App {
+            world,
+            registry,
+            media,
+            objects,
+            tokens,
+            config: Arc::new(config),
+            public_url,
+            draining: Arc::new(AtomicBool::new(false)),
+        };
         app.note_configuration();
         let (stop, stopped) = oneshot::channel::<()>();
         let accepting = tokio::spawn(http::accept(listener, app.clone(), async move {

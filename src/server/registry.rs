@@ -59,6 +59,8 @@ struct View {
     recording_id: Option<String>,
     /// What became of the recording after the call let go of it.
     outcome: Option<(RecordingState, Option<String>)>,
+    /// The call's thread has let go of it.
+    let_go: bool,
 }
 
 impl Registry {
@@ -136,7 +138,7 @@ impl LiveCall {
             identity: snapshot.identity.clone(),
             owner,
             counters: Default::default(),
-            view: Mutex::new(View { snapshot, recording_id: None, outcome: None }),
+            view: Mutex::new(View { snapshot, recording_id: None, outcome: None, let_go: false }),
         }
     }
 
@@ -155,16 +157,18 @@ impl LiveCall {
         view.recording_id = recording_id.map(str::to_owned);
     }
 
-    /// What became of its recording.
-    pub fn conclude(&self, state: RecordingState, reason: Option<String>) {
-        self.view().outcome = Some((state, reason));
+    /// What became of its recording. `true` if the call is over as well: then nobody needs it here any more.
+    pub fn conclude(&self, state: RecordingState, reason: Option<String>) -> bool {
+        let mut view = self.view();
+        view.outcome = Some((state, reason));
+        view.let_go
     }
 
-    /// Frames captured and withheld, both parties together.
-    #[must_use]
-    pub fn frames(&self) -> (u64, u64) {
-        let count = |n: usize| self.counters[n].load(Ordering::Relaxed);
-        (count(0) + count(1), count(2) + count(3))
+    /// The call is over. `true` if its recording, if there is one, is settled as well.
+    pub fn let_go(&self) -> bool {
+        let mut view = self.view();
+        view.let_go = true;
+        view.recording_id.is_none() || view.outcome.is_some()
     }
 
     /// The JSON of `GET /api/calls/{callId}`.

@@ -108,7 +108,10 @@ impl Sealer {
                 Ok(false) => {
                     tracing::warn!(recording.id = %head.recording_id, "spool: destroyed: no durable consent allows it");
                     spool.destroy()?;
-                    submit(&self.world, Work::Audit(event(&head, EventKind::SpoolDestroyed, json!({ "recordingId": head.recording_id })), None));
+                    submit(
+                        &self.world,
+                        Work::Audit(event(&head, EventKind::SpoolDestroyed, json!({ "recordingId": head.recording_id })), None),
+                    );
                 }
                 Err(why) => return Err(io::Error::other(why)),
             }
@@ -238,9 +241,8 @@ impl Sealer {
 
     async fn tell_call(&self, head: &RecordingHead, state: RecordingState, reason: Option<String>) {
         if let Some(live) = self.registry.get(&head.call_id) {
-            live.conclude(state, reason);
+            let over = live.conclude(state, reason);
             let row = live.row();
-            let over = row.ended_at.is_some();
             submit(&self.world, Work::Call(Box::new(row)));
             if over {
                 self.world.database.ledger().flush().await;

@@ -171,7 +171,10 @@ impl LineListener {
     }
 
     fn follow_tone(&mut self, pure: bool, frequency_hz: f32, power: f32) {
-        let steady = pure && (frequency_hz - self.run.frequency_hz).abs() < STEADY_HZ && power < self.run.power * 2.5 && power > self.run.power * 0.4;
+        let steady = pure
+            && (frequency_hz - self.run.frequency_hz).abs() < STEADY_HZ
+            && power < self.run.power * 2.5
+            && power > self.run.power * 0.4;
         if steady {
             self.run.blocks += 1;
             self.run.misses = 0;
@@ -307,7 +310,8 @@ mod tests {
         assert_eq!(hears(&[prompt(0.5), key]), None);
         assert_eq!(hears(&[prompt(0.5), tone(60.0, 3_000, 3_000.0)]), None);
         assert_eq!(hears(&[noise(5, 5_000, 3_000.0)]), None);
-        let ringback: Vec<f32> = tone(440.0, 2_000, 3_000.0).iter().zip(tone(480.0, 2_000, 3_000.0)).map(|(low, high)| low + high).collect();
+        let ringback: Vec<f32> =
+            tone(440.0, 2_000, 3_000.0).iter().zip(tone(480.0, 2_000, 3_000.0)).map(|(low, high)| low + high).collect();
         assert_eq!(hears(&[ringback]), None);
     }
 

@@ -576,7 +576,9 @@ impl Call {
         let new = self.presses.is_new(key, heard, at);
         match &self.state {
             State::Asking(_) if new => self.answered(now, no, key, out),
-            State::Sealing(_) if new && key.symbol() == '2' => self.refuse(now, Actor::Client { id: self.identity.client_id.clone() }, None, out),
+            State::Sealing(_) if new && key.symbol() == '2' => {
+                self.refuse(now, Actor::Client { id: self.identity.client_id.clone() }, None, out)
+            }
             State::Open(_) => self.pressed_in_talk(now, no, key, heard, at, new, out),
             State::Created | State::Asking(_) | State::Sealing(_) | State::Refused(_) | State::Over => {}
         }
@@ -717,9 +719,11 @@ impl Call {
     }
 
     fn deadline(&self) -> Option<Tick> {
-        let streams = self.streams.iter().filter(|stream| stream.live).map(|stream| {
-            stream.last_media.plus_ms(if stream.silent { LOST_AFTER_MS } else { DEAD_AFTER_MS })
-        });
+        let streams = self
+            .streams
+            .iter()
+            .filter(|stream| stream.live)
+            .map(|stream| stream.last_media.plus_ms(if stream.silent { LOST_AFTER_MS } else { DEAD_AFTER_MS }));
         let phase = match &self.state {
             State::Sealing(sealing) => Some(sealing.by),
             State::Open(open) => open.fork_by,

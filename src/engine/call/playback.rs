@@ -40,7 +40,14 @@ enum Heard {
 
 impl Playback {
     /// Begins, and sends what may go at once.
-    pub(super) fn begin(prompt: &'static Prompt, play: u32, stream: StreamNo, clock: Option<Place>, now: Tick, effects: &mut Vec<Effect>) -> Self {
+    pub(super) fn begin(
+        prompt: &'static Prompt,
+        play: u32,
+        stream: StreamNo,
+        clock: Option<Place>,
+        now: Tick,
+        effects: &mut Vec<Effect>,
+    ) -> Self {
         let mut playback = Self { prompt, play, stream, sent: 0, base: clock, began: now, heard: Heard::NotYet };
         playback.send_up_to(AHEAD_MS, effects);
         playback

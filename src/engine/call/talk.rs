@@ -13,8 +13,8 @@ use crate::engine::consent::{Actor, ConsentStatus, Cut, DELAY_LINE_MS, Gate, Gra
 use crate::engine::ledger::EventKind;
 use crate::engine::time::{SAMPLES_PER_MS, Tick};
 
-/// Around a key that only Twilio's event tells of, this much is blanked: what suppression left of its tone.
-const EVENT_BLANK_MS: u64 = 200;
+/// After a key that only Twilio's event tells of, its tone is looked for so long.
+const EVENT_LOOK_MS: u64 = 300;
 /// After a closing line's length its mark is waited for this long.
 const CLOSING_SLACK_MS: u64 = 1_500;
 /// By the wall, a closing line is over after its length and this, media or no media.
@@ -96,7 +96,9 @@ impl Call {
             NotSealed::Superseded => {
                 self.go_unrecorded(now, UnrecordedReason::PriorOptOut, "consent was revoked while the client was being asked", None, out);
             }
-            NotSealed::Unavailable => self.go_unrecorded(now, UnrecordedReason::SystemError, "the grant could not be made durable", None, out),
+            NotSealed::Unavailable => {
+                self.go_unrecorded(now, UnrecordedReason::SystemError, "the grant could not be made durable", None, out)
+            }
         }
     }
 
@@ -197,7 +199,7 @@ impl Call {
         let cut = match heard {
             Heard::Tone => at,
             Heard::Event => {
-                open.gate.blank(Channel::Client, at.minus_ms(EVENT_BLANK_MS), at.plus_ms(EVENT_BLANK_MS));
+                open.gate.look_for(Channel::Client, key, at.plus_ms(EVENT_LOOK_MS));
                 at.minus_ms(DELAY_LINE_MS)
             }
         };
@@ -336,7 +338,12 @@ impl Call {
         let closing = self.stream_that_plays().filter(|_| asked).map(|no| self.play(now, no, Line::Declined, out));
         let silent = closing.is_none();
         self.state = State::Refused(Refused { closing });
-        self.audit(now, EventKind::CallUnrecorded, json!({ "reason": reason, "why": why, "heard": evidence, "answeredBy": self.answered_by }), out);
+        self.audit(
+            now,
+            EventKind::CallUnrecorded,
+            json!({ "reason": reason, "why": why, "heard": evidence, "answeredBy": self.answered_by }),
+            out,
+        );
         if silent {
             self.hand_back(out);
         }
@@ -358,7 +365,9 @@ impl Call {
                 self.shut(now, no, at, self.settings.on_opt_out, out);
                 self.write_refusal(now, Method::Verbal, actor, reason, out);
             }
-            State::Refused(_) if self.consent.status != ConsentStatus::Revoked => self.write_refusal(now, Method::Verbal, actor, reason, out),
+            State::Refused(_) if self.consent.status != ConsentStatus::Revoked => {
+                self.write_refusal(now, Method::Verbal, actor, reason, out)
+            }
             State::Refused(_) | State::Over => {}
         }
     }

@@ -9,8 +9,10 @@ use std::fmt;
 
 use super::grant::{Grant, GrantSeq, Receipt};
 use super::record::ConsentRecord;
-use crate::engine::audio::frame::{Channel, Frame, Place, StreamNo};
+use crate::engine::audio::frame::{Channel, FRAME_SAMPLES, Frame, Place, StreamNo};
 use crate::engine::audio::g711;
+use crate::engine::audio::key::Key;
+use crate::engine::audio::keytone::is_fragment;
 use crate::engine::time::MediaTime;
 
 /// How long a frame waits before it is let out. Detectors know a key 55 ms after its onset at p95, hard ones later.
@@ -37,6 +39,8 @@ pub struct Gate {
     hold: Option<Place>,
     blanks: [Vec<Blank>; 2],
     reached: Option<(StreamNo, Place)>,
+    /// Keys whose fragments are looked for, and until where.
+    wanted: [Option<(Key, Place)>; 2],
 }
 
 /// A frame that consent covers: blanked where a key sounded, readable, and tied to the entry that allows it.
@@ -78,6 +82,7 @@ impl Gate {
             hold: None,
             blanks: [Vec::with_capacity(BLANKS_MAX), Vec::with_capacity(BLANKS_MAX)],
             reached: None,
+            wanted: [None; 2],
         }
     }
 
@@ -95,13 +100,18 @@ impl Gate {
 
     /// Takes a frame into the line and lets out what has waited long enough. Returns how many frames had to be
     /// thrown away because the line was full: none, unless a hold was never lifted.
-    pub fn admit(&mut self, frame: Frame, out: &mut Batch) -> u64 {
+    pub fn admit(&mut self, mut frame: Frame, out: &mut Batch) -> u64 {
         if frame.stream != self.clock.0 {
             // A new stream's clock starts anew; what the old one left in the line has no cut left to wait for.
             self.let_out_all(out);
             self.clock = (frame.stream, frame.end());
         }
         self.clock.1 = self.clock.1.max(frame.end());
+        match self.wanted[frame.channel.index()] {
+            Some((key, until)) if frame.at <= until => blank_fragments(key, &mut frame),
+            Some(_) => self.wanted[frame.channel.index()] = None,
+            None => {}
+        }
         let mut lost = 0;
         if self.line.len() == SLOTS_MAX {
             self.line.pop_front();
@@ -130,10 +140,13 @@ impl Gate {
         }
     }
 
-    /// A key that only Twilio's event told of: its tone, or what suppression left of it, may lie anywhere near.
-    pub fn blank(&mut self, channel: Channel, from: Place, to: Place) {
-        self.tone_began(channel, from);
-        self.tone_ended(channel, to);
+    /// Twilio's event told of a key at `at`, and its tone was not heard: what suppression left of it may lie anywhere
+    /// near, too short to be known by itself. It is looked for in what waits, and in what comes until `until`.
+    pub fn look_for(&mut self, channel: Channel, key: Key, until: Place) {
+        for frame in self.line.iter_mut().filter(|frame| frame.channel == channel) {
+            blank_fragments(key, frame);
+        }
+        self.wanted[channel.index()] = Some((key, until));
     }
 
     /// Lets nothing out from `at` on, until [`Self::release`] or a cut: it is open whether a key means "stop".
@@ -224,6 +237,20 @@ impl Gate {
             self.reached = Some((frame.stream, end));
         }
         out.admitted.push(Admitted { frame, grant: self.receipt.seq() });
+    }
+}
+
+/// Blanks the halves of a frame in which a fragment of a key's tone may lie.
+fn blank_fragments(key: Key, frame: &mut Frame) {
+    let half = FRAME_SAMPLES / 2;
+    for piece in frame.codes_mut().chunks_mut(half) {
+        let mut samples = [0i16; FRAME_SAMPLES];
+        for (sample, code) in samples.iter_mut().zip(piece.iter()) {
+            *sample = g711::decode(*code);
+        }
+        if is_fragment(key, &samples[..piece.len()]) {
+            piece.fill(g711::SILENCE);
+        }
     }
 }
 

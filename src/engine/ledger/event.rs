@@ -139,7 +139,9 @@ impl EventKind {
     #[must_use]
     pub const fn action(self) -> Action {
         match self {
-            Self::ConsentGranted | Self::RecordingStarted | Self::CallUnrecorded | Self::ConsentAbandoned | Self::ConfigInForce => Action::Create,
+            Self::ConsentGranted | Self::RecordingStarted | Self::CallUnrecorded | Self::ConsentAbandoned | Self::ConfigInForce => {
+                Action::Create
+            }
             Self::ConsentViewed | Self::RecordingRead | Self::AccessDenied => Action::View,
             Self::RecordingFinished | Self::RecordingHalted | Self::RecordingFailed => Action::Update,
             Self::ConsentRevoked | Self::RecordingDiscarded | Self::SpoolDestroyed => Action::Delete,

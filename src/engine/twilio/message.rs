@@ -124,10 +124,8 @@ pub fn decode_payload(payload: &str, codes: &mut Vec<u8>) -> Result<(), Malforme
         return Err(Malformed::TooLong);
     }
     codes.resize(bytes + 3, 0);
-    let decoded = base64_simd::STANDARD
-        .decode(payload.as_bytes(), base64_simd::Out::from_slice(codes))
-        .map_err(|_| Malformed::Payload)?
-        .len();
+    let decoded =
+        base64_simd::STANDARD.decode(payload.as_bytes(), base64_simd::Out::from_slice(codes)).map_err(|_| Malformed::Payload)?.len();
     codes.truncate(decoded);
     Ok(())
 }
@@ -149,11 +147,7 @@ fn media_by_template(text: &str) -> Option<Media<'_>> {
     let (chunk, rest) = digits(rest.strip_prefix(r#"","chunk":""#)?)?;
     let (timestamp_ms, rest) = digits(rest.strip_prefix(r#"","timestamp":""#)?)?;
     let (payload, rest) = plain(rest.strip_prefix(r#"","payload":""#)?)?;
-    let whole = if sid_first {
-        rest == r#""}}"#
-    } else {
-        plain(rest.strip_prefix(r#""},"streamSid":""#)?)?.1 == r#""}"#
-    };
+    let whole = if sid_first { rest == r#""}}"# } else { plain(rest.strip_prefix(r#""},"streamSid":""#)?)?.1 == r#""}"# };
     whole.then_some(Media { track, sequence, chunk, timestamp_ms, payload: Cow::Borrowed(payload) })
 }
 
@@ -387,11 +381,22 @@ mod tests {
 
     #[test]
     fn keys_marks_stops_and_the_unknown() {
-        let dtmf = |digit: &str| parse(&format!(r#"{{"event":"dtmf","streamSid":"MZ1","sequenceNumber":"5","dtmf":{{"track":"inbound_track","digit":"{digit}"}}}}"#)).map(|m| format!("{m:?}"));
+        let dtmf = |digit: &str| {
+            parse(&format!(
+                r#"{{"event":"dtmf","streamSid":"MZ1","sequenceNumber":"5","dtmf":{{"track":"inbound_track","digit":"{digit}"}}}}"#
+            ))
+            .map(|m| format!("{m:?}"))
+        };
         assert_eq!(dtmf("2").unwrap(), "Dtmf { sequence: 5, key: Some(Key(•)) }");
         assert_eq!(dtmf("22").unwrap(), "Dtmf { sequence: 5, key: None }");
-        assert_eq!(parse(r#"{"event":"mark","sequenceNumber":"4","streamSid":"MZ1","mark":{"name":"m"}}"#).unwrap(), Incoming::Mark { name: "m".into() });
-        assert_eq!(parse(r#"{"event":"stop","sequenceNumber":"5","streamSid":"MZ1","stop":{"accountSid":"AC1","callSid":"CA1"}}"#).unwrap(), Incoming::Stop);
+        assert_eq!(
+            parse(r#"{"event":"mark","sequenceNumber":"4","streamSid":"MZ1","mark":{"name":"m"}}"#).unwrap(),
+            Incoming::Mark { name: "m".into() }
+        );
+        assert_eq!(
+            parse(r#"{"event":"stop","sequenceNumber":"5","streamSid":"MZ1","stop":{"accountSid":"AC1","callSid":"CA1"}}"#).unwrap(),
+            Incoming::Stop
+        );
         assert_eq!(parse(r#"{"event":"connected","protocol":"Call","version":"1.0.0"}"#).unwrap(), Incoming::Connected);
         assert_eq!(parse(r#"{"event":"transcription"}"#).unwrap(), Incoming::Unknown);
     }

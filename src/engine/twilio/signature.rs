@@ -195,12 +195,9 @@ mod tests {
 
     #[test]
     fn a_handshake_passes_as_wss_or_https_with_slash_or_port() {
-        for signature in [
-            "pDBx1McycDg2sIBUyP9v+49T2ok=",
-            "9+lhcuN5bumb61ewvDdxyWjPdxs=",
-            "ElCQCV8lSj5cO/gr7Da+ze7cqzI=",
-            "+uQ8waFGMx1MMpE/VohJJRFVnpw=",
-        ] {
+        for signature in
+            ["pDBx1McycDg2sIBUyP9v+49T2ok=", "9+lhcuN5bumb61ewvDdxyWjPdxs=", "ElCQCV8lSj5cO/gr7Da+ze7cqzI=", "+uQ8waFGMx1MMpE/VohJJRFVnpw="]
+        {
             assert!(handshake_is_signed(TOKEN, "https://media.example.com", "/twilio/stream", signature), "{signature}");
             assert!(!handshake_is_signed(TOKEN, "https://media.example.com", "/twilio/other", signature));
         }

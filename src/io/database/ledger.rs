@@ -232,7 +232,11 @@ async fn write_one(connection: &mut SqliteConnection, mut head: HeadOf<'_>, work
                 Ok(Some(commit)) => (
                     Ok(()),
                     Box::new(move |durable| {
-                        let receipt = if durable { Receipt::of(grant, &commit).map_err(|_| NotSealed::Unavailable) } else { Err(NotSealed::Unavailable) };
+                        let receipt = if durable {
+                            Receipt::of(grant, &commit).map_err(|_| NotSealed::Unavailable)
+                        } else {
+                            Err(NotSealed::Unavailable)
+                        };
                         then(receipt);
                     }),
                 ),
@@ -247,7 +251,11 @@ async fn write_one(connection: &mut SqliteConnection, mut head: HeadOf<'_>, work
                 (
                     Ok(()),
                     Box::new(move |durable| {
-                        let receipt = if durable { Receipt::of(grant, &commit).map_err(|_| NotSealed::Unavailable) } else { Err(NotSealed::Unavailable) };
+                        let receipt = if durable {
+                            Receipt::of(grant, &commit).map_err(|_| NotSealed::Unavailable)
+                        } else {
+                            Err(NotSealed::Unavailable)
+                        };
                         then(receipt);
                     }),
                 )
@@ -332,7 +340,11 @@ async fn write_record(
     Ok(Some(Committed::after_fsync(seq, Some(record.id.clone()))))
 }
 
-async fn latest(connection: &mut SqliteConnection, org_id: &str, client_id: &str) -> Result<Option<(ConsentRecord, u64, u64)>, sqlx::Error> {
+async fn latest(
+    connection: &mut SqliteConnection,
+    org_id: &str,
+    client_id: &str,
+) -> Result<Option<(ConsentRecord, u64, u64)>, sqlx::Error> {
     let row = sqlx::query(
         r#"SELECT "record", "version", "auditSeq" FROM "ConsentRecord" WHERE "orgId" = $1 AND "clientId" = $2 ORDER BY "version" DESC LIMIT 1"#,
     )

@@ -106,11 +106,13 @@ impl Database {
     /// # Errors
     /// [`DatabaseError::Query`].
     pub async fn standing(&self, org_id: &str, client_id: &str) -> Result<StandingRow, DatabaseError> {
-        let row = sqlx::query(r#"SELECT "status", "version" FROM "ConsentRecord" WHERE "orgId" = $1 AND "clientId" = $2 ORDER BY "version" DESC LIMIT 1"#)
-            .bind(org_id)
-            .bind(client_id)
-            .fetch_optional(self.readers())
-            .await?;
+        let row = sqlx::query(
+            r#"SELECT "status", "version" FROM "ConsentRecord" WHERE "orgId" = $1 AND "clientId" = $2 ORDER BY "version" DESC LIMIT 1"#,
+        )
+        .bind(org_id)
+        .bind(client_id)
+        .fetch_optional(self.readers())
+        .await?;
         Ok(row.map_or(StandingRow { status: ConsentStatus::Pending, seen: 0 }, |row| StandingRow {
             status: if row.get::<&str, _>(0) == "GRANTED" { ConsentStatus::Granted } else { ConsentStatus::Revoked },
             seen: row.get::<i64, _>(1).cast_unsigned(),
@@ -122,12 +124,13 @@ impl Database {
     /// # Errors
     /// [`DatabaseError::Query`].
     pub async fn grant_is_durable(&self, org_id: &str, seq: u64, record_id: &str) -> Result<bool, DatabaseError> {
-        let row = sqlx::query(r#"SELECT 1 FROM "ConsentRecord" WHERE "orgId" = $1 AND "auditSeq" = $2 AND "id" = $3 AND "status" = 'GRANTED'"#)
-            .bind(org_id)
-            .bind(seq.cast_signed())
-            .bind(record_id)
-            .fetch_optional(self.readers())
-            .await?;
+        let row =
+            sqlx::query(r#"SELECT 1 FROM "ConsentRecord" WHERE "orgId" = $1 AND "auditSeq" = $2 AND "id" = $3 AND "status" = 'GRANTED'"#)
+                .bind(org_id)
+                .bind(seq.cast_signed())
+                .bind(record_id)
+                .fetch_optional(self.readers())
+                .await?;
         Ok(row.is_some())
     }
 

@@ -201,7 +201,10 @@ impl Sse {
 
 /// Relative, without empty or dotted segments.
 fn check_key(key: &str) -> Result<(), ObjectError> {
-    let fine = !key.is_empty() && key.len() <= 900 && key.split('/').all(|part| !part.is_empty() && part != "." && part != "..") && !key.contains('\0');
+    let fine = !key.is_empty()
+        && key.len() <= 900
+        && key.split('/').all(|part| !part.is_empty() && part != "." && part != "..")
+        && !key.contains('\0');
     if fine { Ok(()) } else { Err(ObjectError::Key(key.to_owned())) }
 }
 

@@ -162,7 +162,14 @@ impl S3 {
         }
     }
 
-    async fn put_parts(&self, key: &str, content_type: &str, first: Bytes, source: &mut Source, tally: &mut Tally) -> Result<(), ObjectError> {
+    async fn put_parts(
+        &self,
+        key: &str,
+        content_type: &str,
+        first: Bytes,
+        source: &mut Source,
+        tally: &mut Tally,
+    ) -> Result<(), ObjectError> {
         let full = self.full(key);
         let (upload, finished) = match self.unfinished(&full).await {
             Some(found) => found,
@@ -203,7 +210,14 @@ impl S3 {
         id.ok_or_else(|| ObjectError::Store { doing: "begin", key: key.to_owned(), why: "the store named no upload".into() })
     }
 
-    async fn put_part(&self, key: &str, upload: &str, number: i32, bytes: Bytes, finished: &Finished) -> Result<CompletedPart, ObjectError> {
+    async fn put_part(
+        &self,
+        key: &str,
+        upload: &str,
+        number: i32,
+        bytes: Bytes,
+        finished: &Finished,
+    ) -> Result<CompletedPart, ObjectError> {
         let crc32 = base64_simd::STANDARD.encode_to_string(crc32fast::hash(&bytes).to_be_bytes());
         let done = CompletedPart::builder().part_number(number).checksum_crc32(&crc32);
         if let Some((size, Some(sum), tag)) = finished.get(&number) {

@@ -72,7 +72,13 @@ pub struct Encoded {
 ///
 /// # Errors
 /// If the spool cannot be read, or nobody takes the bytes any more.
-pub fn encode(spool: &SpoolFile, keys: &KeyFile, head: &RecordingHead, plan: &Plan, to: &mpsc::Sender<io::Result<Bytes>>) -> io::Result<Encoded> {
+pub fn encode(
+    spool: &SpoolFile,
+    keys: &KeyFile,
+    head: &RecordingHead,
+    plan: &Plan,
+    to: &mpsc::Sender<io::Result<Bytes>>,
+) -> io::Result<Encoded> {
     let mut out = Out { to, piece: Vec::with_capacity(PIECE), digest: Sha256::new(), bytes: 0 };
     let lead = lead_codes(head);
     match Format::parse(&head.format) {

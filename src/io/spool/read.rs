@@ -127,7 +127,10 @@ impl Records {
     }
 
     fn damaged(&self) -> io::Error {
-        io::Error::new(io::ErrorKind::InvalidData, format!("{}: chunk {} is damaged; what was before it is whole", self.name, self.next_counter))
+        io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("{}: chunk {} is damaged; what was before it is whole", self.name, self.next_counter),
+        )
     }
 }
 

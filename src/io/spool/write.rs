@@ -135,8 +135,12 @@ impl Writer {
             match job {
                 Job::Open(slot, head) => {
                     let path = self.folder.join(format!("{}.spool", head.recording_id));
-                    let mut spool =
-                        Spool { aad: head.recording_id.clone().into_bytes(), target: Target::create(&path, &head, &self.keys), head: *head, path };
+                    let mut spool = Spool {
+                        aad: head.recording_id.clone().into_bytes(),
+                        target: Target::create(&path, &head, &self.keys),
+                        head: *head,
+                        path,
+                    };
                     let mut chunk = Vec::new();
                     format::put_head(&mut chunk, &spool.head);
                     self.write(&mut spool, &chunk);

@@ -17,10 +17,8 @@ const OFF_MAX: f32 = 0.032;
 const EVEN_MIN: f32 = 0.75;
 
 /// A fourth-order elliptic high-pass: 0.3 dB above 640 Hz, hum and 350 Hz down by 36 dB, 440 Hz by 27.
-const SECTIONS: [[f32; 5]; 2] = [
-    [0.548_101_8, -1.085_608_4, 0.548_101_8, -1.096_190_7, 0.391_724_93],
-    [1.0, -1.907_464_3, 1.0, -1.668_903_8, 0.878_222_7],
-];
+const SECTIONS: [[f32; 5]; 2] =
+    [[0.548_101_8, -1.085_608_4, 0.548_101_8, -1.096_190_7, 0.391_724_93], [1.0, -1.907_464_3, 1.0, -1.668_903_8, 0.878_222_7]];
 
 /// Two tones that may be a key.
 pub(super) struct Suspect {

@@ -68,17 +68,8 @@ struct Pressed {
 /// 160 ms: the longest evidence, and room to look for its beginning.
 const RING: usize = 1_280;
 /// Spans of evidence in samples, and what may be left over by the fit of each.
-const EVIDENCE: [(usize, f32); 9] = [
-    (240, 0.020),
-    (280, 0.040),
-    (320, 0.065),
-    (360, 0.095),
-    (400, 0.125),
-    (480, 0.160),
-    (560, 0.190),
-    (720, 0.270),
-    (960, 0.400),
-];
+const EVIDENCE: [(usize, f32); 9] =
+    [(240, 0.020), (280, 0.040), (320, 0.065), (360, 0.095), (400, 0.125), (480, 0.160), (560, 0.190), (720, 0.270), (960, 0.400)];
 /// More than this left over needs tones that stand still, too.
 const STEADY_FROM: f32 = 0.05;
 /// Off frequency by more than this is no key (must hear 1.5 % and 2 Hz; must not hear 3.5 %).
@@ -103,6 +94,23 @@ const AMPLITUDE_MIN: f32 = 250.0;
 const ABSENT_BLOCKS: u32 = 6;
 /// While held, a tone is there if it has this share of its amplitude.
 const PRESENT_SHARE: f32 = 0.45;
+
+/// Whether a short piece may hold a fragment of this key's tone, cut too short to be known as a key. For when something
+/// else has told of the key (Twilio's event): then its two frequencies are looked for, and little proof is asked.
+#[must_use]
+pub fn is_fragment(key: Key, samples: &[i16]) -> bool {
+    /// Share of the energy that the two tones together must hold.
+    const SHARE: f32 = 0.4;
+    let Some(at) = (0..16).find(|n| Key::at(n / 4, n % 4) == key) else { return false };
+    let mut piece = [0.0f32; 160];
+    let count = samples.len().min(160);
+    for (to, from) in piece.iter_mut().zip(samples) {
+        *to = f32::from(*from);
+    }
+    let energy: f32 = piece[..count].iter().map(|x| x * x).sum();
+    let [low, high] = fit::levels(&piece[..count], [look::LOW_HZ[at / 4], look::HIGH_HZ[at % 4]]);
+    low.min(high) > AMPLITUDE_MIN / 4.0 && (low * low + high * high) / 2.0 * count as f32 > SHARE * energy
+}
 
 impl Default for Detector {
     fn default() -> Self {
@@ -291,4 +299,3 @@ impl Detector {
 }
 
 const _: () = assert!(RING % BLOCK == 0 && size_of::<Detector>() <= 4_096);
-

@@ -105,7 +105,13 @@ impl Rig {
         self.started = true;
         self.closed = false;
         let stream_sid = format!("MZ{}", self.call.next_stream().unwrap().0);
-        self.step(Input::StreamStarted(StreamStart { stream_sid, mode, tracks, leg: Channel::Client, answered_by: answered_by.map(str::to_owned) }));
+        self.step(Input::StreamStarted(StreamStart {
+            stream_sid,
+            mode,
+            tracks,
+            leg: Channel::Client,
+            answered_by: answered_by.map(str::to_owned),
+        }));
         self
     }
 
@@ -214,8 +220,7 @@ impl Rig {
         let now = self.now();
         let mut out = std::mem::take(&mut self.out);
         self.deadline = self.call.step(now, input, &mut out);
-        let fresh: Vec<_> =
-            out.captured.iter().map(|admitted| (admitted.channel(), admitted.at().0, admitted.codes().to_vec())).collect();
+        let fresh: Vec<_> = out.captured.iter().map(|admitted| (admitted.channel(), admitted.at().0, admitted.codes().to_vec())).collect();
         if self.grants == 0 {
             self.too_early += fresh.len() as u64;
         }
@@ -240,7 +245,8 @@ impl Rig {
             Effect::Mark { play, .. } => self.queue.push_back(Queued::Mark(play)),
             Effect::Clear { .. } => {
                 let _ = writeln!(self.trace, "{at:>6} clears");
-                let marks: Vec<_> = self.queue.drain(..).filter_map(|queued| if let Queued::Mark(play) = queued { Some(play) } else { None }).collect();
+                let marks: Vec<_> =
+                    self.queue.drain(..).filter_map(|queued| if let Queued::Mark(play) = queued { Some(play) } else { None }).collect();
                 for play in marks {
                     self.mark(play);
                 }

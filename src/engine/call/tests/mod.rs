@@ -1,4 +1,5 @@
 //! Stories of calls, told to the machine alone.
 
 pub(crate) mod rig;
+mod simulation;
 mod stories;

@@ -258,3 +258,93 @@ fn everything_that_was_heard_is_captured_or_withheld() {
     let segment = state.segments.last().unwrap();
     assert_eq!((segment.end_ms.0 - segment.start_ms.0) / 20, state.captured.inbound);
 }
+
+/// A key's tone as a handset makes it, over a quiet line.
+fn tone(symbol: char, ms: usize, lead: usize) -> Vec<u8> {
+    let keypad = "123A456B789C*0#D";
+    let at = keypad.find(symbol).unwrap();
+    let low = [697.0, 770.0, 852.0, 941.0][at / 4];
+    let high = [1_209.0, 1_336.0, 1_477.0, 1_633.0][at % 4];
+    let turn = std::f64::consts::TAU / 8_000.0;
+    let mut seed = 5u64;
+    let total = (lead + ms * 8).next_multiple_of(160);
+    (0..total)
+        .map(|n| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let noise = ((seed >> 33) % 61) as f64 - 30.0;
+            let on = n >= lead && n < lead + ms * 8;
+            let t = n as f64 * turn;
+            let sound = if on { 5_000.0 * ((t * low).sin() + (t * high).sin()) } else { 0.0 };
+            crate::engine::audio::g711::encode((sound + noise) as i16)
+        })
+        .collect()
+}
+
+#[test]
+fn p3_the_cut_falls_at_the_finger() {
+    for lead in [0, 30, 80, 120, 159] {
+        for ms in [60, 100, 300] {
+            let mut rig = talking();
+            rig.quiet(2_000);
+            let finger = rig.media_ms * 8 + lead as u64;
+            rig.say(&tone('2', ms, lead)).quiet(3_000).stop();
+            let end = rig.captured.iter().map(|(_, at, codes)| at + codes.len() as u64).max().unwrap();
+            assert!(end <= finger, "{ms} ms from {lead}: captured up to {end}, the finger came down at {finger}");
+            assert!(finger - end <= 2 * 160 + 160, "{ms} ms from {lead}: {} samples of consented audio are lost", finger - end);
+            assert_eq!(rig.state().consent.status, ConsentStatus::Revoked);
+            assert_eq!(rig.state().captured.inbound, rig.captured.len() as u64);
+        }
+    }
+}
+
+#[test]
+fn a_tone_and_its_event_are_one_key_whichever_comes_first() {
+    for event_first in [true, false] {
+        let mut rig = talking();
+        rig.quiet(2_000);
+        let finger = rig.media_ms * 8;
+        if event_first {
+            rig.key('2').say(&tone('2', 100, 0));
+        } else {
+            rig.say(&tone('2', 100, 0)).key('2');
+        }
+        rig.quiet(3_000).stop();
+        assert_eq!(rig.refusals, 1, "{}", rig.trace);
+        let end = rig.captured.iter().map(|(_, at, codes)| at + codes.len() as u64).max().unwrap();
+        assert!(end <= finger && finger - end <= 240 * 8, "event first: {event_first}; {end} against {finger}");
+    }
+}
+
+#[test]
+fn key_tones_never_reach_a_sink_and_nothing_else_is_lost() {
+    let mut rig = talking();
+    let mut expected = (6_000 + 5_000) / 20;
+    for digit in "4060031".chars() {
+        rig.say(&tone(digit, 80, 40)).quiet(400);
+        expected += tone(digit, 80, 40).len() as u64 / 160 + 20;
+    }
+    rig.quiet(1_000).stop();
+    assert_eq!(rig.state().captured.inbound + rig.state().withheld.inbound, expected + 50);
+    let mut detector = crate::engine::audio::keytone::Detector::new();
+    let mut loud = 0;
+    for (_, _, codes) in &rig.captured {
+        let samples: Vec<i16> = codes.iter().map(|code| crate::engine::audio::g711::decode(*code)).collect();
+        loud += samples.iter().filter(|sample| sample.abs() > 500).count();
+        detector.feed(&samples, |heard| panic!("a key can be heard in what was captured: {heard:?}"));
+    }
+    assert_eq!(loud, 0, "not even its first milliseconds");
+}
+
+#[test]
+fn a_voicemail_and_a_fax_never_grant_by_silence() {
+    let beep: Vec<u8> = (0..4_000)
+        .map(|n| crate::engine::audio::g711::encode((9_000.0 * (f64::from(n) * std::f64::consts::TAU / 8.0).sin()) as i16))
+        .collect();
+    let mut rig = inbound();
+    let greeting = crate::engine::audio::prompts::library()
+        .prompt(crate::engine::audio::prompts::Language::Es, crate::engine::audio::prompts::Line::Declined)
+        .codes;
+    rig.start(Mode::Consent).say(greeting).say(&beep).quiet(30_000);
+    assert_eq!((rig.grants, rig.state().unrecorded_reason), (0, Some(UnrecordedReason::SystemError)), "{}", rig.trace);
+    assert!(rig.trace.contains("a machine was heard"), "{}", rig.trace);
+}

@@ -1,0 +1,219 @@
+//! A gateway of its own for each test, and a caller at its socket.
+#![allow(dead_code, reason = "every test binary uses its own part")]
+
+pub mod s3_server;
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use callgate::server::{Claims, Gateway, Given};
+use futures_util::{SinkExt as _, StreamExt as _};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+
+pub const PERMISSIONS: [&str; 4] = ["canViewClients", "canEditClients", "canViewRecordings", "canViewAuditLogs"];
+
+/// A gateway in this process, with a folder that goes with it.
+pub struct Rig {
+    pub gateway: Gateway,
+    pub folder: TempDir,
+    pub token: String,
+}
+
+impl Rig {
+    pub async fn start(given: Given) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let gateway = Gateway::start(config(folder.path(), given)).await.unwrap();
+        let token = gateway.tokens().mint(&claims(&PERMISSIONS, &["*"], "default")).unwrap();
+        Self { gateway, folder, token }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.gateway.address()
+    }
+
+    pub async fn get(&self, path: &str) -> (u16, Value) {
+        self.get_as(path, Some(&self.token)).await
+    }
+
+    pub async fn get_as(&self, path: &str, token: Option<&str>) -> (u16, Value) {
+        let mut request = reqwest::Client::new().get(format!("http://{}{path}", self.address()));
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
+        let answer = request.send().await.unwrap();
+        let status = answer.status().as_u16();
+        (status, answer.json().await.unwrap_or(Value::Null))
+    }
+
+    /// The call with this sid, once it is as wanted.
+    pub async fn call(&self, sid: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        for _ in 0..400 {
+            let (_, found) = self.get(&format!("/api/calls?callSid={sid}")).await;
+            if !found["calls"][0].is_null() && wanted(&found["calls"][0]) {
+                return found["calls"][0].clone();
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        panic!("the call never came to be as wanted: {}", self.get(&format!("/api/calls?callSid={sid}")).await.1);
+    }
+}
+
+pub fn config(folder: &Path, given: Given) -> callgate::server::Config {
+    let defaults = Given {
+        listen: Some("127.0.0.1:0".into()),
+        data_dir: Some(folder.display().to_string()),
+        clock: Some("media".into()),
+        ..Given::default()
+    };
+    given.over(defaults).meant().unwrap()
+}
+
+pub fn claims(permissions: &[&str], clients: &[&str], org: &str) -> Claims {
+    let text = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+    let exp = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() + 600;
+    Claims { sub: "tester".into(), name: "Tester".into(), org: org.into(), permissions: text(permissions), clients: text(clients), exp }
+}
+
+/// A caller who says what a test tells it to, as fast as it is told.
+pub struct Caller {
+    web: WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>,
+    pub sid: String,
+    sequence: u64,
+    pub chunk: u64,
+    pub heard: Vec<Value>,
+}
+
+/// A frame that no other frame is like: number `n` in quiet noise.
+pub fn numbered(n: u64) -> [u8; 160] {
+    let mut seed = n.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    std::array::from_fn(|_| {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        callgate::engine::audio::g711::encode((((seed >> 33) % 61) as i16) - 30)
+    })
+}
+
+impl Caller {
+    pub async fn connect(address: SocketAddr, sid: &str, parameters: Value) -> Self {
+        let (web, _) = tokio_tungstenite::connect_async(format!("ws://{address}/twilio/media")).await.unwrap();
+        let mut caller = Self { web, sid: sid.to_owned(), sequence: 1, chunk: 0, heard: Vec::new() };
+        caller.say(json!({ "event": "connected", "protocol": "Call", "version": "1.0.0" })).await;
+        caller
+            .say(json!({ "event": "start", "sequenceNumber": "1", "streamSid": format!("MZ{sid}"), "start": {
+                "accountSid": "AC1", "streamSid": format!("MZ{sid}"), "callSid": sid, "tracks": ["inbound"],
+                "mediaFormat": { "encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1 }, "customParameters": parameters } }))
+            .await;
+        // The prompt's first words: the gateway listens.
+        caller.listen(Duration::from_millis(500)).await;
+        caller
+    }
+
+    pub async fn say(&mut self, message: Value) {
+        let _ = self.web.send(Message::text(message.to_string())).await;
+    }
+
+    pub async fn raw(&mut self, message: Message) {
+        let _ = self.web.send(message).await;
+    }
+
+    pub async fn frame(&mut self, codes: &[u8]) {
+        self.sequence += 1;
+        self.chunk += 1;
+        let payload = base64_simd::STANDARD.encode_to_string(codes);
+        let (sequence, chunk) = (self.sequence.to_string(), self.chunk.to_string());
+        let timestamp = (100 + (self.chunk - 1) * 20).to_string();
+        let sid = format!("MZ{}", self.sid);
+        self.say(json!({ "event": "media", "sequenceNumber": sequence, "streamSid": sid,
+                         "media": { "track": "inbound", "chunk": chunk, "timestamp": timestamp, "payload": payload } }))
+            .await;
+    }
+
+    /// Numbered frames, as fast as they go.
+    pub async fn frames(&mut self, count: u64) {
+        for _ in 0..count {
+            let codes = numbered(self.chunk + 1);
+            self.frame(&codes).await;
+        }
+    }
+
+    pub async fn key(&mut self, digit: &str) {
+        self.sequence += 1;
+        let (sequence, sid) = (self.sequence.to_string(), format!("MZ{}", self.sid));
+        self.say(
+            json!({ "event": "dtmf", "streamSid": sid, "sequenceNumber": sequence, "dtmf": { "track": "inbound_track", "digit": digit } }),
+        )
+        .await;
+    }
+
+    pub async fn stop(&mut self) {
+        self.sequence += 1;
+        let (sequence, sid) = (self.sequence.to_string(), format!("MZ{}", self.sid));
+        self.say(
+            json!({ "event": "stop", "sequenceNumber": sequence, "streamSid": sid, "stop": { "accountSid": "AC1", "callSid": self.sid } }),
+        )
+        .await;
+    }
+
+    /// Takes in what the gateway says, until it is quiet for `span` or closes.
+    pub async fn listen(&mut self, span: Duration) -> bool {
+        loop {
+            match tokio::time::timeout(span, self.web.next()).await {
+                Err(_) => return true,
+                Ok(Some(Ok(Message::Text(text)))) => {
+                    let message: Value = serde_json::from_str(&text).unwrap();
+                    let first = self.heard.is_empty();
+                    self.heard.push(message);
+                    if first {
+                        return true;
+                    }
+                }
+                Ok(Some(Ok(Message::Close(_)) | Err(_)) | None) => return false,
+                Ok(Some(Ok(_))) => {}
+            }
+        }
+    }
+
+    /// A caller who pressed 1 and talks: `consented` frames are on their way into a recording.
+    pub async fn talking(rig: &Rig, sid: &str) -> Self {
+        let mut caller = Self::connect(rig.address(), sid, json!({ "mode": "stay", "clientId": format!("client-{sid}") })).await;
+        caller.frames(250).await;
+        caller.key("1").await;
+        rig.call(sid, |call| call["recording"]["state"] == "ACTIVE").await;
+        caller
+    }
+}
+
+/// The left channel of a WAV, as mu-law.
+pub fn left(wav: &[u8]) -> Vec<u8> {
+    let samples = hound::WavReader::new(std::io::Cursor::new(wav)).unwrap().into_samples::<i16>();
+    samples.map(Result::unwrap).step_by(2).map(callgate::engine::audio::g711::encode).collect()
+}
+
+/// Which numbered frames lie in a recording.
+pub fn frames_in(codes: &[u8], of: u64) -> Vec<u64> {
+    (1..=of)
+        .filter(|n| {
+            let wanted: Vec<u8> = numbered(*n)
+                .iter()
+                .map(|code| callgate::engine::audio::g711::encode(callgate::engine::audio::g711::decode(*code)))
+                .collect();
+            codes.windows(160).any(|window| window == wanted)
+        })
+        .collect()
+}
+
+/// All files under a folder.
+pub fn files(folder: &Path) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
+    }
+    found.sort();
+    found
+}

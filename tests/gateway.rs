@@ -1,0 +1,409 @@
+//! A real gateway, seen from outside: through its WebSocket, its API, its files.
+
+mod common;
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use callgate::engine::twilio::signature;
+use callgate::io::database::VerifyReport;
+use callgate::replay::{Scenario, Target, play};
+use callgate::server::Given;
+use common::{Caller, PERMISSIONS, Rig, claims, files, frames_in, left};
+use serde_json::json;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+
+fn text(text: &str) -> Option<String> {
+    Some(text.to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_scenario_comes_out_as_it_says() {
+    let rig = Rig::start(Given::default()).await;
+    let target = Target {
+        url: format!("ws://{}/twilio/media", rig.address()),
+        api: format!("http://{}", rig.address()),
+        token: Some(rig.token.clone()),
+        auth_token: None,
+        speed: 8.0,
+        seed: 7,
+    };
+    let scenarios = Scenario::built_in().unwrap();
+    let outcomes = play(&target, &scenarios, scenarios.len(), 100.0, usize::MAX, |_, _| {}).await;
+    let failures: Vec<_> =
+        outcomes.iter().flat_map(|outcome| outcome.failures.iter().map(|why| format!("{}: {why}", outcome.scenario.name))).collect();
+    assert!(failures.is_empty(), "{failures:#?}");
+    assert_eq!(outcomes.len(), scenarios.len());
+    rig.gateway.drain(Duration::from_secs(5)).await;
+    let report = VerifyReport::of(&format!("sqlite://{}/callgate.db", rig.folder.path().display())).await.unwrap();
+    assert_eq!(report.broken, None);
+    assert!(report.entries > 30);
+    assert!(files(&rig.folder.path().join("spool")).is_empty(), "stored and proven, nothing is left in the spool");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_opus_recording_is_ogg_and_as_long_as_the_talk() {
+    let rig = Rig::start(Given { capture_format: text("opus"), prompt_in_recording: text("false"), ..Given::default() }).await;
+    let mut caller = Caller::talking(&rig, "CAopus").await;
+    caller.frames(150).await;
+    caller.stop().await;
+    let call = rig.call("CAopus", |call| call["recording"]["state"] == "FINISHED").await;
+    let id = call["recording"]["recordingId"].as_str().unwrap();
+    let (_, row) = rig.get(&format!("/api/recordings/{id}")).await;
+    assert_eq!((row["format"].as_str(), row["durationMs"].as_u64()), (Some("opus"), Some(3_000)), "{row}");
+    let bytes = reqwest::Client::new()
+        .get(format!("http://{}/api/recordings/{id}/audio", rig.address()))
+        .bearer_auth(&rig.token)
+        .send()
+        .await
+        .unwrap()
+        .bytes()
+        .await
+        .unwrap();
+    assert!(bytes.starts_with(b"OggS") && bytes.windows(8).any(|window| window == b"OpusHead"));
+    let mut pages = ogg::PacketReader::new(std::io::Cursor::new(bytes.as_ref()));
+    let (mut packets, mut last) = (0, 0);
+    while let Some(packet) = pages.read_packet().unwrap() {
+        packets += 1;
+        last = packet.absgp_page();
+    }
+    assert_eq!(
+        (packets - 2, last),
+        (151, 312 + 24_000 * 6),
+        "3 s in packets of 20 ms, one more for the look-ahead, and the end in its place"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn consent_read_from_the_recording_is_what_the_api_says() {
+    let rig = Rig::start(Given::default()).await;
+    let mut caller = Caller::talking(&rig, "CAtalk").await;
+    let first = caller.chunk + 1;
+    caller.frames(200).await;
+    caller.stop().await;
+    let call = rig.call("CAtalk", |call| call["recording"]["state"] == "FINISHED").await;
+    assert_eq!(call["phase"], "ENDED");
+    assert_eq!(call["recording"]["framesCaptured"]["inbound"], 200);
+    let segment = &call["recording"]["segments"][0];
+    assert_eq!(
+        (segment["startMs"].as_u64(), segment["endMs"].as_u64()),
+        (Some(100 + (first - 1) * 20), Some(100 + (first - 1) * 20 + 4_000))
+    );
+    let id = call["recording"]["recordingId"].as_str().unwrap();
+    let client = reqwest::Client::new();
+    let get = |range: Option<&str>| {
+        let request = client.get(format!("http://{}/api/recordings/{id}/audio", rig.address())).bearer_auth(&rig.token);
+        range.map_or(request.try_clone().unwrap(), |range| request.header("range", range)).send()
+    };
+    let whole = get(None).await.unwrap().bytes().await.unwrap();
+    assert_eq!(frames_in(&left(&whole), caller.chunk), (first..first + 200).collect::<Vec<_>>());
+    let part = get(Some("bytes=40-43")).await.unwrap();
+    assert_eq!((part.status().as_u16(), part.bytes().await.unwrap()), (206, whole.slice(40..44)));
+    assert_eq!(get(Some("bytes=99999999-")).await.unwrap().status().as_u16(), 416);
+    let manifest =
+        files(&rig.folder.path().join("objects")).into_iter().find(|file| file.extension().is_some_and(|ending| ending == "json")).unwrap();
+    let manifest: serde_json::Value = serde_json::from_slice(&std::fs::read(manifest).unwrap()).unwrap();
+    assert_eq!((manifest["frames"][0].as_u64(), manifest["consent"]["record"]["method"].as_str()), (Some(200), Some("KEYPRESS")));
+    assert_eq!(manifest["prompt"]["leadMs"].as_u64(), Some(4_980), "{manifest}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_opt_out_by_api_is_answered_when_the_gate_is_shut() {
+    let rig = Rig::start(Given::default()).await;
+    let mut caller = Caller::talking(&rig, "CAapi").await;
+    caller.frames(100).await;
+    let call = rig.call("CAapi", |call| call["recording"]["framesCaptured"]["inbound"].as_u64() >= Some(80)).await;
+    let path = format!("http://{}/api/calls/{}/opt-out", rig.address(), call["callId"].as_str().unwrap());
+    let answer = reqwest::Client::new().post(path).bearer_auth(&rig.token).json(&json!({ "reason": "said so" })).send().await.unwrap();
+    let state: serde_json::Value = answer.json().await.unwrap();
+    assert_eq!((state["consent"]["status"].as_str(), state["recording"]["state"].as_str()), (Some("REVOKED"), Some("HALTED")), "{state}");
+    let captured = state["recording"]["framesCaptured"]["inbound"].as_u64();
+    caller.frames(100).await;
+    caller.stop().await;
+    let call = rig.call("CAapi", |call| call["recording"]["state"] == "FINISHED" && call["phase"] == "ENDED").await;
+    assert_eq!(call["recording"]["framesCaptured"]["inbound"].as_u64(), captured, "not a frame more");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fork_of_a_decided_call_is_captured_and_one_gate_serves_both_streams() {
+    let rig = Rig::start(Given::default()).await;
+    let mut consent = Caller::connect(rig.address(), "CAfork", json!({ "clientId": "c" })).await;
+    consent.frames(250).await;
+    consent.key("1").await;
+    rig.call("CAfork", |call| call["consent"]["status"] == "GRANTED").await;
+    consent.frames(300).await;
+    assert!(!consent.listen(Duration::from_secs(3)).await, "handed back: the socket is closed");
+    let mut fork = Caller::connect(rig.address(), "CAfork", json!({ "mode": "capture" })).await;
+    fork.frames(100).await;
+    fork.stop().await;
+    let call = rig.call("CAfork", |call| call["recording"]["state"] == "FINISHED").await;
+    assert_eq!(call["recording"]["framesCaptured"]["inbound"], 100);
+    assert!(call["recording"]["framesWithheld"]["inbound"].as_u64() >= Some(250 + 144), "all that was said while the question was open");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn broken_messages_are_let_pass_and_the_call_goes_on() {
+    let rig = Rig::start(Given::default()).await;
+    let mut caller = Caller::talking(&rig, "CAbad").await;
+    caller.frames(20).await;
+    for text in [
+        "",
+        "{",
+        "[]",
+        r#"{"event":"media"}"#,
+        r#"{"event":"media","media":{"payload":"?"}}"#,
+        r#"{"event":"future","x":1}"#,
+        r#"{"event":"dtmf","dtmf":{"digit":"☎"}}"#,
+    ] {
+        caller.raw(Message::text(text)).await;
+    }
+    caller.raw(Message::binary(vec![1, 2, 3])).await;
+    caller.raw(Message::Ping(vec![1].into())).await;
+    caller.frames(20).await;
+    caller.stop().await;
+    let call = rig.call("CAbad", |call| call["recording"]["state"] == "FINISHED").await;
+    assert_eq!(call["recording"]["framesCaptured"]["inbound"], 40);
+    let metrics = reqwest::get(format!("http://{}/metrics", rig.address())).await.unwrap().text().await.unwrap();
+    assert!(metrics.contains("callgate_messages_malformed_total 6") && metrics.ends_with("# EOF\n"), "{metrics}");
+    assert!(metrics.contains(r#"callgate_decisions_total{outcome="granted"} 1"#), "{metrics}");
+
+    let mut huge = Caller::talking(&rig, "CAhuge").await;
+    huge.frames(50).await;
+    huge.raw(Message::text("x".repeat(100_000))).await;
+    let call = rig.call("CAhuge", |call| call["recording"]["state"] == "FINISHED").await;
+    assert_eq!(call["recording"]["framesCaptured"]["inbound"], 50, "an oversized message ends the stream; what was consented is kept");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handshake_without_the_right_signature_is_refused_before_the_upgrade() {
+    let token = "0123456789abcdef0123456789abcdef";
+    let given = Given {
+        twilio_auth_token: text(token),
+        public_url: text("https://gate.example.com"),
+        unannounced: text("true"),
+        max_calls: text("1"),
+        ..Given::default()
+    };
+    let rig = Rig::start(given).await;
+    let none: &[(&str, &str)] = &[];
+    let url = format!("ws://{}/twilio/media", rig.address());
+    let connect = async |signature: Option<String>| {
+        let mut request = url.as_str().into_client_request().unwrap();
+        if let Some(signature) = signature {
+            request.headers_mut().insert("x-twilio-signature", signature.parse().unwrap());
+        }
+        match tokio_tungstenite::connect_async(request).await {
+            Ok((web, _)) => Ok(web),
+            Err(tokio_tungstenite::tungstenite::Error::Http(answer)) => Err(answer.status().as_u16()),
+            Err(other) => panic!("{other}"),
+        }
+    };
+    assert_eq!(connect(None).await.err(), Some(403));
+    assert_eq!(connect(Some(signature::sign("wrong", "wss://gate.example.com/twilio/media", none))).await.err(), Some(403));
+    let right = signature::sign(token, "wss://gate.example.com/twilio/media/", none);
+    let held = connect(Some(right.clone())).await.unwrap();
+    assert_eq!(connect(Some(right.clone())).await.err(), Some(503), "CALLGATE_MAX_CALLS");
+    drop(held);
+    for _ in 0..100 {
+        if connect(Some(right.clone())).await.is_ok() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("a place that was given back can be taken again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_development_gateway_serves_its_own_machine_only_and_unannounced_streams_can_be_forbidden() {
+    let rig = Rig::start(Given { unannounced: text("false"), ..Given::default() }).await;
+    let proxied = reqwest::Client::new()
+        .get(format!("http://{}/healthz", rig.address()))
+        .header("x-forwarded-for", "203.0.113.9")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(proxied.status().as_u16(), 403);
+    let mut caller = Caller::connect(rig.address(), "CAunknown", json!({ "callId": "nobody", "token": "x" })).await;
+    assert!(!caller.listen(Duration::from_secs(3)).await, "closed");
+    assert_eq!(rig.get("/api/calls?callSid=CAunknown").await.1["calls"], json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_is_asked_on_every_route() {
+    let rig = Rig::start(Given::default()).await;
+    let mut caller = Caller::talking(&rig, "CAwho").await;
+    caller.frames(30).await;
+    caller.stop().await;
+    let call = rig.call("CAwho", |call| call["recording"]["state"] == "FINISHED").await;
+    let (call_id, recording) = (call["callId"].as_str().unwrap(), call["recording"]["recordingId"].as_str().unwrap());
+    let routes = [
+        (format!("/api/calls/{call_id}"), "canViewClients"),
+        ("/api/calls".to_owned(), "canViewClients"),
+        (format!("/api/recordings/{recording}"), "canViewRecordings"),
+        (format!("/api/recordings/{recording}/audio"), "canViewRecordings"),
+        ("/api/audit".to_owned(), "canViewAuditLogs"),
+    ];
+    let mint = |permissions: &[&str], clients: &[&str], org: &str| rig.gateway.tokens().mint(&claims(permissions, clients, org)).unwrap();
+    for (route, needed) in &routes {
+        assert_eq!(rig.get_as(route, None).await.0, 401, "{route} without a token");
+        assert_eq!(rig.get_as(route, Some("wrong")).await.0, 401, "{route} with a wrong one");
+        let mut forged = mint(&PERMISSIONS, &["*"], "default");
+        forged.replace_range(forged.len() - 3.., "AAA");
+        assert_eq!(rig.get_as(route, Some(&forged)).await.0, 401, "{route} with a forged one");
+        for permission in PERMISSIONS {
+            let status = rig.get_as(route, Some(&mint(&[permission], &["*"], "default"))).await.0;
+            assert_eq!(status, if permission == *needed { 200 } else { 403 }, "{route} with {permission}");
+        }
+    }
+    for route in [&routes[0].0, &routes[2].0, &routes[3].0] {
+        assert_eq!(rig.get_as(route, Some(&mint(&PERMISSIONS, &["*"], "other"))).await.0, 404, "{route} of another organisation");
+        assert_eq!(rig.get_as(route, Some(&mint(&PERMISSIONS, &["somebody"], "default"))).await.0, 403, "{route} of another's client");
+    }
+    assert_eq!(rig.get_as("/api/calls", Some(&mint(&PERMISSIONS, &["somebody"], "default"))).await.1["calls"], json!([]));
+    let (_, log) = rig.get("/api/audit?limit=1000").await;
+    let kinds: Vec<_> = log["entries"].as_array().unwrap().iter().map(|entry| entry["entry"]["kind"].as_str().unwrap()).collect();
+    assert!(kinds.contains(&"access.denied") && kinds.contains(&"recording.read"), "{kinds:?}");
+    assert_eq!(rig.get_as("/healthz", None).await.0, 200);
+    assert_eq!(rig.get_as("/readyz", None).await.1["ready"], true);
+    assert_eq!(rig.get_as("/nowhere", None).await.1["status"], 404);
+}
+
+/// The real binary, to be killed.
+struct Served {
+    child: Child,
+    address: std::net::SocketAddr,
+}
+
+impl Served {
+    fn start(folder: &std::path::Path, more: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_callgate"));
+        command.arg("serve").env("CALLGATE_LISTEN", "127.0.0.1:0").env("CALLGATE_DATA_DIR", folder).env("CALLGATE_CLOCK", "media");
+        command.envs(more.iter().copied()).current_dir(folder).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let address = line.trim().strip_prefix("listening on http://").unwrap_or_else(|| panic!("{line:?}")).parse().unwrap();
+        Self { child, address }
+    }
+
+    fn signal(&self, signal: &str) {
+        assert!(Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap().success());
+    }
+
+    /// What it wrote to its log, once it is over.
+    fn log(mut self) -> String {
+        let mut log = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+        self.child.wait().unwrap();
+        log
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p8_kill_nine_loses_at_most_half_a_second() {
+    let folder = tempfile::tempdir().unwrap();
+    let served = Served::start(folder.path(), &[("CALLGATE_PROMPT_IN_RECORDING", "false")]);
+    let mut caller = Caller::connect(served.address, "CAkill", json!({ "mode": "stay" })).await;
+    caller.frames(250).await;
+    caller.key("1").await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let first = caller.chunk + 1;
+    // Two seconds of talk in real time, and then nothing more.
+    let mut clock = tokio::time::interval(Duration::from_millis(20));
+    for _ in 0..100 {
+        clock.tick().await;
+        caller.frames(1).await;
+    }
+    served.signal("-KILL");
+    let _ = served.log();
+    let left_over = files(&folder.path().join("spool"));
+    assert_eq!(left_over.len(), 1, "the spool is there");
+
+    let again = Served::start(folder.path(), &[]);
+    let wav = loop {
+        let stored = files(&folder.path().join("objects")).into_iter().find(|file| file.extension().is_some_and(|ending| ending == "wav"));
+        if let (Some(wav), true) = (stored, files(&folder.path().join("spool")).is_empty()) {
+            break std::fs::read(wav).unwrap();
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    let there = frames_in(&left(&wav), caller.chunk);
+    assert_eq!(there.first(), Some(&first));
+    assert_eq!(there, (first..first + there.len() as u64).collect::<Vec<_>>(), "without a gap");
+    assert!(there.len() >= 75, "of 100 frames at most 25 are lost: {} are there", there.len());
+    again.signal("-TERM");
+    let log = again.log();
+    assert!(log.contains("left by a crash"), "{log}");
+    let verify =
+        Command::new(env!("CARGO_BIN_EXE_callgate")).args(["audit", "verify"]).env("CALLGATE_DATA_DIR", folder.path()).output().unwrap();
+    assert!(verify.status.success(), "{}", String::from_utf8_lossy(&verify.stdout));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sigterm_takes_no_new_calls_and_seals_the_live_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    let served = Served::start(folder.path(), &[("CALLGATE_DRAIN_SECONDS", "1")]);
+    let mut caller = Caller::connect(served.address, "CAterm", json!({ "mode": "stay" })).await;
+    caller.frames(250).await;
+    caller.key("1").await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    caller.frames(50).await;
+    served.signal("-TERM");
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let refused = tokio_tungstenite::connect_async(format!("ws://{}/twilio/media", served.address)).await;
+    assert!(matches!(refused, Err(tokio_tungstenite::tungstenite::Error::Http(answer)) if answer.status() == 503));
+    let log = served.log();
+    let wav = files(&folder.path().join("objects")).into_iter().find(|file| file.extension().is_some_and(|ending| ending == "wav"));
+    let wav = wav.unwrap_or_else(|| panic!("sealed and stored: {log}"));
+    assert_eq!(frames_in(&left(&std::fs::read(wav).unwrap()), caller.chunk).len(), 50);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p11_no_digit_and_no_audio_in_any_output() {
+    let folder = tempfile::tempdir().unwrap();
+    let served = Served::start(folder.path(), &[("CALLGATE_LOG", "trace"), ("CALLGATE_DRAIN_SECONDS", "1")]);
+    let mut caller = Caller::connect(served.address, "CAlog", json!({ "mode": "stay", "clientId": "c" })).await;
+    caller.frames(250).await;
+    caller.key("1").await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    caller.frames(100).await;
+    for digit in ["7", "4", "8", "*", "2"] {
+        caller.key(digit).await;
+        caller.frames(20).await;
+    }
+    let last_consented = caller.chunk;
+    caller.frames(100).await;
+    caller.raw(Message::text(r#"{"event":"dtmf","dtmf":{"digit":7},"canary":"purple-elephant"}"#)).await;
+    caller.stop().await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    served.signal("-TERM");
+    let log = served.log();
+    assert!(log.contains("TRACE") && log.contains("stream begins"), "the log is as talkative as it can be: {log}");
+    assert!(!log.contains("purple-elephant"), "a broken message is never quoted");
+    assert!(!log.contains("\"digit\"") && !log.contains("Key('"), "no key is named");
+    // Audio of after the opt-out, in any form, in any byte that was written.
+    let withheld: Vec<[u8; 160]> =
+        (last_consented + 1..=caller.chunk).map(common::numbered).chain((1..250).map(common::numbered)).collect();
+    let written: Vec<(String, Vec<u8>)> = files(folder.path())
+        .into_iter()
+        .map(|file| (file.display().to_string(), std::fs::read(file).unwrap()))
+        .chain([("the log".to_owned(), log.into_bytes())])
+        .collect();
+    assert!(written.iter().any(|(name, _)| name.ends_with(".wav")), "something was recorded");
+    for frame in &withheld {
+        let base64 = base64_simd::STANDARD.encode_to_string(&frame[..48]).into_bytes();
+        let linear: Vec<u8> =
+            frame[..24].iter().flat_map(|code| [callgate::engine::audio::g711::decode(*code), 0]).flat_map(i16::to_le_bytes).collect();
+        for (name, bytes) in &written {
+            for (form, piece) in [("mu-law", &frame[..48]), ("base64", &base64), ("linear", &linear)] {
+                assert!(!memmem(bytes, piece), "withheld audio as {form} in {name}");
+            }
+        }
+    }
+}
+
+fn memmem(bytes: &[u8], piece: &[u8]) -> bool {
+    bytes.windows(piece.len()).any(|window| window == piece)
+}

@@ -368,7 +368,7 @@ async fn p11_no_digit_and_no_audio_in_any_output() {
     caller.frames(250).await;
     caller.key("1").await;
     tokio::time::sleep(Duration::from_millis(300)).await;
-    caller.frames(100).await;
+    caller.frames(300).await;
     for digit in ["7", "4", "8", "*", "2"] {
         caller.key(digit).await;
         caller.frames(20).await;

@@ -67,7 +67,10 @@ impl S3 {
     pub(super) async fn put(&self, key: &str, content_type: &str, mut source: Source) -> Result<Stored, ObjectError> {
         let mut tally = Tally::default();
         let first = part(key, &mut source, &mut tally).await?;
-        if first.len() < PART {
+        if self.exists(key).await? {
+            // Nothing is sent over it; the look below tells whether it is the same, as after a restart it is.
+            while !part(key, &mut source, &mut tally).await?.is_empty() {}
+        } else if first.len() < PART {
             self.put_whole(key, content_type, first).await?;
         } else {
             self.put_parts(key, content_type, first, &mut source, &mut tally).await?;
@@ -126,13 +129,16 @@ impl S3 {
             }
             Err(why) => return Err(failed("list the versions of", key, &why)),
         }
-        let look = self.client.head_object().bucket(&self.bucket).key(&full).send().await;
-        deleted.gone = match look {
-            Ok(_) => false,
-            Err(why) if status(&why) == Some(404) => true,
-            Err(why) => return Err(failed("look for", key, &why)),
-        };
+        deleted.gone = !self.exists(key).await?;
         Ok(deleted)
+    }
+
+    async fn exists(&self, key: &str) -> Result<bool, ObjectError> {
+        match self.client.head_object().bucket(&self.bucket).key(self.full(key)).send().await {
+            Ok(_) => Ok(true),
+            Err(why) if status(&why) == Some(404) => Ok(false),
+            Err(why) => Err(failed("look for", key, &why)),
+        }
     }
 
     pub(super) async fn ready(&self) -> bool {
@@ -326,9 +332,13 @@ fn failed<E>(doing: &'static str, key: &str, why: &SdkError<E, aws_sdk_s3::confi
 where
     E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
 {
-    let why = match (why.code(), why.message()) {
+    let refused = status(why) == Some(403);
+    let mut why = match (why.code(), why.message()) {
         (Some(code), message) => format!("{code}: {}", message.unwrap_or("no message")),
         (None, _) => DisplayErrorContext(why).to_string(),
     };
+    if refused {
+        why.push_str("; check the store's credentials, region and bucket policy");
+    }
     ObjectError::Store { doing, key: key.to_owned(), why }
 }

@@ -41,6 +41,12 @@
 //! | P11 | **What is not needed is not kept.** No audio, digits or transcript text in logs, errors, events, metrics or debug output. | `p11_no_digit_and_no_audio_in_any_output` |
 //! | P12 | **Same input, same bytes.** The engine is deterministic; a call can be replayed from its inputs. | `p12_same_input_same_bytes` |
 
+#![forbid(unsafe_code)]
+#![warn(missing_docs, unreachable_pub, unused_qualifications)]
+#![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::wildcard_enum_match_arm))]
+#![warn(clippy::await_holding_lock, clippy::manual_let_else, clippy::use_self, clippy::redundant_clone, clippy::str_to_string)]
+#![warn(clippy::needless_pass_by_value, clippy::unused_async, clippy::dbg_macro, clippy::todo)]
+
 pub mod engine;
 #[cfg(feature = "server")]
 pub mod io;

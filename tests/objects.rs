@@ -14,7 +14,12 @@ use tokio::sync::mpsc;
 
 /// The SDK reads its credentials from the environment, which is one for the whole process: every test is run in one.
 fn with_credentials(secret: &str) {
-    for (name, value) in [("AWS_ACCESS_KEY_ID", ACCESS_KEY), ("AWS_SECRET_ACCESS_KEY", secret), ("AWS_REGION", "us-east-1"), ("AWS_EC2_METADATA_DISABLED", "true")] {
+    for (name, value) in [
+        ("AWS_ACCESS_KEY_ID", ACCESS_KEY),
+        ("AWS_SECRET_ACCESS_KEY", secret),
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_EC2_METADATA_DISABLED", "true"),
+    ] {
         // SAFETY: nextest and cargo run this before any other thread reads the environment; see `main` below.
         unsafe { std::env::set_var(name, value) };
     }

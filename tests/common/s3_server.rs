@@ -156,12 +156,17 @@ impl S3 for Store {
         let versions = objects
             .iter()
             .filter(|(key, _)| key.starts_with(&prefix))
-            .flat_map(|(key, versions)| versions.iter().map(|(id, _)| ObjectVersion { key: Some(key.clone()), version_id: Some(id.clone()), ..Default::default() }))
+            .flat_map(|(key, versions)| {
+                versions.iter().map(|(id, _)| ObjectVersion { key: Some(key.clone()), version_id: Some(id.clone()), ..Default::default() })
+            })
             .collect();
         Ok(S3Response::new(ListObjectVersionsOutput { versions: Some(versions), ..Default::default() }))
     }
 
-    async fn create_multipart_upload(&self, request: S3Request<CreateMultipartUploadInput>) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
+    async fn create_multipart_upload(
+        &self,
+        request: S3Request<CreateMultipartUploadInput>,
+    ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
         self.is_busy()?;
         let id = format!("upload{}", self.0.next.fetch_add(1, Ordering::SeqCst));
         self.0.uploads.lock().unwrap().insert(id.clone(), (request.input.key, BTreeMap::new()));
@@ -203,7 +208,10 @@ impl S3 for Store {
         Ok(S3Response::new(ListPartsOutput { parts: Some(parts), is_truncated: Some(false), ..Default::default() }))
     }
 
-    async fn list_multipart_uploads(&self, request: S3Request<ListMultipartUploadsInput>) -> S3Result<S3Response<ListMultipartUploadsOutput>> {
+    async fn list_multipart_uploads(
+        &self,
+        request: S3Request<ListMultipartUploadsInput>,
+    ) -> S3Result<S3Response<ListMultipartUploadsOutput>> {
         let prefix = request.input.prefix.unwrap_or_default();
         let uploads = self.0.uploads.lock().unwrap();
         let uploads = uploads
@@ -214,13 +222,17 @@ impl S3 for Store {
         Ok(S3Response::new(ListMultipartUploadsOutput { uploads: Some(uploads), ..Default::default() }))
     }
 
-    async fn complete_multipart_upload(&self, request: S3Request<CompleteMultipartUploadInput>) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
+    async fn complete_multipart_upload(
+        &self,
+        request: S3Request<CompleteMultipartUploadInput>,
+    ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
         let input = request.input;
         if input.if_none_match.is_some() && self.newest(&input.key).is_ok() {
             return Err(s3_error!(PreconditionFailed));
         }
         let (key, parts) = self.0.uploads.lock().unwrap().remove(&input.upload_id).ok_or_else(|| s3_error!(NoSuchUpload))?;
-        let named: Vec<i32> = input.multipart_upload.and_then(|whole| whole.parts).unwrap_or_default().iter().filter_map(|part| part.part_number).collect();
+        let named: Vec<i32> =
+            input.multipart_upload.and_then(|whole| whole.parts).unwrap_or_default().iter().filter_map(|part| part.part_number).collect();
         if named != parts.keys().copied().collect::<Vec<_>>() {
             return Err(s3_error!(InvalidPart));
         }
@@ -228,7 +240,10 @@ impl S3 for Store {
         Ok(S3Response::new(CompleteMultipartUploadOutput::default()))
     }
 
-    async fn abort_multipart_upload(&self, request: S3Request<AbortMultipartUploadInput>) -> S3Result<S3Response<AbortMultipartUploadOutput>> {
+    async fn abort_multipart_upload(
+        &self,
+        request: S3Request<AbortMultipartUploadInput>,
+    ) -> S3Result<S3Response<AbortMultipartUploadOutput>> {
         self.0.uploads.lock().unwrap().remove(&request.input.upload_id).ok_or_else(|| s3_error!(NoSuchUpload))?;
         Ok(S3Response::new(AbortMultipartUploadOutput::default()))
     }

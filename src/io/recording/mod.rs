@@ -7,6 +7,8 @@
 mod layout;
 mod manifest;
 mod opus;
+#[cfg(test)]
+mod tests;
 mod wav;
 
 use std::io;

@@ -7,6 +7,8 @@
 mod format;
 mod keys;
 mod read;
+#[cfg(test)]
+pub(crate) mod tests;
 mod write;
 
 pub use format::{Lead, Record, RecordingHead, SpooledFrame, SpooledStream};

@@ -42,7 +42,7 @@
 //! | P12 | **Same input, same bytes.** The engine is deterministic; a call can be replayed from its inputs. | `p12_same_input_same_bytes` |
 
 #![forbid(unsafe_code)]
-#![warn(missing_docs, unreachable_pub, unused_qualifications)]
+#![warn(missing_docs, unused_qualifications)]
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::wildcard_enum_match_arm))]
 #![warn(clippy::await_holding_lock, clippy::manual_let_else, clippy::use_self, clippy::redundant_clone, clippy::str_to_string)]
 #![warn(clippy::needless_pass_by_value, clippy::unused_async, clippy::dbg_macro, clippy::todo)]

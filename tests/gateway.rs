@@ -270,6 +270,64 @@ async fn who_may_is_asked_on_every_route() {
     assert_eq!(rig.get_as("/nowhere", None).await.1["status"], 404);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn twilio_is_answered_with_twiml_and_its_stream_with_a_token() {
+    let token = "0123456789abcdef0123456789abcdef";
+    let base = "https://gate.example.com";
+    let given = Given { twilio_auth_token: text(token), public_url: text(base), inbound_route: text("+16175550123"), ..Given::default() };
+    let rig = Rig::start(given).await;
+    let post = async |path: &str, fields: &[(&str, &str)], signed: bool| {
+        let signature = signature::sign(if signed { token } else { "wrong" }, &format!("{base}{path}"), fields);
+        let url = format!("http://{}{path}", rig.address());
+        let answer = reqwest::Client::new().post(url).header("x-twilio-signature", signature).form(fields).send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    };
+    let call = [("CallSid", "CAvoice"), ("Direction", "inbound"), ("From", "+14158675309"), ("CallStatus", "ringing")];
+    assert_eq!(post("/api/webhooks/twilio/voice", &call, false).await.0, 403);
+    let (status, twiml) = post("/api/webhooks/twilio/voice", &call, true).await;
+    assert_eq!(status, 200);
+    assert_eq!(post("/api/webhooks/twilio/voice", &call, true).await.1, twiml, "asked twice, the same is answered");
+    assert!(twiml.contains(r#"<Stream url="wss://gate.example.com/twilio/media""#) && !twiml.contains("+14158675309"), "{twiml}");
+    let parameter = |name: &str| {
+        let rest = twiml.split_once(&format!(r#"name="{name}" value=""#)).unwrap().1;
+        rest.split_once('"').unwrap().0.to_owned()
+    };
+    let connect = async |sid: &str, token_given: &str, mode: &str| {
+        let none: &[(&str, &str)] = &[];
+        let mut request = format!("ws://{}/twilio/media", rig.address()).into_client_request().unwrap();
+        request
+            .headers_mut()
+            .insert("x-twilio-signature", signature::sign(token, "wss://gate.example.com/twilio/media", none).parse().unwrap());
+        Caller::over(request, sid, json!({ "callId": parameter("callId"), "token": token_given, "mode": mode })).await
+    };
+    let mut stranger = connect("CAvoice", "guessed", "consent").await;
+    assert!(!stranger.listen(Duration::from_secs(3)).await, "a wrong token is closed");
+    // The stream was never opened: Twilio falls through, and asks by keypad.
+    let (_, fallback) = post("/api/webhooks/twilio/connected", &call, true).await;
+    assert!(fallback.contains("<Gather") && fallback.contains("Polly.Joanna"), "{fallback}");
+    let (_, spanish) = post("/api/webhooks/twilio/consent", &[("CallSid", "CAvoice"), ("Digits", "9")], true).await;
+    assert!(spanish.contains("Polly.Lupe") && spanish.contains("consent?lang=es"), "{spanish}");
+    let (_, closing) = post("/api/webhooks/twilio/consent?lang=es", &[("CallSid", "CAvoice"), ("Digits", "2")], true).await;
+    assert!(
+        closing.contains("no será grabada") && closing.contains("<Number>+16175550123</Number>") && !closing.contains("<Stream"),
+        "{closing}"
+    );
+
+    let mut caller = connect("CAvoice", &parameter("token"), "consent").await;
+    caller.frames(250).await;
+    caller.key("1").await;
+    rig.call("CAvoice", |call| call["consent"]["status"] == "GRANTED").await;
+    let (_, dial) = post("/api/webhooks/twilio/connected", &call, true).await;
+    assert!(dial.contains(r#"track="both_tracks""#) && dial.contains(r#"value="capture""#) && dial.contains("<Dial>"), "{dial}");
+    drop(caller);
+    let mut fork = connect("CAvoice", &parameter("token"), "capture").await;
+    fork.frames(50).await;
+    rig.call("CAvoice", |call| call["recording"]["framesCaptured"]["inbound"].as_u64() >= Some(30)).await;
+    assert_eq!(post("/api/webhooks/twilio/status", &[("CallSid", "CAvoice"), ("CallStatus", "completed")], true).await.0, 204);
+    let call = rig.call("CAvoice", |call| call["recording"]["state"] == "FINISHED").await;
+    assert_eq!((call["phase"].as_str(), call["recording"]["framesCaptured"]["inbound"].as_u64()), (Some("ENDED"), Some(50)));
+}
+
 /// The real binary, to be killed.
 struct Served {
     child: Child,

@@ -164,10 +164,10 @@ pub(super) fn failures(scenario: &Scenario, seen: &Seen, found: &Found, asked: b
         ("recording", recording, &call["recording"]["state"]),
         ("reason", reason, &call["unrecordedReason"]),
     ] {
-        if let Some(expected) = expected {
-            if at.as_str().unwrap_or("null") != expected {
-                failures.push(format!("{what}: expected {expected}, seen {at}"));
-            }
+        if let Some(expected) = expected
+            && at.as_str().unwrap_or("null") != expected
+        {
+            failures.push(format!("{what}: expected {expected}, seen {at}"));
         }
     }
     if let Some(frames) = &found.frames {

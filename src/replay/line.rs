@@ -73,7 +73,6 @@ impl Frames {
             self.noise ^= self.noise << 13;
             self.noise ^= self.noise >> 7;
             self.noise ^= self.noise << 17;
-            #[expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "31 bits")]
             let noise = (self.noise >> 33) as i32 % (2 * NOISE + 1) - NOISE;
             let sample = |from: &[i16]| from.get(n).copied().map_or(0, i32::from);
             let mixed = (sample(samples) + sample(echo) + noise).clamp(-32_000, 32_000);

@@ -176,10 +176,10 @@ impl Scenario {
             if let Some(say) = &step.say {
                 within("say", say, &super::line::FIXTURES.map(|(name, _)| name))?;
             }
-            if let Some(key) = step.key {
-                if crate::engine::audio::key::Key::from_symbol(key).is_none() {
-                    return Err(wrong(format!("step {}: no telephone has this key", n + 1)));
-                }
+            if let Some(key) = step.key
+                && crate::engine::audio::key::Key::from_symbol(key).is_none()
+            {
+                return Err(wrong(format!("step {}: no telephone has this key", n + 1)));
             }
         }
         Ok(scenario)

@@ -151,7 +151,7 @@ async fn connect(target: &Target) -> Result<Web, String> {
     }
     match timeout(HANDSHAKE_WITHIN, tokio_tungstenite::connect_async(request)).await {
         Ok(Ok((web, _))) => Ok(web),
-        Ok(Err(tokio_tungstenite::tungstenite::Error::Http(answer))) => Err(format!("handshake refused: {}", answer.status())),
+        Ok(Err(tungstenite::Error::Http(answer))) => Err(format!("handshake refused: {}", answer.status())),
         Ok(Err(why)) => Err(why.to_string()),
         Err(_) => Err("handshake not answered".into()),
     }

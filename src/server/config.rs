@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use crate::engine::call::{Clock, OnOptOut, Settings};
 use crate::engine::consent::keys::OptOutKeys;
+use crate::engine::twilio::twiml::Route;
 use crate::io::objects::{ObjectsSpec, Sse};
 use crate::io::recording::Format;
 
@@ -198,10 +199,10 @@ impl Given {
         let data_dir = self.data_dir.filter(|dir| !dir.is_empty()).unwrap_or_else(|| "./callgate-data".to_owned());
         let has_token = self.twilio_auth_token.as_deref().is_some_and(|token| !token.is_empty());
         let public_url = self.public_url.filter(|url| !url.is_empty());
-        if let Some(url) = &public_url {
-            if !(url.starts_with("https://") || url.starts_with("http://")) {
-                return Err(wrong("CALLGATE_PUBLIC_URL", url, "a URL that begins with https:// (or http:// in development)"));
-            }
+        if let Some(url) = &public_url
+            && !(url.starts_with("https://") || url.starts_with("http://"))
+        {
+            return Err(wrong("CALLGATE_PUBLIC_URL", url, "a URL that begins with https:// (or http:// in development)"));
         }
         let sse = match self.s3_sse.filter(|sse| !sse.is_empty()) {
             None => None,
@@ -252,7 +253,12 @@ impl Given {
             twilio_validate: truth("CALLGATE_TWILIO_VALIDATE", self.twilio_validate, has_token)?,
             twilio_auth_token: self.twilio_auth_token.filter(|token| !token.is_empty()).map(SecretString::from),
             jwt_secret: self.jwt_secret.filter(|secret| !secret.is_empty()).map(SecretString::from),
-            inbound_route: self.inbound_route.filter(|route| !route.is_empty()),
+            inbound_route: match self.inbound_route.filter(|route| !route.is_empty()) {
+                Some(route) if Route::parse(&route).is_none() => {
+                    return Err(wrong("CALLGATE_INBOUND_ROUTE", &route, "a number like +16175550123 or client:ID"));
+                }
+                route => route,
+            },
             format: parsed("CALLGATE_CAPTURE_FORMAT", self.capture_format, "wav", "wav or opus", Format::parse)?,
             settings,
             max_calls: parsed("CALLGATE_MAX_CALLS", self.max_calls, "4000", whole, |text| text.parse().ok().filter(|calls| *calls > 0))?,
@@ -291,10 +297,10 @@ impl Config {
         if self.twilio_validate && self.twilio_auth_token.is_none() {
             return Err(wrong("CALLGATE_TWILIO_VALIDATE", "true", "without CALLGATE_TWILIO_AUTH_TOKEN there is nothing to validate with"));
         }
-        if let Some(secret) = &self.jwt_secret {
-            if secret.expose_secret().len() < 32 {
-                return Err(wrong("CALLGATE_JWT_SECRET", "(masked)", "at least 32 characters are needed"));
-            }
+        if let Some(secret) = &self.jwt_secret
+            && secret.expose_secret().len() < 32
+        {
+            return Err(wrong("CALLGATE_JWT_SECRET", "(masked)", "at least 32 characters are needed"));
         }
         Ok(self)
     }

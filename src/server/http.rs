@@ -27,7 +27,7 @@ use super::problem::Problem;
 use super::registry::{Place, Registry};
 use super::socket::Socket;
 use super::world::World;
-use super::{Config, live};
+use super::{Config, live, webhooks};
 use crate::engine::consent::Actor;
 use crate::engine::ledger::{Event, EventKind};
 use crate::engine::twilio::signature;
@@ -83,6 +83,12 @@ impl App {
 
 /// All routes.
 pub(super) fn router(app: App) -> Router {
+    let webhooks = Router::new()
+        .route("/api/webhooks/twilio/voice", post(webhooks::voice))
+        .route("/api/webhooks/twilio/connected", post(webhooks::connected))
+        .route("/api/webhooks/twilio/consent", post(webhooks::consent))
+        .route("/api/webhooks/twilio/status", post(webhooks::status))
+        .layer(middleware::from_fn_with_state(app.clone(), webhooks::signed));
     Router::new()
         .route(MEDIA, get(media))
         .route("/api/calls", get(api::calls))
@@ -91,6 +97,7 @@ pub(super) fn router(app: App) -> Router {
         .route("/api/recordings/{id}", get(api::recording))
         .route("/api/recordings/{id}/audio", get(api::audio))
         .route("/api/audit", get(api::audit))
+        .merge(webhooks)
         .route("/healthz", get(api::healthz))
         .route("/readyz", get(api::readyz))
         .route("/metrics", get(api::metrics))

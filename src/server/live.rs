@@ -141,8 +141,8 @@ impl Live {
         self.step(world, Input::StreamStarted(StreamStart { stream_sid: start.stream_sid.clone(), mode, tracks, leg, answered_by }))
     }
 
-    pub(super) fn hear(&mut self, world: &World, stream: StreamNo, heard: Heard, codes: &[u8]) -> Option<Outcome> {
-        let input = match heard {
+    pub(super) fn hear(&mut self, world: &World, stream: StreamNo, heard: &Heard, codes: &[u8]) -> Option<Outcome> {
+        let input = match *heard {
             Heard::Media(track, sequence, chunk, timestamp) => Input::Media { stream, track, sequence, chunk, timestamp, codes },
             Heard::Dtmf { sequence, key } => Input::Dtmf { stream, sequence, key },
             Heard::Mark(play) => Input::Mark { stream, play },

@@ -43,6 +43,10 @@ pub(super) enum ToMedia {
     Sealed(String, Result<Receipt<Grant>, NotSealed>),
     /// Somebody with the right to says that the client said no. Answered when the gate is shut.
     OptOut(String, Actor, Option<String>, tokio::sync::oneshot::Sender<()>),
+    /// Twilio says, late, that a machine answered.
+    Machine(String),
+    /// Twilio says that the call is over.
+    HungUp(String),
     /// Seal everything; the gateway stops.
     Shutdown,
 }
@@ -201,7 +205,7 @@ impl Thread {
                     self.read(token);
                 }
             }
-            ToMedia::Standing(token, who, standing) => self.standing(token, who.0, who.1, standing),
+            ToMedia::Standing(token, who, standing) => self.standing(token, &who.0, who.1, standing),
             ToMedia::Sealed(call_id, receipt) => {
                 let input = match receipt {
                     Ok(receipt) => Input::Sealed(receipt),
@@ -213,6 +217,8 @@ impl Thread {
                 self.step(&call_id, Input::OptOut { actor, reason });
                 let _ = done.send(());
             }
+            ToMedia::Machine(call_id) => self.step(&call_id, Input::Machine),
+            ToMedia::HungUp(call_id) => self.step(&call_id, Input::HungUp),
             ToMedia::Shutdown => {
                 self.stopping = true;
                 let calls: Vec<_> = self.calls.keys().cloned().collect();
@@ -259,12 +265,12 @@ impl Thread {
                 (Stage::Asking { early, missed }, Ok(Some(heard))) => match heard {
                     Heard::Media(..) => *missed += 1,
                     heard if early.len() < EARLY_MAX => early.push(heard),
-                    _ => {}
+                    Heard::Start(_) | Heard::Dtmf { .. } | Heard::Mark(_) | Heard::Stop => {}
                 },
                 (Stage::Streaming { call_id, stream }, Ok(Some(heard))) => {
                     let stream = *stream;
                     let Some(live) = self.calls.get_mut(call_id) else { continue };
-                    let outcome = live.hear(&self.world, stream, heard, &self.codes);
+                    let outcome = live.hear(&self.world, stream, &heard, &self.codes);
                     if outcome.is_some() {
                         let call_id = call_id.clone();
                         self.act(&call_id, outcome);
@@ -316,7 +322,7 @@ impl Thread {
         });
     }
 
-    fn standing(&mut self, token: usize, start: Start, identity: CallIdentity, standing: Standing) {
+    fn standing(&mut self, token: usize, start: &Start, identity: CallIdentity, standing: Standing) {
         // Tokens are never used twice: a socket that is gone meanwhile is not found.
         if !self.sockets.get(&token).is_some_and(|connection| matches!(connection.stage, Stage::Asking { .. })) {
             return;
@@ -327,7 +333,7 @@ impl Thread {
             self.registry.insert(live.shared());
             self.calls.insert(call_id.clone(), live);
         }
-        self.attach(token, &call_id, &start);
+        self.attach(token, &call_id, start);
     }
 
     /// Makes a socket one of a call's streams.
@@ -355,7 +361,7 @@ impl Thread {
         self.act(call_id, outcome);
         for heard in early {
             if let Some(live) = self.calls.get_mut(call_id) {
-                let outcome = live.hear(&self.world, stream, heard, &[]);
+                let outcome = live.hear(&self.world, stream, &heard, &[]);
                 self.act(call_id, outcome);
             }
         }
@@ -379,10 +385,10 @@ impl Thread {
                 self.gone(token, Gone::Stuck);
             }
         }
-        if outcome.over {
-            if let Some(live) = self.calls.remove(call_id) {
-                live.finish(&self.world, &self.registry);
-            }
+        if outcome.over
+            && let Some(live) = self.calls.remove(call_id)
+        {
+            live.finish(&self.world, &self.registry);
         }
     }
 

@@ -12,6 +12,7 @@ mod problem;
 mod registry;
 mod seal;
 mod socket;
+mod webhooks;
 mod world;
 
 use std::net::SocketAddr;
@@ -78,10 +79,11 @@ impl Gateway {
         };
         // A thousand calls are a thousand sockets and a thousand spools.
         let wanted = config.max_calls as u64 * 3 + 256;
-        if let Ok((soft, hard)) = rlimit::getrlimit(rlimit::Resource::NOFILE) {
-            if soft < wanted && rlimit::setrlimit(rlimit::Resource::NOFILE, wanted.min(hard), hard).is_err() {
-                tracing::warn!("the limit of open files cannot be raised; CALLGATE_MAX_CALLS may be out of reach");
-            }
+        if let Ok((soft, hard)) = rlimit::getrlimit(rlimit::Resource::NOFILE)
+            && soft < wanted
+            && rlimit::setrlimit(rlimit::Resource::NOFILE, wanted.min(hard), hard).is_err()
+        {
+            tracing::warn!("the limit of open files cannot be raised; CALLGATE_MAX_CALLS may be out of reach");
         }
         std::fs::create_dir_all(&config.data_dir)
             .map_err(local(&format!("CALLGATE_DATA_DIR {} cannot be made", config.data_dir.display())))?;

@@ -101,6 +101,12 @@ impl Registry {
         self.by_sid.get(call_sid).map(|found| found.value().clone())
     }
 
+    /// Forgets a call that was announced and never had a stream.
+    pub fn forget(&self, call_id: &str, call_sid: &str) {
+        self.announced.remove(call_id);
+        self.by_sid.remove_if(call_sid, |_, id| id == call_id);
+    }
+
     /// Registers a live call.
     pub fn insert(&self, call: Arc<LiveCall>) {
         if !call.identity.call_sid.is_empty() {

@@ -12,6 +12,7 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 pub const PERMISSIONS: [&str; 4] = ["canViewClients", "canEditClients", "canViewRecordings", "canViewAuditLogs"];
@@ -100,7 +101,12 @@ pub fn numbered(n: u64) -> [u8; 160] {
 
 impl Caller {
     pub async fn connect(address: SocketAddr, sid: &str, parameters: Value) -> Self {
-        let (web, _) = tokio_tungstenite::connect_async(format!("ws://{address}/twilio/media")).await.unwrap();
+        Self::over(format!("ws://{address}/twilio/media").into_client_request().unwrap(), sid, parameters).await
+    }
+
+    /// Over a handshake of its own.
+    pub async fn over(request: tokio_tungstenite::tungstenite::handshake::client::Request, sid: &str, parameters: Value) -> Self {
+        let (web, _) = tokio_tungstenite::connect_async(request).await.unwrap();
         let mut caller = Self { web, sid: sid.to_owned(), sequence: 1, chunk: 0, heard: Vec::new() };
         caller.say(json!({ "event": "connected", "protocol": "Call", "version": "1.0.0" })).await;
         caller

@@ -16,11 +16,16 @@ pub const BUCKET: &str = "recordings-bucket";
 pub const ACCESS_KEY: &str = "AKIDTEST";
 pub const SECRET_KEY: &str = "secret-of-the-test-store";
 
+/// Version ids and bytes, oldest first.
+pub type Versions = Vec<(String, Vec<u8>)>;
+/// The key, and the parts received.
+pub type Upload = (String, BTreeMap<i32, Vec<u8>>);
+
 /// What the server holds, and how it is told to misbehave.
 #[derive(Default)]
 pub struct State {
-    pub objects: Mutex<BTreeMap<String, Vec<(String, Vec<u8>)>>>,
-    pub uploads: Mutex<BTreeMap<String, (String, BTreeMap<i32, Vec<u8>>)>>,
+    pub objects: Mutex<BTreeMap<String, Versions>>,
+    pub uploads: Mutex<BTreeMap<String, Upload>>,
     pub parts_received: AtomicUsize,
     pub encrypted: Mutex<Vec<String>>,
     /// So many requests are answered with 503.
@@ -73,10 +78,10 @@ impl Store {
     }
 
     fn keep(&self, key: String, mut bytes: Vec<u8>) {
-        if self.0.lies.load(Ordering::SeqCst) > 0 {
-            if let Some(byte) = bytes.last_mut() {
-                *byte ^= 1;
-            }
+        if self.0.lies.load(Ordering::SeqCst) > 0
+            && let Some(byte) = bytes.last_mut()
+        {
+            *byte ^= 1;
         }
         let version = format!("v{}", self.0.next.fetch_add(1, Ordering::SeqCst));
         self.0.objects.lock().unwrap().entry(key).or_default().push((version, bytes));

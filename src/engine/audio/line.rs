@@ -281,7 +281,7 @@ mod tests {
         let ansam: Vec<f32> = (0..16_000)
             .map(|n| {
                 let t = n as f32 / 8_000.0;
-                let sign = if (t / 0.45) as u32 % 2 == 0 { 1.0 } else { -1.0 };
+                let sign = if ((t / 0.45) as u32).is_multiple_of(2) { 1.0 } else { -1.0 };
                 sign * 5_000.0 * (1.0 + 0.2 * (std::f32::consts::TAU * 15.0 * t).sin()) * (std::f32::consts::TAU * 2_100.0 * t).sin()
             })
             .collect();

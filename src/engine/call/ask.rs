@@ -145,14 +145,14 @@ impl Call {
             }
             "the line was digitally silent: nobody can be heard to listen"
         } else {
-            self.grant(now, no, Method::SilenceTimeout, evidence, out);
+            self.grant(now, no, Method::SilenceTimeout, evidence.as_ref(), out);
             return;
         };
-        self.go_unrecorded(now, UnrecordedReason::SystemError, why, evidence, out);
+        self.go_unrecorded(now, UnrecordedReason::SystemError, why, evidence.as_ref(), out);
     }
 
     /// A yes: it opens nothing yet.
-    fn grant(&mut self, now: Now, no: StreamNo, method: Method, window: Option<serde_json::Value>, out: &mut Outbox) {
+    fn grant(&mut self, now: Now, no: StreamNo, method: Method, window: Option<&serde_json::Value>, out: &mut Outbox) {
         let stream = &self.streams[usize::from(no.0)];
         let (clock, decided_at) = (stream.clock, stream.sequence);
         let State::Asking(asking) = &self.state else { return };

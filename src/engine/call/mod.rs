@@ -170,6 +170,7 @@ pub enum NotSealed {
 
 /// What can happen to a call.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a receipt arrives once a call")]
 pub enum Input<'a> {
     /// A stream begins; its number is the count of streams before it.
     StreamStarted(StreamStart),
@@ -221,6 +222,10 @@ pub enum Input<'a> {
     },
     /// The spool cannot take any more.
     SinkFailed,
+    /// Twilio's screening says, late, that a machine answered.
+    Machine,
+    /// Twilio says that the call itself is over.
+    HungUp,
     /// The gateway stops; what is captured must be sealed.
     Shutdown,
     /// The deadline has come.
@@ -364,6 +369,8 @@ impl Call {
             Input::NotSealed(why) => self.not_sealed(now, why, out),
             Input::OptOut { actor, reason } => self.opt_out(now, actor, reason, out),
             Input::SinkFailed => self.sink_failed(now, out),
+            Input::Machine => self.machine_answered(now, out),
+            Input::HungUp => self.hung_up(now, out),
             Input::Shutdown => self.shut_down(now, out),
             Input::Wake => self.wake(now, out),
         }
@@ -668,6 +675,17 @@ impl Call {
             }
         }
         out.effects.extend([Effect::Changed, Effect::Over]);
+    }
+
+    fn hung_up(&mut self, now: Now, out: &mut Outbox) {
+        match &self.state {
+            State::Asking(_) => self.abandoned_by(now, out),
+            State::Open(_) => {
+                self.end_recording_with_everything(out);
+                self.over(now, out);
+            }
+            State::Created | State::Sealing(_) | State::Refused(_) | State::Over => self.over(now, out),
+        }
     }
 
     fn shut_down(&mut self, now: Now, out: &mut Outbox) {

@@ -186,7 +186,6 @@ impl Call {
 
     // === out of it ===
 
-    #[expect(clippy::too_many_arguments, reason = "one press, told in full")]
     pub(super) fn pressed_in_talk(&mut self, now: Now, no: StreamNo, key: Key, heard: Heard, at: Place, new: bool, out: &mut Outbox) {
         let State::Open(open) = &mut self.state else { return };
         if !new {
@@ -319,7 +318,7 @@ impl Call {
         now: Now,
         reason: UnrecordedReason,
         why: &'static str,
-        evidence: Option<serde_json::Value>,
+        evidence: Option<&serde_json::Value>,
         out: &mut Outbox,
     ) {
         self.reason = Some(reason);
@@ -330,10 +329,11 @@ impl Call {
             self.consent.status = ConsentStatus::Pending;
         }
         let asked = matches!(self.state, State::Asking(_) | State::Sealing(_));
-        if asked && matches!(self.state, State::Asking(_)) {
-            if let Some(no) = self.stream_that_plays() {
-                out.effects.push(Effect::Clear { stream: no });
-            }
+        if asked
+            && matches!(self.state, State::Asking(_))
+            && let Some(no) = self.stream_that_plays()
+        {
+            out.effects.push(Effect::Clear { stream: no });
         }
         let closing = self.stream_that_plays().filter(|_| asked).map(|no| self.play(now, no, Line::Declined, out));
         let silent = closing.is_none();
@@ -372,6 +372,21 @@ impl Call {
         }
     }
 
+    /// Twilio knows late that nobody listened: a silence that was taken for a yes was none, and nothing of it is kept.
+    pub(super) fn machine_answered(&mut self, now: Now, out: &mut Outbox) {
+        self.answered_by = Some("machine".to_owned());
+        if !matches!(self.state, State::Open(_)) || self.consent.method != Some(Method::SilenceTimeout) || self.consent.prior {
+            return;
+        }
+        let no = StreamNo(u8::try_from(self.streams.len().saturating_sub(1)).unwrap_or(0));
+        self.shut(now, no, Place(0), OnOptOut::DiscardCall, out);
+        self.reason = Some(UnrecordedReason::SystemError);
+        self.consent.status = ConsentStatus::Pending;
+        self.consent.method = None;
+        let why = "a machine answered the call: its silence was no consent";
+        self.audit(now, EventKind::CallUnrecorded, json!({ "reason": UnrecordedReason::SystemError, "why": why }), out);
+    }
+
     /// The disk is full or stuck: the recording stops, the call does not (P6).
     pub(super) fn sink_failed(&mut self, now: Now, out: &mut Outbox) {
         let state = std::mem::replace(&mut self.state, State::Refused(Refused { closing: None }));
@@ -380,8 +395,8 @@ impl Call {
             return;
         };
         let waiting = open.gate.waiting();
-        for channel in 0..2 {
-            self.withheld[channel] += waiting[channel];
+        for (withheld, waiting) in self.withheld.iter_mut().zip(waiting) {
+            *withheld += waiting;
         }
         self.recording = RecordingState::Failed;
         self.reason = Some(UnrecordedReason::SystemError);

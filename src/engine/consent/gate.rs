@@ -222,10 +222,10 @@ impl Gate {
             for blank in blanks.iter() {
                 let from = blank.from.0.clamp(start, end) - start;
                 let to = blank.to.map_or(end, |to| to.0.clamp(start, end)) - start;
-                if let (Ok(from), Ok(to)) = (usize::try_from(from), usize::try_from(to)) {
-                    if from < to {
-                        frame.codes_mut()[from..to].fill(g711::SILENCE);
-                    }
+                if let (Ok(from), Ok(to)) = (usize::try_from(from), usize::try_from(to))
+                    && from < to
+                {
+                    frame.codes_mut()[from..to].fill(g711::SILENCE);
                 }
             }
             // Frames of one channel leave in order, so a tone that ended a delay line ago touches nothing to come.

@@ -271,6 +271,7 @@ impl<'a> Raw<'a> {
 }
 
 impl RawStart<'_> {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the kinds of another crate, not ours")]
     fn meant(self, outer_sid: Option<Cow<'_, str>>) -> Result<Start, Malformed> {
         let stream_sid = self.stream_sid.filter(|sid| !sid.is_empty()).or(outer_sid).ok_or(Malformed::Field)?.into_owned();
         let foreign_format = self.media_format.and_then(|format| {

@@ -6,3 +6,4 @@
 pub mod message;
 pub mod outgoing;
 pub mod signature;
+pub mod twiml;

@@ -298,10 +298,11 @@ async fn write_record(
     seen: Option<u64>,
 ) -> Result<Option<Committed>, sqlx::Error> {
     let latest = latest(connection, &record.org_id, &record.client_id).await?;
-    if let (Some(seen), Some((last, version, _))) = (seen, &latest) {
-        if *version > seen && last.status == ConsentStatus::Revoked {
-            return Ok(None);
-        }
+    if let (Some(seen), Some((last, version, _))) = (seen, &latest)
+        && *version > seen
+        && last.status == ConsentStatus::Revoked
+    {
+        return Ok(None);
     }
     let version = latest.map_or(0, |(_, version, _)| version) + 1;
     let granted = record.status == ConsentStatus::Granted;

@@ -226,10 +226,11 @@ impl S3 {
     ) -> Result<CompletedPart, ObjectError> {
         let crc32 = base64_simd::STANDARD.encode_to_string(crc32fast::hash(&bytes).to_be_bytes());
         let done = CompletedPart::builder().part_number(number).checksum_crc32(&crc32);
-        if let Some((size, Some(sum), tag)) = finished.get(&number) {
-            if *size == i64::try_from(bytes.len()).unwrap_or(-1) && *sum == crc32 {
-                return Ok(done.set_e_tag(tag.clone()).build());
-            }
+        if let Some((size, Some(sum), tag)) = finished.get(&number)
+            && *size == i64::try_from(bytes.len()).unwrap_or(-1)
+            && *sum == crc32
+        {
+            return Ok(done.set_e_tag(tag.clone()).build());
         }
         let answer = self
             .client

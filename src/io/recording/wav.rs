@@ -27,6 +27,7 @@ pub(super) fn encode(plan: &Plan, lead: &[u8], records: impl Iterator<Item = io:
     writer.finalize().map_err(told)
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "the kinds of another crate, not ours")]
 fn told(why: hound::Error) -> io::Error {
     match why {
         hound::Error::IoError(why) => why,

@@ -129,11 +129,11 @@ pub(super) fn put_frame(chunk: &mut Vec<u8>, frame: &Admitted) {
 }
 
 pub(super) fn put_head(chunk: &mut Vec<u8>, head: &RecordingHead) {
-    put_json(chunk, HEAD, serde_json::to_vec(head).unwrap_or_default());
+    put_json(chunk, HEAD, &serde_json::to_vec(head).unwrap_or_default());
 }
 
 pub(super) fn put_stream(chunk: &mut Vec<u8>, stream: &SpooledStream) {
-    put_json(chunk, STREAM, serde_json::to_vec(stream).unwrap_or_default());
+    put_json(chunk, STREAM, &serde_json::to_vec(stream).unwrap_or_default());
 }
 
 pub(super) fn put_cut(chunk: &mut Vec<u8>, stream: StreamNo, at: Place) {
@@ -145,10 +145,10 @@ pub(super) fn put_sealed(chunk: &mut Vec<u8>) {
     chunk.push(SEALED);
 }
 
-fn put_json(chunk: &mut Vec<u8>, tag: u8, json: Vec<u8>) {
+fn put_json(chunk: &mut Vec<u8>, tag: u8, json: &[u8]) {
     chunk.push(tag);
     chunk.extend_from_slice(&u32::try_from(json.len()).unwrap_or(u32::MAX).to_le_bytes());
-    chunk.extend_from_slice(&json);
+    chunk.extend_from_slice(json);
 }
 
 /// The next record of a chunk's plaintext; `None` at its end, and on what is no record.

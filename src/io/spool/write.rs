@@ -152,10 +152,11 @@ impl Writer {
                         self.open.insert(slot, spool);
                     }
                     chunk.clear();
-                    if let Ok(mut pool) = self.pool.lock() {
-                        if pool.len() < POOL_MAX && chunk.capacity() <= CHUNK_ROOM * 8 {
-                            pool.push(chunk);
-                        }
+                    if let Ok(mut pool) = self.pool.lock()
+                        && pool.len() < POOL_MAX
+                        && chunk.capacity() <= CHUNK_ROOM * 8
+                    {
+                        pool.push(chunk);
                     }
                 }
                 Job::Seal(slot, chunk) => {
@@ -183,11 +184,11 @@ impl Writer {
     }
 
     fn write(&self, spool: &mut Spool, chunk: &[u8]) {
-        if let Ok(target) = &mut spool.target {
-            if let Err(why) = target.write(&spool.aad, chunk) {
-                tracing::error!(recording.id = %spool.head.recording_id, error = %why, "spool: audio cannot be written; check the disk");
-                spool.target = Err(why.to_string());
-            }
+        if let Ok(target) = &mut spool.target
+            && let Err(why) = target.write(&spool.aad, chunk)
+        {
+            tracing::error!(recording.id = %spool.head.recording_id, error = %why, "spool: audio cannot be written; check the disk");
+            spool.target = Err(why.to_string());
         }
     }
 }

@@ -185,8 +185,9 @@ fn solve(rows: &mut [[f64; 7]; 6], size: usize) -> Option<[f64; 6]> {
         rows.swap(column, pivot);
         for row in column + 1..size {
             let factor = rows[row][column] / rows[column][column];
-            for at in column..7 {
-                rows[row][at] -= factor * rows[column][at];
+            let pivot_row = rows[column];
+            for (cell, above) in rows[row].iter_mut().zip(pivot_row).skip(column) {
+                *cell -= factor * above;
             }
         }
     }

@@ -172,10 +172,11 @@ impl Detector {
         if blocks < SUSPECT_BLOCKS_MIN {
             return;
         }
-        if let Some(pressed) = self.pressed {
-            if suspect.row == pressed.row && suspect.column == pressed.column {
-                return;
-            }
+        if let Some(pressed) = self.pressed
+            && suspect.row == pressed.row
+            && suspect.column == pressed.column
+        {
+            return;
         }
         let Some(fit) = self.evidence(&suspect) else { return };
         let onset = self.onset(&fit);
@@ -298,4 +299,4 @@ impl Detector {
     }
 }
 
-const _: () = assert!(RING % BLOCK == 0 && size_of::<Detector>() <= 4_096);
+const _: () = assert!(RING.is_multiple_of(BLOCK) && size_of::<Detector>() <= 4_096);

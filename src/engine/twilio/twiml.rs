@@ -1,0 +1,205 @@
+//! TwiML: what Twilio is told to do next. Always with a safe verb after `<Connect>`, so that a call lives on when we do not
+//! (P6). Facts are from Twilio's `<Stream>`, `<Connect>`, `<Dial>` and `<Gather>` pages.
+
+use std::io;
+
+use quick_xml::Writer;
+use quick_xml::events::BytesText;
+
+use crate::engine::audio::prompts::{Language, Line, library};
+
+/// Where a call goes after the prompt.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Route {
+    /// A telephone number.
+    Number(String),
+    /// A Twilio client.
+    Client(String),
+}
+
+impl Route {
+    /// Reads a number in E.164, or `client:ID`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        if let Some(id) = text.strip_prefix("client:") {
+            return (!id.is_empty()).then(|| Self::Client(id.to_owned()));
+        }
+        let digits = text.strip_prefix('+')?;
+        ((7..=15).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit())).then(|| Self::Number(text.to_owned()))
+    }
+}
+
+/// What a stream is connected with.
+#[derive(Clone, Copy, Debug)]
+pub struct Stream<'a> {
+    /// `wss://…`, without a query: Twilio drops those.
+    pub url: &'a str,
+    /// Parameters, name and value; each pair under 500 characters.
+    pub parameters: &'a [(&'a str, &'a str)],
+    /// Where its status is told.
+    pub status_url: &'a str,
+}
+
+type Xml = Writer<Vec<u8>>;
+
+/// Connects the consent stream; when it ends, or never began, Twilio asks `action`.
+#[must_use]
+pub fn connect(stream: &Stream<'_>, action: &str) -> String {
+    document(|xml| {
+        xml.create_element("Connect").with_attribute(("action", action)).write_inner_content(|xml| stream.write(xml, "inbound_track"))?;
+        // Reached only if `action` cannot be asked.
+        redirect(xml, action)
+    })
+}
+
+/// After the decision: the capture fork if consent stands, then the other party.
+#[must_use]
+pub fn dial(fork: Option<&Stream<'_>>, route: &Route) -> String {
+    document(|xml| {
+        if let Some(stream) = fork {
+            xml.create_element("Start").write_inner_content(|xml| stream.write(xml, "both_tracks"))?;
+        }
+        let (noun, text) = match route {
+            Route::Number(number) => ("Number", number),
+            Route::Client(id) => ("Client", id),
+        };
+        xml.create_element("Dial")
+            .write_inner_content(|xml| xml.create_element(noun).write_text_content(BytesText::new(text)).map(|_| ()))
+            .map(|_| ())
+    })
+}
+
+/// Nobody to connect to: says so, and ends.
+#[must_use]
+pub fn nobody() -> String {
+    document(|xml| {
+        say(xml, Language::En, "We are sorry. Nobody can take your call right now.")?;
+        xml.create_element("Hangup").write_empty().map(|_| ())
+    })
+}
+
+/// The keypad fallback of PX-735 §4.3, for when the stream could not be opened: asks by Polly, answers to `action`.
+#[must_use]
+pub fn gather(language: Language, action: &str) -> String {
+    document(|xml| {
+        xml.create_element("Gather")
+            .with_attributes([("numDigits", "1"), ("timeout", "10"), ("actionOnEmptyResult", "true"), ("action", action)])
+            .write_inner_content(|xml| {
+                for sentence in &library().prompt(language, Line::Consent).sentences {
+                    say(xml, language, &sentence.text)?;
+                }
+                Ok(())
+            })
+            .map(|_| ())
+    })
+}
+
+/// A closing line by Polly, then what follows.
+#[must_use]
+pub fn close_and_dial(language: Language, line: Line, route: Option<&Route>) -> String {
+    let follows = route.map_or_else(nobody, |route| dial(None, route));
+    let inner = follows.strip_prefix(HEAD).and_then(|rest| rest.strip_suffix("</Response>")).unwrap_or_default().to_owned();
+    document(|xml| {
+        for sentence in &library().prompt(language, line).sentences {
+            say(xml, language, &sentence.text)?;
+        }
+        xml.get_mut().extend_from_slice(inner.as_bytes());
+        Ok(())
+    })
+}
+
+impl Stream<'_> {
+    fn write(&self, xml: &mut Xml, track: &str) -> io::Result<()> {
+        xml.create_element("Stream")
+            .with_attributes([("url", self.url), ("track", track), ("statusCallback", self.status_url)])
+            .write_inner_content(|xml| {
+                for (name, value) in self.parameters {
+                    xml.create_element("Parameter").with_attributes([("name", *name), ("value", *value)]).write_empty()?;
+                }
+                Ok(())
+            })
+            .map(|_| ())
+    }
+}
+
+const HEAD: &str = r#"<?xml version="1.0" encoding="UTF-8"?><Response>"#;
+
+fn document(body: impl FnOnce(&mut Xml) -> io::Result<()>) -> String {
+    let mut xml = Writer::new(HEAD.as_bytes().to_vec());
+    // Writing to memory cannot fail; if it did, an empty answer makes Twilio take its fallback.
+    if body(&mut xml).is_err() {
+        return format!("{HEAD}</Response>");
+    }
+    let mut text = String::from_utf8(xml.into_inner()).unwrap_or_default();
+    text.push_str("</Response>");
+    text
+}
+
+fn say(xml: &mut Xml, language: Language, text: &str) -> io::Result<()> {
+    let (voice, language) = match language {
+        Language::En => ("Polly.Joanna", "en-US"),
+        Language::Es => ("Polly.Lupe", "es-US"),
+    };
+    xml.create_element("Say")
+        .with_attributes([("voice", voice), ("language", language)])
+        .write_text_content(BytesText::new(text))
+        .map(|_| ())
+}
+
+fn redirect(xml: &mut Xml, to: &str) -> io::Result<()> {
+    xml.create_element("Redirect").write_text_content(BytesText::new(to)).map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_consent_stream_is_followed_by_a_safe_verb_and_everything_is_escaped() {
+        let stream = Stream {
+            url: "wss://gate.example.com/twilio/media",
+            parameters: &[("callId", "a&b<\"c'>"), ("token", "t")],
+            status_url: "https://x/s",
+        };
+        assert_eq!(
+            connect(&stream, "https://x/connected?callId=1&n=2"),
+            concat!(
+                r#"<?xml version="1.0" encoding="UTF-8"?><Response><Connect action="https://x/connected?callId=1&amp;n=2">"#,
+                r#"<Stream url="wss://gate.example.com/twilio/media" track="inbound_track" statusCallback="https://x/s">"#,
+                r#"<Parameter name="callId" value="a&amp;b&lt;&quot;c&apos;&gt;"/><Parameter name="token" value="t"/></Stream></Connect>"#,
+                r#"<Redirect>https://x/connected?callId=1&amp;n=2</Redirect></Response>"#
+            )
+        );
+    }
+
+    #[test]
+    fn the_fork_comes_before_the_dial_and_only_with_consent() {
+        let stream = Stream { url: "wss://g/m", parameters: &[("mode", "capture")], status_url: "https://x/s" };
+        let route = Route::Number("+16175550123".into());
+        let with = dial(Some(&stream), &route);
+        assert!(
+            with.contains(r#"<Start><Stream url="wss://g/m" track="both_tracks""#)
+                && with.ends_with("<Dial><Number>+16175550123</Number></Dial></Response>"),
+            "{with}"
+        );
+        assert!(!dial(None, &Route::Client("cm-1".into())).contains("Stream"));
+    }
+
+    #[test]
+    fn the_fallback_speaks_the_scripts_with_twilios_voices() {
+        let english = gather(Language::En, "https://x/consent");
+        assert!(english.contains(r#"<Say voice="Polly.Joanna" language="en-US">Press 2 to opt out of recording.</Say>"#), "{english}");
+        assert!(gather(Language::Es, "https://x").contains(r#"<Say voice="Polly.Lupe" language="es-US">Esta llamada"#));
+        let closing = close_and_dial(Language::En, Line::Declined, Some(&Route::Number("+16175550123".into())));
+        assert!(closing.contains("Your call will not be recorded.</Say><Dial>"), "{closing}");
+    }
+
+    #[test]
+    fn routes_are_numbers_or_clients() {
+        assert_eq!(Route::parse("+16175550123"), Some(Route::Number("+16175550123".into())));
+        assert_eq!(Route::parse("client:maria"), Some(Route::Client("maria".into())));
+        for wrong in ["6175550123", "+1", "client:", "+1617555o123", "https://x"] {
+            assert_eq!(Route::parse(wrong), None, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! The load generator of `scripts/bench-gateway`: calls that talk in real time, from one thread, and what a server spends on
+//! them. `load ADDRESS PID CALLS SECONDS [raw]`
+//!
+//! Every call sends a frame each 20 ms, spread over the 20 ms; after five seconds each presses 1, and from then on is
+//! recorded. What is measured is the CPU time of the server's process over the last SECONDS, by /proc.
+
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+struct Line {
+    stream: TcpStream,
+    sid: String,
+    frames: u64,
+    backlog: Vec<u8>,
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    let [_, address, pid, calls, seconds, ..] = &arguments[..] else { panic!("load ADDRESS PID CALLS SECONDS [raw]") };
+    let (calls, seconds): (usize, u64) = (calls.parse().expect("CALLS"), seconds.parse().expect("SECONDS"));
+    let raw = arguments.get(5).is_some_and(|word| word == "raw");
+    let idle_kib = resident_kib(pid);
+    let mut lines: Vec<Line> = (0..calls).map(|n| connect(address, n, raw)).collect();
+    let voice = callgate::engine::audio::prompts::library()
+        .prompt(callgate::engine::audio::prompts::Language::Es, callgate::engine::audio::prompts::Line::Consent)
+        .codes;
+    let payloads: Vec<String> = voice.chunks_exact(160).map(|codes| base64_simd::STANDARD.encode_to_string(codes)).collect();
+    let (began, mut tick, mut sent) = (Instant::now(), 0u64, 0u64);
+    let warm = 12_000;
+    let mut before = None;
+    let mut sink = vec![0; 64 * 1024];
+    while tick < warm + seconds * 1_000 {
+        tick += 1;
+        let due = began + Duration::from_millis(tick);
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        if tick == warm {
+            before = Some((cpu_us(pid), sent, Instant::now()));
+        }
+        for line in lines.iter_mut().skip((tick % 20) as usize).step_by(20) {
+            line.frames += 1;
+            sent += 1;
+            if line.frames == 255 && !raw {
+                let sid = line.sid.clone();
+                line.say(&format!(
+                    r#"{{"event":"dtmf","streamSid":"{sid}","sequenceNumber":"{}","dtmf":{{"track":"inbound_track","digit":"1"}}}}"#,
+                    line.frames + 1
+                ));
+            }
+            let (n, sid) = (line.frames, line.sid.clone());
+            let payload = &payloads[(n as usize) % payloads.len()];
+            line.say(&format!(
+                r#"{{"event":"media","sequenceNumber":"{}","media":{{"track":"inbound","chunk":"{n}","timestamp":"{}","payload":"{payload}"}},"streamSid":"{sid}"}}"#,
+                n + 2,
+                100 + n * 20
+            ));
+            loop {
+                match line.stream.read(&mut sink) {
+                    Ok(count) if count == sink.len() => {}
+                    Ok(0) => panic!("the server closed call {sid}"),
+                    Ok(_) => break,
+                    Err(why) if why.kind() == ErrorKind::WouldBlock => break,
+                    Err(why) => panic!("call {sid}: {why}"),
+                }
+            }
+        }
+    }
+    let (cpu_before, sent_before, at) = before.expect("it was warm");
+    let (cpu, frames) = (cpu_us(pid) - cpu_before, sent - sent_before);
+    let late = began.elapsed().as_millis() as u64 - tick;
+    println!(
+        "{{\"calls\":{calls},\"frames\":{frames},\"cpuUsPerFrame\":{:.3},\"cpuShare\":{:.4},\"residentKibPerCall\":{:.2},\"generatorLateMs\":{late}}}",
+        cpu as f64 / frames as f64,
+        cpu as f64 / at.elapsed().as_micros() as f64,
+        (resident_kib(pid) as f64 - idle_kib as f64) / calls as f64
+    );
+}
+
+fn connect(address: &str, n: usize, raw: bool) -> Line {
+    let mut stream = TcpStream::connect(address).expect("the server listens");
+    stream.set_nodelay(true).expect("nodelay");
+    if !raw {
+        let request = "GET /twilio/media HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+        stream.write_all(request.as_bytes()).expect("a handshake");
+        let mut answer = Vec::new();
+        let mut byte = [0];
+        while !answer.ends_with(b"\r\n\r\n") {
+            stream.read_exact(&mut byte).expect("an answer");
+            answer.push(byte[0]);
+        }
+        assert!(answer.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&answer));
+    }
+    stream.set_nonblocking(true).expect("nonblocking");
+    let sid = format!("MZ{n:032x}");
+    let mut line = Line { stream, sid: sid.clone(), frames: 0, backlog: Vec::new() };
+    line.say(r#"{"event":"connected","protocol":"Call","version":"1.0.0"}"#);
+    line.say(&format!(
+        r#"{{"event":"start","sequenceNumber":"1","streamSid":"{sid}","start":{{"accountSid":"AC1","streamSid":"{sid}","callSid":"CA{n:032x}","tracks":["inbound"],"mediaFormat":{{"encoding":"audio/x-mulaw","sampleRate":8000,"channels":1}},"customParameters":{{"mode":"stay"}}}}}}"#
+    ));
+    line
+}
+
+impl Line {
+    /// A text message in one frame, masked with zeros: legal, and free for the sender.
+    fn say(&mut self, text: &str) {
+        let mut frame = vec![0x81];
+        match text.len() {
+            short @ 0..=125 => frame.push(0x80 | short as u8),
+            long => {
+                frame.push(0x80 | 126);
+                frame.extend_from_slice(&(long as u16).to_be_bytes());
+            }
+        }
+        frame.extend_from_slice(&[0; 4]);
+        frame.extend_from_slice(text.as_bytes());
+        self.backlog.extend_from_slice(&frame);
+        match self.stream.write(&self.backlog) {
+            Ok(count) => drop(self.backlog.drain(..count)),
+            Err(why) if why.kind() == ErrorKind::WouldBlock => assert!(self.backlog.len() < 1 << 20, "the server does not read"),
+            Err(why) => panic!("{}: {why}", self.sid),
+        }
+    }
+}
+
+/// User and system time of a process, in microseconds.
+fn cpu_us(pid: &str) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("the server lives");
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let ticks: u64 = fields[11].parse::<u64>().unwrap_or(0) + fields[12].parse::<u64>().unwrap_or(0);
+    ticks * 10_000
+}
+
+fn resident_kib(pid: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the server lives");
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .and_then(|rest| rest.trim().trim_end_matches(" kB").parse().ok())
+        .unwrap_or(0)
+}

@@ -102,7 +102,7 @@ impl Call {
             }
         } else if asking.playback.is_heard(clock) {
             asking.window = Some(Window { from: clock, from_tick: now.tick, samples: 0 });
-            if let Some(line) = self.streams[usize::from(no.0)].ears[0].as_mut().and_then(super::ear::Ear::line) {
+            if let Some(line) = self.streams[usize::from(no.0)].ears[0].as_mut().and_then(|ear| ear.line()) {
                 line.restart_window();
             }
             out.effects.push(Effect::Changed);
@@ -122,7 +122,7 @@ impl Call {
         let expected = clock.0.saturating_sub(window.from.0);
         let enough = window.samples * 100 >= expected * MEDIA_SHARE_PERCENT;
         let asked_again = asking.asked_again;
-        let line = self.streams[usize::from(no.0)].ears[0].as_mut().and_then(super::ear::Ear::line);
+        let line = self.streams[usize::from(no.0)].ears[0].as_mut().and_then(|ear| ear.line());
         let (tone, heard) = line.map_or((None, None), |line| (line.tone(), Some(line.window())));
         let digital = heard.is_some_and(|heard| heard.digital_silence_samples * 100 >= heard.samples * DIGITAL_SILENCE_PERCENT);
         let machine = self.answered_by.as_deref().is_some_and(|by| by.starts_with("machine") || by == "fax" || by == "unknown");

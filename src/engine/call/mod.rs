@@ -278,7 +278,8 @@ struct Stream {
     sid: String,
     mode: Mode,
     leg: Channel,
-    ears: [Option<Ear>; 2],
+    /// Boxed: most streams have one, and a detector is 3 KiB.
+    ears: [Option<Box<Ear>>; 2],
     /// The newest end of audio on the track of the client, or else on any.
     clock: Place,
     sequence: u64,
@@ -299,7 +300,7 @@ impl Call {
             settings,
             standing,
             state: State::Created,
-            streams: Vec::with_capacity(2),
+            streams: Vec::with_capacity(1),
             presses: Presses::default(),
             answered_by: None,
             language,
@@ -417,7 +418,7 @@ impl Call {
             self.answered_by = answered_by;
         }
         let asked = mode != Mode::Capture;
-        let ear = |track: usize| tracks[track].then(|| Ear::new(asked && track == 0));
+        let ear = |track: usize| tracks[track].then(|| Box::new(Ear::new(asked && track == 0)));
         self.streams.push(Stream {
             sid: stream_sid,
             mode,
@@ -541,7 +542,7 @@ impl Call {
     fn take_tones(&mut self, now: Now, no: StreamNo, side: usize, out: &mut Outbox) {
         let index = usize::from(no.0);
         let channel = self.streams[index].channel(side);
-        while let Some(tone) = self.streams[index].ears[side].as_mut().and_then(Ear::take_tone) {
+        while let Some(tone) = self.streams[index].ears[side].as_mut().and_then(|ear| ear.take_tone()) {
             match tone {
                 Tone::Began(key, onset) => {
                     if let State::Open(open) = &mut self.state {

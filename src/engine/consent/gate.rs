@@ -25,8 +25,8 @@ const BLANK_LEAD_MS: u64 = 5;
 const BLANK_TAIL_MS: u64 = 15;
 /// Key tones remembered at once; more within one delay line are merged into the last.
 const BLANKS_MAX: usize = 8;
-/// Slots the line keeps allocated when it is not holding: 240 ms of two channels and a burst.
-const SLOTS_KEPT: usize = 32;
+/// Slots the line keeps allocated when it is not holding: 240 ms of one channel, and a few.
+const SLOTS_KEPT: usize = 16;
 /// The most frames that may wait: two channels, delay and hold, frames as short as 10 ms.
 const SLOTS_MAX: usize = ((DELAY_LINE_MS + HOLD_MAX_MS) / 10 * 2) as usize + SLOTS_KEPT;
 
@@ -80,7 +80,7 @@ impl Gate {
             line: VecDeque::with_capacity(SLOTS_KEPT),
             clock: (StreamNo(0), Place(0)),
             hold: None,
-            blanks: [Vec::with_capacity(BLANKS_MAX), Vec::with_capacity(BLANKS_MAX)],
+            blanks: [Vec::new(), Vec::new()],
             reached: None,
             wanted: [None; 2],
         }

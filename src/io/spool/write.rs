@@ -6,8 +6,9 @@ use std::io::{self, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use aes_gcm::Aes256Gcm;
 use aes_gcm::aead::AeadInOut as _;
@@ -17,6 +18,8 @@ use super::keys::{KeyFile, WRAPPED};
 use super::{CHUNK_ROOM, Job, Pool, RecordingHead, SPOOL_QUEUE_CHUNKS, SpoolFeed, SpoolStalled};
 use crate::engine::time::Tick;
 
+/// Writers look for work this often: part of what `kill -9` may lose.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// Buffers kept for reuse.
 const POOL_MAX: usize = 8_192;
 
@@ -71,6 +74,7 @@ impl SpoolWriters {
                 report: Arc::clone(&report),
                 pool: Arc::clone(&pool),
                 open: HashMap::new(),
+                out: Vec::with_capacity(CHUNK_ROOM * 4),
             };
             std::thread::Builder::new().name(format!("spool-{n}")).spawn(move || writer.run(&jobs))?;
             queues.push(queue);
@@ -111,6 +115,8 @@ struct Writer {
     report: Report,
     pool: Pool,
     open: HashMap<u64, Spool>,
+    /// A chunk as it goes to disk; reused for every chunk of every recording.
+    out: Vec<u8>,
 }
 
 struct Spool {
@@ -124,14 +130,21 @@ struct Target {
     file: File,
     cipher: Aes256Gcm,
     counter: u64,
-    /// The chunk as it goes to disk; kept for reuse.
-    out: Vec<u8>,
-    key_at: u64,
 }
 
 impl Writer {
     fn run(mut self, jobs: &Receiver<Job>) {
-        while let Ok(job) = jobs.recv() {
+        loop {
+            let job = match jobs.try_recv() {
+                Ok(job) => job,
+                // A sender that finds nobody waiting has nobody to wake: at a thousand calls that is a system call and a
+                // change of thread saved for every chunk.
+                Err(TryRecvError::Empty) => {
+                    std::thread::sleep(LOOK_EVERY);
+                    continue;
+                }
+                Err(TryRecvError::Disconnected) => return,
+            };
             match job {
                 Job::Open(slot, head) => {
                     let path = self.folder.join(format!("{}.spool", head.recording_id));
@@ -183,9 +196,9 @@ impl Writer {
         }
     }
 
-    fn write(&self, spool: &mut Spool, chunk: &[u8]) {
+    fn write(&mut self, spool: &mut Spool, chunk: &[u8]) {
         if let Ok(target) = &mut spool.target
-            && let Err(why) = target.write(&spool.aad, chunk)
+            && let Err(why) = target.write(&spool.aad, chunk, &mut self.out)
         {
             tracing::error!(recording.id = %spool.head.recording_id, error = %why, "spool: audio cannot be written; check the disk");
             spool.target = Err(why.to_string());
@@ -201,7 +214,7 @@ impl Target {
             let id = head.recording_id.as_bytes();
             let id_len = u16::try_from(id.len()).map_err(|_| io::Error::other("a recording id is too long"))?;
             file.write_all(&[MAGIC.as_slice(), &id_len.to_le_bytes(), id, &wrapped].concat())?;
-            Ok(Self { file, cipher, counter: 0, out: Vec::with_capacity(CHUNK_ROOM + 32), key_at: (10 + id.len()) as u64 })
+            Ok(Self { file, cipher, counter: 0 })
         };
         make().map_err(|why| {
             tracing::error!(recording.id = %head.recording_id, error = %why, "spool: a file cannot be made; check the disk");
@@ -209,21 +222,21 @@ impl Target {
         })
     }
 
-    fn write(&mut self, id: &[u8], chunk: &[u8]) -> io::Result<()> {
-        let _ = self.key_at;
-        self.out.clear();
+    /// Encrypts in `out`, the writer's own scratch, and writes it at once.
+    fn write(&mut self, id: &[u8], chunk: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
+        out.clear();
         let len = u32::try_from(chunk.len() + 16).map_err(|_| io::Error::other("a chunk is too long"))?;
-        self.out.extend_from_slice(&len.to_le_bytes());
-        self.out.extend_from_slice(&self.counter.to_le_bytes());
-        self.out.extend_from_slice(chunk);
+        out.extend_from_slice(&len.to_le_bytes());
+        out.extend_from_slice(&self.counter.to_le_bytes());
+        out.extend_from_slice(chunk);
         let (nonce, aad) = nonce_and_aad(id, self.counter);
         let tag = self
             .cipher
-            .encrypt_inout_detached(&nonce.into(), &aad, (&mut self.out[12..]).into())
+            .encrypt_inout_detached(&nonce.into(), &aad, (&mut out[12..]).into())
             .map_err(|_| io::Error::other("a chunk cannot be encrypted"))?;
-        self.out.extend_from_slice(&tag);
+        out.extend_from_slice(&tag);
         self.counter += 1;
-        self.file.write_all(&self.out)
+        self.file.write_all(out)
     }
 }
 

@@ -30,11 +30,9 @@ async fn serve(mut socket: WebSocket, folder: PathBuf) {
     while let Some(Ok(message)) = socket.recv().await {
         let Message::Text(text) = message else { continue };
         let Ok(value) = serde_json::from_str::<serde_json::Value>(&text) else { continue };
-        if let Some(payload) = value["media"]["payload"].as_str() {
-            if let Ok(codes) = base64::engine::general_purpose::STANDARD.decode(payload) {
-                let _ = file.write_all(&codes).await;
-            }
-        }
+        let Some(payload) = value["media"]["payload"].as_str() else { continue };
+        let Ok(codes) = base64::engine::general_purpose::STANDARD.decode(payload) else { continue };
+        let _ = file.write_all(&codes).await;
     }
     let _ = file.flush().await;
 }

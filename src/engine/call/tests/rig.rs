@@ -34,6 +34,8 @@ pub(crate) struct Rig {
     /// Frames captured while no grant was durable: must stay empty.
     pub(crate) too_early: u64,
     pub(crate) discarded: bool,
+    /// How often sinks had to give back what they had been given.
+    pub(crate) cut_backs: u64,
     pub(crate) mood: LedgerMood,
     pub(crate) marks_lie: bool,
     now_us: u64,
@@ -75,6 +77,7 @@ impl Rig {
             refusals: 0,
             too_early: 0,
             discarded: false,
+            cut_backs: 0,
             mood: LedgerMood::Prompt,
             marks_lie: false,
             now_us: now.tick.0,
@@ -285,6 +288,7 @@ impl Rig {
             }
             Effect::RecordedStream { .. } | Effect::Changed => {}
             Effect::CutBack { at: place, .. } => {
+                self.cut_backs += 1;
                 self.captured.retain(|(_, at, codes)| at + codes.len() as u64 <= place.0);
             }
             Effect::RecordingEnds(end) => {

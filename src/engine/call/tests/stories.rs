@@ -289,6 +289,7 @@ fn p3_the_cut_falls_at_the_finger() {
             let finger = rig.media_ms * 8 + lead as u64;
             rig.say(&tone('2', ms, lead)).quiet(3_000).stop();
             let end = rig.captured.iter().map(|(_, at, codes)| at + codes.len() as u64).max().unwrap();
+            assert_eq!(rig.cut_backs, 0, "nothing past the finger ever left the gate, not even for a while");
             assert!(end <= finger, "{ms} ms from {lead}: captured up to {end}, the finger came down at {finger}");
             assert!(finger - end <= 2 * 160 + 160, "{ms} ms from {lead}: {} samples of consented audio are lost", finger - end);
             assert_eq!(rig.state().consent.status, ConsentStatus::Revoked);

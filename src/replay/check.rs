@@ -61,7 +61,10 @@ pub(super) async fn look(target: &Target, seen: &Seen, inspect: bool) -> Found {
         match asked.await {
             Ok(call) => {
                 let state = call["recording"]["state"].as_str().unwrap_or_default();
-                let settled = !call["endedAt"].is_null() && !matches!(state, "ACTIVE" | "HALTED" | "PAUSED");
+                // A call that was handed back goes on elsewhere, and nobody here sees its end.
+                let handed_back = seen.closed_by_gateway && call["phase"] == "CONNECTED" && state == "NOT_STARTED";
+                let over = !call["endedAt"].is_null() && !matches!(state, "ACTIVE" | "HALTED" | "PAUSED");
+                let settled = over || handed_back;
                 found.trouble = None;
                 found.call = (!call.is_null()).then_some(call);
                 if settled {

@@ -183,7 +183,13 @@ async fn a_call_is_recorded_into_s3(server: &S3Server) {
     caller.stop().await;
     rig.call("CAs3no", |call| call["recording"]["state"] == "DISCARDED" && call["phase"] == "ENDED").await;
     assert_eq!(server.state.objects.lock().unwrap().len(), before);
-    assert!(files(&rig.folder.path().join("spool")).is_empty(), "and the spool is destroyed");
+    for _ in 0..200 {
+        if files(&rig.folder.path().join("spool")).is_empty() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("and the spool is destroyed");
 }
 
 #[test]

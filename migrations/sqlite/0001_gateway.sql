@@ -13,8 +13,10 @@ CREATE TABLE "ConsentRecord" (
   "at"            TEXT NOT NULL,
   "auditSeq"      INTEGER NOT NULL,             -- the chain entry that carries it
   "record"        TEXT NOT NULL,                -- the whole of it, canonical JSON
-  UNIQUE ("orgId", "clientId", "version")
-);
+  "salt"          TEXT NOT NULL,                -- the entry holds a commitment to salt and record, no names
+  UNIQUE ("orgId", "clientId", "version"),
+  UNIQUE ("orgId", "auditSeq")
+) WITHOUT ROWID;                                -- a rowid would be one more key that REPLACE could aim at
 
 CREATE TABLE "AuditEvent" (
   "orgId"    TEXT NOT NULL,
@@ -26,7 +28,7 @@ CREATE TABLE "AuditEvent" (
   "callId"   TEXT,
   "at"       TEXT NOT NULL,
   PRIMARY KEY ("orgId", "seq")
-);
+) WITHOUT ROWID;                                -- stored in the order of the chains
 CREATE INDEX "AuditEvent_client" ON "AuditEvent" ("orgId", "clientId", "seq");
 CREATE INDEX "AuditEvent_call" ON "AuditEvent" ("callId", "seq");
 
@@ -40,15 +42,38 @@ CREATE TABLE "Call" (
   "phase"            TEXT NOT NULL,
   "consentGrantedAt" TEXT,
   "consentMethod"    TEXT,
+  "languageCode"     TEXT,
+  "promptVersion"    TEXT,
   "isRecorded"       INTEGER NOT NULL,
+  "unrecordedReason" TEXT,
   "recordingId"      TEXT,
   "startedAt"        TEXT NOT NULL,
+  "connectedAt"      TEXT,
   "endedAt"          TEXT,
+  "durationSeconds"  INTEGER,
   "state"            TEXT NOT NULL              -- the JSON of GET /api/calls/{id} as last seen
 );
 CREATE INDEX "Call_sid" ON "Call" ("callSid");
 CREATE INDEX "Call_client" ON "Call" ("orgId", "clientId", "startedAt");
 CREATE INDEX "Call_started" ON "Call" ("orgId", "startedAt");
+
+-- Unrecorded calls that were connected, without any content. Its id is the call's.
+CREATE TABLE "InteractionMetadata" (
+  "id"              TEXT PRIMARY KEY,
+  "clientId"        TEXT NOT NULL,
+  "caseManagerId"   TEXT NOT NULL,
+  "orgId"           TEXT NOT NULL,
+  "interactionType" TEXT NOT NULL DEFAULT 'VOIP_CALL',
+  "direction"       TEXT NOT NULL DEFAULT 'OUTBOUND',
+  "startedAt"       TEXT NOT NULL,
+  "endedAt"         TEXT,
+  "durationSeconds" INTEGER,
+  "reason"          TEXT NOT NULL CHECK ("reason" IN ('CLIENT_OPT_OUT', 'PRIOR_OPT_OUT', 'SYSTEM_ERROR', 'MANUAL_OVERRIDE')),
+  "createdAt"       TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
+);
+CREATE INDEX "InteractionMetadata_client" ON "InteractionMetadata" ("clientId");
+CREATE INDEX "InteractionMetadata_caseManager" ON "InteractionMetadata" ("caseManagerId");
+CREATE INDEX "InteractionMetadata_started" ON "InteractionMetadata" ("orgId", "startedAt");
 
 CREATE TABLE "Recording" (
   "id"          TEXT PRIMARY KEY,
@@ -76,7 +101,8 @@ CREATE TRIGGER "ConsentRecord_no_delete" BEFORE DELETE ON "ConsentRecord"
 BEGIN SELECT RAISE(ABORT, 'ConsentRecord is append-only'); END;
 CREATE TRIGGER "ConsentRecord_no_replace" BEFORE INSERT ON "ConsentRecord"
 WHEN EXISTS (SELECT 1 FROM "ConsentRecord" WHERE "id" = NEW."id"
-             OR ("orgId" = NEW."orgId" AND "clientId" = NEW."clientId" AND "version" = NEW."version"))
+             OR ("orgId" = NEW."orgId" AND "clientId" = NEW."clientId" AND "version" = NEW."version")
+             OR ("orgId" = NEW."orgId" AND "auditSeq" = NEW."auditSeq"))
 BEGIN SELECT RAISE(ABORT, 'ConsentRecord is append-only'); END;
 CREATE TRIGGER "AuditEvent_no_update" BEFORE UPDATE ON "AuditEvent"
 BEGIN SELECT RAISE(ABORT, 'AuditEvent is append-only'); END;

@@ -4,12 +4,17 @@
 //! SHA-256 over a zero byte and those bytes (RFC 6962's leaf prefix, so that a Merkle tree over the same leaves needs
 //! no second hashing). Verifying needs the bytes alone, entry by entry, in constant memory.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-use super::Event;
+use super::{Action, Event, EventKind, Position, Severity, canonical};
+use crate::engine::consent::Actor;
+use crate::engine::time::WallTime;
 
 /// SHA-256 of an entry.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
@@ -19,17 +24,10 @@ impl Hash {
     /// What the first entry names as the one before it.
     pub const GENESIS: Self = Self([0; 32]);
 
-    /// Reads 64 hex digits.
+    /// Reads 64 lower-case hex digits.
     #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        let mut hash = [0; 32];
-        if text.len() != 64 {
-            return None;
-        }
-        for (byte, pair) in hash.iter_mut().zip(text.as_bytes().chunks(2)) {
-            *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
-        }
-        Some(Self(hash))
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        hex(text).map(Self)
     }
 
     /// Of an entry's canonical bytes.
@@ -81,18 +79,45 @@ pub struct Entry {
 struct Shape<'a> {
     seq: u64,
     prev: String,
-    action: super::Action,
-    severity: super::Severity,
-    #[serde(flatten)]
-    event: &'a Event,
+    org_id: &'a str,
+    kind: EventKind,
+    action: Action,
+    severity: Severity,
+    actor: ActorTold<'a>,
+    call_id: Option<&'a str>,
+    client_id: Option<&'a str>,
+    at: WallTime,
+    position: Option<&'a Position>,
+    detail: &'a Value,
 }
 
-#[derive(Deserialize)]
+/// An actor as a link names one: by opaque id. Names stand in records, which can be erased; links cannot.
+#[derive(Serialize)]
+#[serde(tag = "kind", rename_all = "SCREAMING_SNAKE_CASE")]
+enum ActorTold<'a> {
+    Client { id: &'a str },
+    User { id: &'a str },
+    System,
+}
+
+/// What an entry's bytes say, to be held against what is stored beside them.
+#[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Link {
+pub struct Link<'a> {
     seq: u64,
-    prev: String,
-    org_id: String,
+    prev: Cow<'a, str>,
+    org_id: Cow<'a, str>,
+    /// What happened, in the word of [`EventKind`]; a newer callgate may know more of them.
+    pub kind: Cow<'a, str>,
+    /// About which client.
+    pub client_id: Option<String>,
+    /// On which call.
+    pub call_id: Option<String>,
+    /// When.
+    pub at: Cow<'a, str>,
+    /// The rest, as it stands.
+    #[serde(borrow)]
+    pub detail: &'a RawValue,
 }
 
 impl Head {
@@ -102,8 +127,24 @@ impl Head {
     /// Only if `event`'s detail holds what JSON cannot (a number that is not finite).
     pub fn follow(self, event: &Event) -> Result<Entry, serde_json::Error> {
         let seq = self.seq + 1;
-        let shape = Shape { seq, prev: self.hash.to_string(), action: event.kind.action(), severity: event.kind.severity(), event };
-        let canonical = serde_json_canonicalizer::to_string(&shape)?;
+        let canonical = canonical(&Shape {
+            seq,
+            prev: self.hash.to_string(),
+            org_id: &event.org_id,
+            kind: event.kind,
+            action: event.kind.action(),
+            severity: event.kind.severity(),
+            actor: match &event.actor {
+                Actor::Client { id } => ActorTold::Client { id },
+                Actor::User { id, name: _ } => ActorTold::User { id },
+                Actor::System => ActorTold::System,
+            },
+            call_id: event.call_id.as_deref(),
+            client_id: event.client_id.as_deref(),
+            at: event.at,
+            position: event.position.as_ref(),
+            detail: &event.detail,
+        })?;
         Ok(Entry { seq, prev: self.hash, hash: Hash::of_entry(canonical.as_bytes()), canonical })
     }
 }
@@ -153,6 +194,22 @@ pub enum Broken {
         /// Which entry.
         seq: u64,
     },
+    /// What is stored beside the bytes, to find an entry by, is not what they say.
+    #[error("entry {seq} of {org} was made to look like another: its columns do not say what its bytes say")]
+    Mislabelled {
+        /// Whose chain.
+        org: String,
+        /// Which entry.
+        seq: u64,
+    },
+    /// A consent record stands without the entry it was written with.
+    #[error("entry {seq} of {org} was removed: a consent record was written with it")]
+    Removed {
+        /// Whose chain.
+        org: String,
+        /// Which entry.
+        seq: u64,
+    },
 }
 
 /// Checks one organisation's chain, entry by entry.
@@ -169,29 +226,29 @@ impl Verifier {
         Self { org, head: Head { seq: 0, hash: Hash::GENESIS } }
     }
 
-    /// Checks the next entry: the number and hash stored with it, and its bytes.
+    /// Checks the next entry: the number and hash stored with it, and its bytes. Tells what they say.
     ///
     /// # Errors
     /// [`Broken`] names it. What follows a broken link proves nothing.
-    pub fn check(&mut self, seq: u64, stored: &str, canonical: &str) -> Result<(), Broken> {
+    pub fn check<'a>(&mut self, seq: u64, stored: &[u8], canonical: &'a [u8]) -> Result<Link<'a>, Broken> {
         let org = || self.org.clone();
         let expected = self.head.seq + 1;
         if seq != expected {
             return Err(Broken::OutOfOrder { org: org(), expected, found: seq });
         }
-        let hash = Hash::of_entry(canonical.as_bytes());
-        if Hash::parse(stored) != Some(hash) || stored.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        let hash = Hash::of_entry(canonical);
+        if Hash::parse(stored) != Some(hash) {
             return Err(Broken::Flipped { org: org(), seq });
         }
-        let link: Link = serde_json::from_str(canonical).map_err(|_| Broken::Foreign { org: org(), seq })?;
+        let link: Link<'a> = serde_json::from_slice(canonical).map_err(|_| Broken::Foreign { org: org(), seq })?;
         if link.seq != seq || link.org_id != self.org {
             return Err(Broken::Foreign { org: org(), seq });
         }
-        if Hash::parse(&link.prev) != Some(self.head.hash) {
+        if Hash::parse(link.prev.as_bytes()) != Some(self.head.hash) {
             return Err(Broken::Unlinked { org: org(), seq });
         }
         self.head = Head { seq, hash };
-        Ok(())
+        Ok(link)
     }
 
     /// The last entry checked.
@@ -207,12 +264,26 @@ impl Verifier {
     }
 }
 
+/// Reads lower-case hex digits, exactly as many as fit: one value, one text.
+pub(super) fn hex<const BYTES: usize>(text: &[u8]) -> Option<[u8; BYTES]> {
+    let digit = |code: u8| match code {
+        b'0'..=b'9' => Some(code - b'0'),
+        b'a'..=b'f' => Some(code - b'a' + 10),
+        _ => None,
+    };
+    if text.len() != BYTES * 2 {
+        return None;
+    }
+    let mut bytes = [0; BYTES];
+    for (byte, pair) in bytes.iter_mut().zip(text.chunks_exact(2)) {
+        *byte = digit(pair[0])? << 4 | digit(pair[1])?;
+    }
+    Some(bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::consent::Actor;
-    use crate::engine::ledger::EventKind;
-    use crate::engine::time::WallTime;
 
     fn chain(length: u64) -> Vec<Entry> {
         let mut head = Head::default();
@@ -238,7 +309,7 @@ mod tests {
     fn verify(entries: &[Entry]) -> Result<Head, Broken> {
         let mut verifier = Verifier::new("org".into());
         for entry in entries {
-            verifier.check(entry.seq, &entry.hash.to_string(), &entry.canonical)?;
+            verifier.check(entry.seq, entry.hash.to_string().as_bytes(), entry.canonical.as_bytes())?;
         }
         Ok(verifier.head())
     }
@@ -257,6 +328,34 @@ mod tests {
         let canonical = &chain(1)[0].canonical;
         assert!(canonical.starts_with(r#"{"action":"CREATE","actor":{"kind":"SYSTEM"},"at":"2026-"#), "{canonical}");
         assert!(canonical.contains(r#""detail":{"a":"\u0007","b":[0,null],"ñ":1.5}"#), "{canonical}");
+    }
+
+    #[test]
+    fn every_flipped_bit_of_an_entry_or_its_hash_is_named() {
+        let good = chain(3);
+        let check = |seq: u64, hash: &[u8], canonical: &[u8]| {
+            let mut verifier = Verifier::new("org".into());
+            for entry in &good[..seq as usize - 1] {
+                verifier.check(entry.seq, entry.hash.to_string().as_bytes(), entry.canonical.as_bytes()).unwrap();
+            }
+            verifier.check(seq, hash, canonical).map(|_| ())
+        };
+        for entry in &good {
+            let (hash, bytes) = (entry.hash.to_string().into_bytes(), entry.canonical.clone().into_bytes());
+            let flipped = Err(Broken::Flipped { org: "org".into(), seq: entry.seq });
+            for bit in 0..8 {
+                for at in 0..bytes.len() {
+                    let mut edited = bytes.clone();
+                    edited[at] ^= 1 << bit;
+                    assert_eq!(check(entry.seq, &hash, &edited), flipped, "byte {at}, bit {bit}");
+                }
+                for at in 0..hash.len() {
+                    let mut edited = hash.clone();
+                    edited[at] ^= 1 << bit;
+                    assert_eq!(check(entry.seq, &edited, &bytes), flipped, "hash digit {at}, bit {bit}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -3,10 +3,14 @@
 //! `io::database` appends and fsyncs; here stands what an entry's bytes are and what an unbroken chain is, so that
 //! anybody can check one offline.
 
+mod canonical;
 mod chain;
+mod decision;
 mod event;
 
-pub use chain::{Broken, Entry, Hash, Head, Verifier};
+pub use canonical::canonical;
+pub use chain::{Broken, Entry, Hash, Head, Link, Verifier};
+pub use decision::{Decision, DecisionTold, Salt, commitment};
 pub use event::{Action, Event, EventKind, Position, Severity};
 
 /// Proof that an entry was appended to its organisation's chain and fsynced.

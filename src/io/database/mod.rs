@@ -4,9 +4,14 @@
 //! own and never wait for it. SQL stands once, with `$n` parameters, so that a second backend is another variant of
 //! [`Db`] and not another program.
 
+mod append;
+mod error;
 mod ledger;
 mod read;
+#[cfg(test)]
+mod tests;
 mod verify;
+mod work;
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -14,9 +19,11 @@ use std::time::Duration;
 use sqlx::ConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 
-pub use ledger::{LEDGER_QUEUE_MAX, Ledger, LedgerFull, Then, Work};
-pub use read::{CallFilter, CallRow, RecordingRow, StandingRow};
+pub use error::DatabaseError;
+pub use ledger::{LEDGER_QUEUE_MAX, Ledger, LedgerFull};
+pub use read::{CallFilter, CallRow, HistoryRow, InteractionRow, RecordingRow, StandingRow};
 pub use verify::VerifyReport;
+pub use work::{Then, Work};
 
 /// How long a connection waits for a lock before it says so.
 const BUSY: Duration = Duration::from_secs(3);
@@ -36,36 +43,6 @@ enum Db {
     Sqlite(SqlitePool),
 }
 
-/// Why the database cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum DatabaseError {
-    /// A URL we have no backend for.
-    #[error("database url must begin with sqlite://, not {0:?}: postgres is not built yet")]
-    Unsupported(String),
-    /// It cannot be opened.
-    #[error("database {url} cannot be opened; check that its folder exists, is writable and is not full")]
-    Open {
-        /// Which.
-        url: String,
-        /// Why.
-        source: sqlx::Error,
-    },
-    /// Its tables cannot be made.
-    #[error("database {url} cannot be brought to this version's tables; was it made by a newer callgate?")]
-    Migrate {
-        /// Which.
-        url: String,
-        /// Why.
-        source: sqlx::migrate::MigrateError,
-    },
-    /// A question was not answered.
-    #[error("database did not answer")]
-    Query(#[from] sqlx::Error),
-    /// A row that callgate did not write.
-    #[error("database row of {0} cannot be understood")]
-    Row(&'static str),
-}
-
 impl Database {
     /// Opens, makes what is missing, and starts the writer on the current tokio runtime.
     ///
@@ -73,6 +50,14 @@ impl Database {
     /// [`DatabaseError`], which names the URL and what to do.
     pub async fn open(url: &str) -> Result<Self, DatabaseError> {
         let options = sqlite_options(url)?;
+        if let Some(folder) = options.get_filename().parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            let failed = |why| DatabaseError::Open { url: url.to_owned(), source: sqlx::Error::Io(why) };
+            std::fs::create_dir_all(folder).map_err(failed)?;
+        }
+        Self::open_with(url, options).await
+    }
+
+    async fn open_with(url: &str, options: SqliteConnectOptions) -> Result<Self, DatabaseError> {
         let failed = |source| DatabaseError::Open { url: url.to_owned(), source };
         let mut writer = options.clone().connect().await.map_err(failed)?;
         sqlx::migrate!("migrations/sqlite")
@@ -82,10 +67,10 @@ impl Database {
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS_MAX)
             .acquire_timeout(BUSY)
-            .connect_with(options.read_only(true))
+            .connect_with(options.clone().read_only(true))
             .await
             .map_err(failed)?;
-        Ok(Self { db: Db::Sqlite(readers), ledger: Ledger::start(writer) })
+        Ok(Self { db: Db::Sqlite(readers), ledger: Ledger::start(writer, options.create_if_missing(false)) })
     }
 
     /// The writer.
@@ -108,11 +93,10 @@ async fn open_to_read(url: &str) -> Result<SqliteConnection, DatabaseError> {
 }
 
 fn sqlite_options(url: &str) -> Result<SqliteConnectOptions, DatabaseError> {
-    let path = url.strip_prefix("sqlite://").ok_or_else(|| DatabaseError::Unsupported(scheme(url)))?;
-    let open = |source| DatabaseError::Open { url: url.to_owned(), source };
-    if let Some(folder) = std::path::Path::new(path).parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder).map_err(|why| open(sqlx::Error::Io(why)))?;
+    if !url.starts_with("sqlite://") {
+        return Err(DatabaseError::Unsupported(scheme(url)));
     }
+    let open = |source| DatabaseError::Open { url: url.to_owned(), source };
     Ok(SqliteConnectOptions::from_str(url)
         .map_err(open)?
         .create_if_missing(true)

@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, Row};
 
 use super::{Database, DatabaseError};
 use crate::engine::call::RecordingState;
-use crate::engine::consent::ConsentStatus;
+use crate::engine::consent::{ConsentRecord, ConsentStatus};
 
 /// Where a client stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -15,6 +15,40 @@ pub struct StandingRow {
     pub status: ConsentStatus,
     /// How many records there are.
     pub seen: u64,
+}
+
+/// A line of a client's consent history.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HistoryRow {
+    /// The whole of it.
+    pub record: ConsentRecord,
+    /// Which of the client's records it is, from 1.
+    pub version: u64,
+    /// The chain's entry that carries it.
+    pub seq: u64,
+}
+
+/// An unrecorded call (PX-735 §4.2): that it was, between whom, when, and why unrecorded; nothing that was said.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct InteractionRow {
+    /// The call's id.
+    pub id: String,
+    /// The client.
+    pub client_id: String,
+    /// The case manager.
+    pub case_manager_id: String,
+    /// The organisation.
+    pub org_id: String,
+    /// `INBOUND` or `OUTBOUND`.
+    pub direction: String,
+    /// When it began.
+    pub started_at: String,
+    /// When it ended.
+    pub ended_at: Option<String>,
+    /// How long it was.
+    pub duration_seconds: Option<u64>,
+    /// PX-735 `UnrecordedReason`.
+    pub reason: String,
 }
 
 /// A call, as it was last written.
@@ -119,6 +153,59 @@ impl Database {
         }))
     }
 
+    /// A client's consent history, newest first.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Query`], or [`DatabaseError::Row`].
+    pub async fn consent_history(&self, org_id: &str, client_id: &str, limit: u32) -> Result<Vec<HistoryRow>, DatabaseError> {
+        let rows = sqlx::query(
+            r#"SELECT "record", "version", "auditSeq" FROM "ConsentRecord" WHERE "orgId" = $1 AND "clientId" = $2
+               ORDER BY "version" DESC LIMIT $3"#,
+        )
+        .bind(org_id)
+        .bind(client_id)
+        .bind(i64::from(limit))
+        .fetch_all(self.readers())
+        .await?;
+        let read = |row: &SqliteRow| {
+            Ok(HistoryRow {
+                record: serde_json::from_str(row.try_get(0)?).map_err(|_| DatabaseError::Row("ConsentRecord"))?,
+                version: row.try_get::<i64, _>(1)?.cast_unsigned(),
+                seq: row.try_get::<i64, _>(2)?.cast_unsigned(),
+            })
+        };
+        rows.iter().map(read).collect()
+    }
+
+    /// A client's unrecorded calls, newest first.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Query`].
+    pub async fn interactions(&self, org_id: &str, client_id: &str, limit: u32) -> Result<Vec<InteractionRow>, DatabaseError> {
+        let rows = sqlx::query(
+            r#"SELECT * FROM "InteractionMetadata" WHERE "orgId" = $1 AND "clientId" = $2 ORDER BY "startedAt" DESC, "id" LIMIT $3"#,
+        )
+        .bind(org_id)
+        .bind(client_id)
+        .bind(i64::from(limit))
+        .fetch_all(self.readers())
+        .await?;
+        let read = |row: &SqliteRow| {
+            Ok(InteractionRow {
+                id: row.try_get("id")?,
+                client_id: row.try_get("clientId")?,
+                case_manager_id: row.try_get("caseManagerId")?,
+                org_id: row.try_get("orgId")?,
+                direction: row.try_get("direction")?,
+                started_at: row.try_get("startedAt")?,
+                ended_at: row.try_get("endedAt")?,
+                duration_seconds: row.try_get::<Option<i64>, _>("durationSeconds")?.map(i64::cast_unsigned),
+                reason: row.try_get("reason")?,
+            })
+        };
+        rows.iter().map(read).collect()
+    }
+
     /// Whether a chain's entry carries this consent record: whether a spool left by a crash may be kept.
     ///
     /// # Errors
@@ -211,12 +298,17 @@ impl Database {
 
 impl CallRow {
     pub(super) async fn write(&self, connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+        // What the columns below repeat, so that the main app may ask for it, stands in the state already.
+        let told = |pointer: &str| self.state.pointer(pointer).and_then(Value::as_str);
+        let seconds = self.state.pointer("/durationSeconds").and_then(Value::as_i64);
         sqlx::query(
             r#"INSERT INTO "Call" ("id", "callSid", "clientId", "caseManagerId", "orgId", "direction", "phase", "consentGrantedAt",
-                 "consentMethod", "isRecorded", "recordingId", "startedAt", "endedAt", "state")
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+                 "consentMethod", "isRecorded", "recordingId", "startedAt", "endedAt", "state", "languageCode", "promptVersion",
+                 "unrecordedReason", "connectedAt", "durationSeconds")
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
                ON CONFLICT ("id") DO UPDATE SET "callSid" = $2, "phase" = $7, "consentGrantedAt" = $8, "consentMethod" = $9,
-                 "isRecorded" = $10, "recordingId" = $11, "endedAt" = $13, "state" = $14"#,
+                 "isRecorded" = $10, "recordingId" = $11, "endedAt" = $13, "state" = $14, "languageCode" = $15, "promptVersion" = $16,
+                 "unrecordedReason" = $17, "connectedAt" = $18, "durationSeconds" = $19"#,
         )
         .bind(&self.id)
         .bind(&self.call_sid)
@@ -232,9 +324,34 @@ impl CallRow {
         .bind(&self.started_at)
         .bind(&self.ended_at)
         .bind(self.state.to_string())
-        .execute(connection)
-        .await
-        .map(|_| ())
+        .bind(told("/consent/languageCode"))
+        .bind(told("/consent/promptVersion"))
+        .bind(told("/unrecordedReason"))
+        .bind(told("/connectedAt"))
+        .bind(seconds)
+        .execute(&mut *connection)
+        .await?;
+        // US-4: an unrecorded call that connected and is over leaves its metadata, by the same commit as its last state.
+        if self.phase == "ENDED" && !self.is_recorded && told("/connectedAt").is_some() {
+            sqlx::query(
+                r#"INSERT INTO "InteractionMetadata" ("id", "clientId", "caseManagerId", "orgId", "direction", "startedAt", "endedAt",
+                     "durationSeconds", "reason")
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+                   ON CONFLICT ("id") DO UPDATE SET "endedAt" = $7, "durationSeconds" = $8, "reason" = $9"#,
+            )
+            .bind(&self.id)
+            .bind(&self.client_id)
+            .bind(&self.case_manager_id)
+            .bind(&self.org_id)
+            .bind(&self.direction)
+            .bind(&self.started_at)
+            .bind(&self.ended_at)
+            .bind(seconds)
+            .bind(told("/unrecordedReason").unwrap_or("SYSTEM_ERROR"))
+            .execute(connection)
+            .await?;
+        }
+        Ok(())
     }
 
     fn read(row: &SqliteRow) -> Result<Self, DatabaseError> {

@@ -1,13 +1,16 @@
-//! `callgate audit verify`: every chain of a database, entry by entry, and the consent records against the entries
-//! that carry them. Reads a stream in constant memory; needs no gateway.
+//! `callgate audit verify`: every chain of a database, entry by entry, and every consent record against the entry that
+//! carries it, column by column: what is read is what was written. A stream in constant memory; needs no gateway, and
+//! is undisturbed by one: it sees one moment of the database.
+//!
+//! It cannot see a chain cut off at its end together with its records: heads that were copied out can.
 
 use futures_util::TryStreamExt as _;
-use serde::Deserialize;
-use serde_json::value::RawValue;
-use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Connection as _, Row};
 
+use super::append::word;
 use super::{DatabaseError, open_to_read};
-use crate::engine::ledger::{Broken, Hash, Head, Verifier};
+use crate::engine::ledger::{Broken, DecisionTold, EventKind, Hash, Head, Link, Verifier};
 
 /// What a verification found.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -20,17 +23,19 @@ pub struct VerifyReport {
     pub broken: Option<Broken>,
 }
 
-#[derive(Deserialize)]
-struct Carrier<'a> {
-    #[serde(borrow)]
-    detail: Detail<'a>,
-}
+/// Entries with the records that stand on them, chain by chain.
+const CHAINS: &str = r#"
+  SELECT a."orgId", a."seq", a."hash", a."entry", a."kind", a."clientId", a."callId", a."at",
+         c."record", c."salt", c."id", c."orgId", c."clientId", c."callId", c."version", c."status", c."method", c."languageCode",
+         c."promptVersion", c."at"
+  FROM "AuditEvent" a LEFT JOIN "ConsentRecord" c ON c."orgId" = a."orgId" AND c."auditSeq" = a."seq"
+  ORDER BY a."orgId", a."seq""#;
 
-#[derive(Deserialize)]
-struct Detail<'a> {
-    #[serde(borrow)]
-    record: Option<&'a RawValue>,
-}
+/// Records without an entry.
+const ORPHANS: &str = r#"
+  SELECT c."orgId", c."auditSeq" FROM "ConsentRecord" c
+  WHERE NOT EXISTS (SELECT 1 FROM "AuditEvent" a WHERE a."orgId" = c."orgId" AND a."seq" = c."auditSeq")
+  ORDER BY c."orgId", c."auditSeq" LIMIT 1"#;
 
 impl VerifyReport {
     /// One hash for all of it: an only chain's head, or the hash of all heads.
@@ -52,33 +57,22 @@ impl VerifyReport {
     /// [`DatabaseError`] if it cannot be read; a broken chain is a report, not an error.
     pub async fn of(url: &str) -> Result<Self, DatabaseError> {
         let mut connection = open_to_read(url).await?;
+        // One read transaction: a gateway that writes meanwhile is not taken for a forger.
+        let mut moment = connection.begin().await?;
         let mut report = Self { entries: 0, heads: Vec::new(), broken: None };
         let mut verifier: Option<Verifier> = None;
-        let mut records = 0u64;
         {
-            let mut rows = sqlx::query(
-                r#"SELECT a."orgId", a."seq", a."hash", a."entry", c."record"
-                   FROM "AuditEvent" a LEFT JOIN "ConsentRecord" c ON c."orgId" = a."orgId" AND c."auditSeq" = a."seq"
-                   ORDER BY a."orgId", a."seq""#,
-            )
-            .fetch(&mut connection);
+            let mut rows = sqlx::query(CHAINS).fetch(&mut *moment);
             while let Some(row) = rows.try_next().await? {
-                let (org, seq): (&str, i64) = (row.try_get(0)?, row.try_get(1)?);
-                let (hash, entry): (&str, &str) = (row.try_get(2)?, row.try_get(3)?);
-                let record: Option<&str> = row.try_get(4)?;
+                let org = text(&row, 0).unwrap_or_default();
                 let verifier = match &mut verifier {
-                    Some(same) if same.org() == org => same,
+                    Some(same) if same.org().as_bytes() == org => same,
                     other => {
                         report.heads.extend(other.as_ref().map(|done| (done.org().to_owned(), done.head())));
-                        other.insert(Verifier::new(org.to_owned()))
+                        other.insert(Verifier::new(String::from_utf8_lossy(org).into_owned()))
                     }
                 };
-                let seq = seq.cast_unsigned();
-                let held = verifier.check(seq, hash, entry).and_then(|()| {
-                    records += u64::from(record.is_some());
-                    carries(org, seq, entry, record)
-                });
-                if let Err(broken) = held {
+                if let Err(broken) = check(verifier, &row) {
                     report.broken = Some(broken);
                     return Ok(report);
                 }
@@ -86,18 +80,58 @@ impl VerifyReport {
             }
         }
         report.heads.extend(verifier.as_ref().map(|done| (done.org().to_owned(), done.head())));
-        // A consent record that no entry carries was put in from outside.
-        let stored: i64 = sqlx::query(r#"SELECT count(*) FROM "ConsentRecord""#).fetch_one(&mut connection).await?.try_get(0)?;
-        if stored.cast_unsigned() != records {
-            report.broken = Some(Broken::Record { org: "any organisation".into(), seq: 0 });
+        if let Some(orphan) = sqlx::query(ORPHANS).fetch_optional(&mut *moment).await? {
+            let org = String::from_utf8_lossy(text(&orphan, 0).unwrap_or_default()).into_owned();
+            report.broken = Some(Broken::Removed { org, seq: number(&orphan, 1) });
         }
         Ok(report)
     }
 }
 
-/// Whether an entry of a consent decision and its ConsentRecord say the same, to the byte.
-fn carries(org: &str, seq: u64, entry: &str, record: Option<&str>) -> Result<(), Broken> {
-    let told: Option<Carrier<'_>> = serde_json::from_str(entry).ok();
-    let told = told.and_then(|carrier| carrier.detail.record).map(RawValue::get);
-    if told == record { Ok(()) } else { Err(Broken::Record { org: org.to_owned(), seq }) }
+fn check(verifier: &mut Verifier, row: &SqliteRow) -> Result<(), Broken> {
+    let seq = number(row, 1);
+    let link = verifier.check(seq, text(row, 2).unwrap_or_default(), text(row, 3).unwrap_or_default())?;
+    let org = || verifier.org().to_owned();
+    let labels = [(4, Some(&*link.kind)), (5, link.client_id.as_deref()), (6, link.call_id.as_deref()), (7, Some(&*link.at))];
+    if !labels.into_iter().all(|(column, told)| text(row, column) == told.map(str::as_bytes)) {
+        return Err(Broken::Mislabelled { org: org(), seq });
+    }
+    if carries(&link, verifier.org(), row) { Ok(()) } else { Err(Broken::Record { org: org(), seq }) }
+}
+
+/// Whether an entry has the record that it was written with, every column of it, and none if it is no decision.
+fn carries(link: &Link<'_>, org: &str, row: &SqliteRow) -> bool {
+    if link.kind != EventKind::ConsentGranted.word() && link.kind != EventKind::ConsentRevoked.word() {
+        return text(row, 8).is_none();
+    }
+    let (Some(told), Some(stored), Some(salt)) = (DecisionTold::read(link.detail.get()), text(row, 8), text(row, 9)) else {
+        return false;
+    };
+    let Some(record) = told.record(stored, salt) else { return false };
+    let (Ok(status), Ok(method)) = (word(&record.status), word(&record.method)) else { return false };
+    let at = record.at.to_string();
+    let columns = [
+        (10, Some(record.id.as_str())),
+        (11, Some(org)),
+        (12, Some(record.client_id.as_str())),
+        (13, record.call_id.as_deref()),
+        (15, Some(status.as_str())),
+        (16, Some(method.as_str())),
+        (17, Some(record.language_code.as_str())),
+        (18, Some(record.prompt_version.as_str())),
+        (19, Some(at.as_str())),
+    ];
+    record.org_id == org
+        && number(row, 14) == told.version()
+        && columns.into_iter().all(|(column, told)| text(row, column) == told.map(str::as_bytes))
+}
+
+/// A column's bytes, whatever a forger has made of its type; `None` for NULL.
+fn text(row: &SqliteRow, column: usize) -> Option<&[u8]> {
+    row.try_get_unchecked::<Option<&[u8]>, _>(column).ok().flatten()
+}
+
+/// A column's number, or 0, which no entry has.
+fn number(row: &SqliteRow, column: usize) -> u64 {
+    row.try_get_unchecked::<i64, _>(column).map_or(0, i64::cast_unsigned)
 }

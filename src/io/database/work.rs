@@ -1,0 +1,98 @@
+//! What can be handed to the ledger, and how it is answered.
+
+use crate::engine::call::NotSealed;
+use crate::engine::consent::{ConsentRecord, Grant, Receipt};
+use crate::engine::ledger::{Committed, Event};
+
+use super::read::{CallRow, RecordingRow};
+
+/// What to do once it is durable, or will never be. Called on the ledger's task; must not block.
+pub type Then<T> = Box<dyn FnOnce(T) + Send>;
+
+/// Something to be made durable.
+pub enum Work {
+    /// A yes. Refused if the client has revoked since `grant.seen` was counted.
+    Grant(Grant, Then<Result<Receipt<Grant>, NotSealed>>),
+    /// The standing yes of a client, for a call that need not ask again.
+    Recall {
+        /// Whose organisation.
+        org_id: String,
+        /// Whose.
+        client_id: String,
+        /// The answer.
+        then: Then<Result<Receipt<Grant>, NotSealed>>,
+    },
+    /// A no. The same record handed in again is answered `true` and not written twice.
+    Refuse(ConsentRecord, Then<bool>),
+    /// Lines for the chain. Without a listener they are kept, within a bound, until the database takes them.
+    Audit(Event, Option<Then<bool>>),
+    /// A call as it stands. Kept until the database takes it.
+    Call(Box<CallRow>),
+    /// A recording as it stands. Answered `false` if it is not durable in time, and kept all the same.
+    Recording(Box<RecordingRow>, Option<Then<bool>>),
+}
+
+/// What became of a piece of work inside a transaction. It is true once that transaction is committed, not before.
+pub(super) enum Written {
+    /// It stands in the chain, at this number.
+    Entry(u64),
+    /// A yes older than a no, or no yes at all: nothing was written.
+    Superseded,
+    /// A yes that stands: the record, how many records there were, and its entry.
+    Standing(Box<ConsentRecord>, u64, u64),
+    /// A row was written.
+    Row,
+    /// The database refused this piece and took the others.
+    Failed,
+}
+
+impl std::fmt::Debug for Work {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Grant(..) => "Grant",
+            Self::Recall { .. } => "Recall",
+            Self::Refuse(..) => "Refuse",
+            Self::Audit(..) => "Audit",
+            Self::Call(_) => "Call",
+            Self::Recording(..) => "Recording",
+        })
+    }
+}
+
+impl Work {
+    /// Tells whoever waits what a COMMIT has made true. `commit` makes the proof; the ledger lends it.
+    pub(super) fn answer(self, written: Written, commit: fn(u64, Option<String>) -> Committed) {
+        let receipt = |grant: Grant, seq| {
+            let commit = commit(seq, Some(grant.record.id.clone()));
+            Receipt::of(grant, &commit).map_err(|_| NotSealed::Unavailable)
+        };
+        match (self, written) {
+            (Self::Grant(grant, then), Written::Entry(seq)) => then(receipt(grant, seq)),
+            (Self::Recall { then, .. }, Written::Standing(record, seen, seq)) => then(receipt(Grant { record: *record, seen }, seq)),
+            (Self::Grant(_, then) | Self::Recall { then, .. }, Written::Superseded) => then(Err(NotSealed::Superseded)),
+            (Self::Grant(_, then) | Self::Recall { then, .. }, _) => then(Err(NotSealed::Unavailable)),
+            (Self::Refuse(_, then) | Self::Audit(_, Some(then)), written) => then(matches!(written, Written::Entry(_))),
+            (Self::Recording(_, Some(then)), written) => then(matches!(written, Written::Row)),
+            (Self::Audit(_, None) | Self::Recording(_, None) | Self::Call(_), _) => {}
+        }
+    }
+
+    /// Tells whoever waits that it is not durable, and gives back what is worth trying again: what nobody else will.
+    pub(super) fn refuse(self) -> Option<Self> {
+        match self {
+            Self::Grant(_, then) | Self::Recall { then, .. } => {
+                then(Err(NotSealed::Unavailable));
+                None
+            }
+            Self::Refuse(_, then) | Self::Audit(_, Some(then)) => {
+                then(false);
+                None
+            }
+            Self::Recording(row, Some(then)) => {
+                then(false);
+                Some(Self::Recording(row, None))
+            }
+            Self::Audit(_, None) | Self::Recording(_, None) | Self::Call(_) => Some(self),
+        }
+    }
+}

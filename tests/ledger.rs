@@ -73,7 +73,7 @@ async fn small_log(folder: &tempfile::TempDir) -> Database {
     let database = Database::open(&url(folder)).await.unwrap();
     grant(&database, record("a", "org1", "client1", ConsentStatus::Granted), 0).await.unwrap();
     assert!(refuse(&database, record("b", "org1", "client1", ConsentStatus::Revoked)).await);
-    for n in 0..3 {
+    for n in 0..2 {
         database.ledger().append(Work::Audit(event("org1", n), None)).unwrap();
         database.ledger().append(Work::Audit(event("org2", n), None)).unwrap();
     }
@@ -146,85 +146,344 @@ async fn what_is_written_cannot_be_changed_through_the_database() {
     let folder = tempfile::tempdir().unwrap();
     let _database = small_log(&folder).await;
     let mut raw = connection(&url(&folder)).await;
+    let entry = r#"INTO "AuditEvent" SELECT "orgId", "seq", 'x', 'x', "kind", "clientId", "callId", "at" FROM "AuditEvent" WHERE "seq" = 1 AND "orgId" = 'org1'"#;
+    // Each of a record's three keys, which REPLACE would take for a reason to delete the row that holds it.
+    let record = |id: &str, version: &str, seq: &str| {
+        format!(
+            r#"INTO "ConsentRecord" SELECT {id}, "orgId", "clientId", "callId", {version}, 'GRANTED', "method", "languageCode", "promptVersion", "at", {seq}, "record", "salt" FROM "ConsentRecord" WHERE "id" = 'b'"#
+        )
+    };
     for attempt in [
-        r#"UPDATE "ConsentRecord" SET "status" = 'GRANTED'"#,
-        r#"DELETE FROM "ConsentRecord""#,
-        r#"UPDATE "AuditEvent" SET "kind" = 'x'"#,
-        r#"DELETE FROM "AuditEvent" WHERE "seq" = 2"#,
-        r#"INSERT OR REPLACE INTO "AuditEvent" SELECT "orgId", "seq", 'x', 'x', "kind", "clientId", "callId", "at" FROM "AuditEvent" WHERE "seq" = 1 AND "orgId" = 'org1'"#,
-        r#"REPLACE INTO "ConsentRecord" SELECT "id", "orgId", "clientId", "callId", "version", 'GRANTED', "method", "languageCode", "promptVersion", "at", "auditSeq", "record" FROM "ConsentRecord" WHERE "id" = 'b'"#,
+        r#"UPDATE "ConsentRecord" SET "status" = 'GRANTED'"#.to_owned(),
+        r#"DELETE FROM "ConsentRecord""#.to_owned(),
+        r#"UPDATE "AuditEvent" SET "kind" = 'x'"#.to_owned(),
+        r#"DELETE FROM "AuditEvent" WHERE "seq" = 2"#.to_owned(),
+        format!("INSERT OR REPLACE {entry}"),
+        format!("REPLACE {entry}"),
+        format!(r#"INSERT {entry} ON CONFLICT DO UPDATE SET "hash" = 'x'"#),
+        format!("REPLACE {}", record(r#""id""#, "77", "77")),
+        format!("REPLACE {}", record("'new'", r#""version""#, "77")),
+        format!("REPLACE {}", record("'new'", "77", r#""auditSeq""#)),
+        format!(r#"INSERT {} ON CONFLICT DO UPDATE SET "status" = 'GRANTED'"#, record(r#""id""#, "77", "77")),
     ] {
-        let why = raw.execute(attempt).await.unwrap_err().to_string();
+        let why = raw.execute(AssertSqlSafe(attempt.clone())).await.unwrap_err().to_string();
         assert!(why.contains("append-only"), "{attempt}: {why}");
     }
     assert_eq!(VerifyReport::of(&url(&folder)).await.unwrap().broken, None);
 }
 
+/// Takes every guard off, as somebody who holds the file can, and keeps a good copy at hand.
+async fn unguarded(url: &str) -> SqliteConnection {
+    let mut raw = connection(url).await;
+    for table in ["ConsentRecord", "AuditEvent"] {
+        for rule in ["update", "delete", "replace"] {
+            raw.execute(AssertSqlSafe(format!(r#"DROP TRIGGER "{table}_no_{rule}""#))).await.unwrap();
+        }
+    }
+    raw.execute("PRAGMA ignore_check_constraints = 1; PRAGMA synchronous = OFF").await.unwrap();
+    raw.execute(r#"CREATE TEMP TABLE "AuditEvent_good" AS SELECT * FROM main."AuditEvent""#).await.unwrap();
+    raw.execute(r#"CREATE TEMP TABLE "ConsentRecord_good" AS SELECT * FROM main."ConsentRecord""#).await.unwrap();
+    raw
+}
+
+async fn put_back(raw: &mut SqliteConnection) {
+    raw.execute(
+        r#"BEGIN; DELETE FROM main."AuditEvent"; INSERT INTO main."AuditEvent" SELECT * FROM "AuditEvent_good";
+           DELETE FROM main."ConsentRecord"; INSERT INTO main."ConsentRecord" SELECT * FROM "ConsentRecord_good"; COMMIT"#,
+    )
+    .await
+    .unwrap();
+}
+
+const COLUMNS: [(&str, &str, &[&str]); 2] = [
+    ("AuditEvent", r#""orgId" || "seq""#, &["orgId", "seq", "hash", "entry", "kind", "clientId", "callId", "at"]),
+    (
+        "ConsentRecord",
+        r#""id""#,
+        &[
+            "id",
+            "orgId",
+            "clientId",
+            "callId",
+            "version",
+            "status",
+            "method",
+            "languageCode",
+            "promptVersion",
+            "at",
+            "auditSeq",
+            "record",
+            "salt",
+        ],
+    ),
+];
+
 #[tokio::test]
 async fn p10_every_edit_of_history_is_seen() {
     let folder = tempfile::tempdir().unwrap();
-    let database = small_log(&folder).await;
-    drop(database);
+    drop(small_log(&folder).await);
     let url = url(&folder);
     let whole = VerifyReport::of(&url).await.unwrap();
-    assert_eq!((whole.entries, whole.broken.as_ref(), whole.heads.len()), (8, None, 2));
-    let mut raw = connection(&url).await;
-    for trigger in [
-        "ConsentRecord_no_update",
-        "ConsentRecord_no_delete",
-        "ConsentRecord_no_replace",
-        "AuditEvent_no_update",
-        "AuditEvent_no_delete",
-        "AuditEvent_no_replace",
-    ] {
-        raw.execute(AssertSqlSafe(format!(r#"DROP TRIGGER "{trigger}""#))).await.unwrap();
-    }
+    assert_eq!((whole.entries, whole.broken.as_ref(), whole.heads.len()), (6, None, 2));
+    let mut raw = unguarded(&url).await;
     let mut edits = 0;
-    // Every byte of every entry, hash and record, one at a time.
-    for (table, column) in [("AuditEvent", "entry"), ("AuditEvent", "hash"), ("ConsentRecord", "record")] {
-        let rows = sqlx::query(AssertSqlSafe(format!(r#"SELECT rowid, "{column}" FROM "{table}""#))).fetch_all(&mut raw).await.unwrap();
-        for row in rows {
-            let (rowid, text): (i64, String) = (row.get(0), row.get(1));
-            for at in (0..text.len()).filter(|at| text.is_char_boundary(*at)) {
-                let mut bytes = text.clone().into_bytes();
-                bytes[at] ^= if bytes[at] < 0x80 { 1 } else { continue };
-                let Ok(edited) = String::from_utf8(bytes) else { continue };
-                let set = || AssertSqlSafe(format!(r#"UPDATE "{table}" SET "{column}" = $1 WHERE rowid = $2"#));
-                sqlx::query(set()).bind(&edited).bind(rowid).execute(&mut raw).await.unwrap();
-                let report = VerifyReport::of(&url).await.unwrap();
-                assert!(report.broken.is_some(), "{table}.{column}, row {rowid}, byte {at}: {edited}");
-                sqlx::query(set()).bind(&text).bind(rowid).execute(&mut raw).await.unwrap();
-                edits += 1;
+    // Every byte of everything stored, one at a time, whatever that makes of the text; a byte more; nothing at all.
+    for (table, key, columns) in COLUMNS {
+        for column in columns {
+            let cells = format!(r#"SELECT {key}, CAST("{column}" AS BLOB) FROM "{table}_good""#);
+            for cell in sqlx::query(AssertSqlSafe(cells)).fetch_all(&mut raw).await.unwrap() {
+                let (row, bytes): (String, Option<Vec<u8>>) = (cell.get(0), cell.get(1));
+                let mut versions: Vec<Option<Vec<u8>>> = vec![bytes.as_ref().map(|bytes| [bytes, &b"1"[..]].concat())];
+                versions.push(if bytes.is_none() { Some(b"x".to_vec()) } else { None });
+                let bytes = bytes.unwrap_or_default();
+                for at in 0..bytes.len() {
+                    let mut flipped = bytes.clone();
+                    flipped[at] ^= 1;
+                    versions.push(Some(flipped));
+                }
+                for version in versions {
+                    let edit = AssertSqlSafe(format!(r#"UPDATE "{table}" SET "{column}" = CAST($1 AS TEXT) WHERE {key} = $2"#));
+                    match sqlx::query(edit).bind(&version).bind(&row).execute(&mut raw).await {
+                        Ok(done) if done.rows_affected() == 1 => edits += 1,
+                        _ => continue, // a key that is taken, a NULL that is not allowed: no such forgery can be stored
+                    }
+                    let report = VerifyReport::of(&url).await.unwrap();
+                    let broken = report.broken.unwrap_or_else(|| panic!("{table}.{column} of {row} became {version:?} unseen"));
+                    if table == "AuditEvent" && ["hash", "entry", "kind", "clientId", "callId", "at"].contains(column) {
+                        assert!(broken.to_string().contains(&format!("entry {} of {}", &row[4..], &row[..4])), "{row}: {broken}");
+                    }
+                    put_back(&mut raw).await;
+                }
             }
         }
     }
-    assert!(edits > 3_000, "{edits} edits were tried");
+    assert!(edits > 3_500, "{edits} edits were tried");
     assert_eq!(VerifyReport::of(&url).await.unwrap(), whole, "put back, it holds again");
+}
+
+#[tokio::test]
+async fn p10_entries_that_are_dropped_doubled_swapped_or_cut_off_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(small_log(&folder).await);
+    let url = url(&folder);
+    let mut raw = unguarded(&url).await;
+    let all = r#""hash", "entry", "kind", "clientId", "callId", "at" FROM "AuditEvent_good" WHERE "orgId" = 'org1' AND "seq""#;
     for (edit, named) in [
-        (r#"DELETE FROM "AuditEvent" WHERE "orgId" = 'org1' AND "seq" = 3"#, "entry 3 of org1 is missing"),
-        (r#"UPDATE "AuditEvent" SET "seq" = 99 WHERE "orgId" = 'org1' AND "seq" = 4"#, "entry 3 of org1 is missing"),
-        (r#"DELETE FROM "ConsentRecord" WHERE "id" = 'b'"#, "consent record of entry 2 of org1"),
+        (r#"DELETE FROM "AuditEvent" WHERE "orgId" = 'org1' AND "seq" = 3"#.to_owned(), "entry 3 of org1 is missing: entry 4 stands"),
+        (r#"DELETE FROM "AuditEvent" WHERE "orgId" = 'org1' AND "seq" = 1"#.to_owned(), "entry 1 of org1 is missing"),
+        (r#"UPDATE "AuditEvent" SET "seq" = 99 WHERE "orgId" = 'org1' AND "seq" = 3"#.to_owned(), "entry 3 of org1 is missing"),
+        // Doubled at the end, and in the middle with everything after it moved on.
+        (format!(r#"INSERT INTO "AuditEvent" SELECT 'org1', 5, {all} = 4"#), "entry 5 of org1 is not an entry of this chain"),
+        (
+            format!(
+                r#"DELETE FROM "AuditEvent" WHERE "orgId" = 'org1' AND "seq" > 2; INSERT INTO "AuditEvent" SELECT 'org1', "seq" + 1, {all} > 2;
+                   INSERT INTO "AuditEvent" SELECT 'org1', 3, {all} = 2"#
+            ),
+            "entry 3 of org1 is not an entry of this chain",
+        ),
+        (
+            format!(
+                r#"DELETE FROM "AuditEvent" WHERE "orgId" = 'org1' AND "seq" > 2; INSERT INTO "AuditEvent" SELECT 'org1', 7 - "seq", {all} > 2"#
+            ),
+            "entry 3 of org1 is not an entry of this chain",
+        ),
+        // Into another organisation's chain.
+        (r#"UPDATE "AuditEvent" SET "orgId" = 'org2' WHERE "orgId" = 'org1' AND "seq" = 4"#.to_owned(), "entry 3 of org2 is missing"),
+        (format!(r#"INSERT INTO "AuditEvent" SELECT 'org2', 3, {all} = 3"#), "entry 3 of org2 is not an entry of this chain"),
+        (format!(r#"INSERT INTO "AuditEvent" SELECT 'org3', 1, {all} = 1"#), "entry 1 of org3 is not an entry of this chain"),
+        // Cut off at the end, with a record that had been written beyond the cut.
+        (r#"DELETE FROM "AuditEvent" WHERE "orgId" = 'org1' AND "seq" > 1"#.to_owned(), "entry 2 of org1 was removed: a consent record"),
+        (r#"DELETE FROM "AuditEvent""#.to_owned(), "entry 1 of org1 was removed: a consent record"),
+        (r#"DELETE FROM "ConsentRecord" WHERE "id" = 'b'"#.to_owned(), "consent record of entry 2 of org1"),
+        // A no made into a yes, where readers look.
+        (r#"UPDATE "ConsentRecord" SET "status" = 'GRANTED' WHERE "id" = 'b'"#.to_owned(), "consent record of entry 2 of org1"),
+        (
+            r#"INSERT INTO "ConsentRecord" SELECT 'forged', "orgId", "clientId", "callId", 9, "status", "method", "languageCode",
+               "promptVersion", "at", 3, "record", "salt" FROM "ConsentRecord_good" WHERE "id" = 'a'"#
+                .to_owned(),
+            "consent record of entry 3 of org1",
+        ),
     ] {
-        raw.execute(edit).await.unwrap();
-        let broken = VerifyReport::of(&url).await.unwrap().broken.unwrap().to_string();
-        assert!(broken.contains(named) || broken.contains("consent record of entry 2"), "{edit}: {broken}");
+        raw.execute(AssertSqlSafe(edit.clone())).await.unwrap();
+        let broken = VerifyReport::of(&url).await.unwrap().broken.map(|broken| broken.to_string()).unwrap_or_default();
+        assert!(broken.contains(named), "{edit}: {broken}");
+        put_back(&mut raw).await;
+    }
+    // What no chain can see of itself: its end cut off with all that stood on it. The head that was copied out can.
+    let head = VerifyReport::of(&url).await.unwrap().head();
+    raw.execute(r#"DELETE FROM "AuditEvent" WHERE "orgId" = 'org1' AND "seq" = 4"#).await.unwrap();
+    let cut = VerifyReport::of(&url).await.unwrap();
+    assert!(cut.broken.is_none() && cut.head() != head);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_in_use_verifies_at_every_moment() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = Database::open(&url(&folder)).await.unwrap();
+    let writing = tokio::spawn({
+        let database = database.clone();
+        async move {
+            for n in 0..400 {
+                grant(&database, record(&format!("r{n}"), "org", &format!("c{n}"), ConsentStatus::Granted), 0).await.unwrap();
+            }
+        }
+    });
+    let mut seen = 0;
+    while !writing.is_finished() {
+        let report = VerifyReport::of(&url(&folder)).await.unwrap();
+        assert_eq!(report.broken, None, "after {} entries", report.entries);
+        assert!(report.entries >= seen);
+        seen = report.entries;
+    }
+    writing.await.unwrap();
+    assert_eq!(VerifyReport::of(&url(&folder)).await.unwrap().entries, 400);
+}
+
+#[tokio::test]
+async fn two_writers_keep_one_chain() {
+    let folder = tempfile::tempdir().unwrap();
+    let one = Database::open(&url(&folder)).await.unwrap();
+    let other = Database::open(&url(&folder)).await.unwrap();
+    for n in 0..20 {
+        let database = if n % 3 == 0 { &one } else { &other };
+        grant(database, record(&format!("r{n}"), "org", "client", ConsentStatus::Granted), n).await.unwrap();
+    }
+    let report = VerifyReport::of(&url(&folder)).await.unwrap();
+    assert_eq!((report.entries, report.broken), (20, None));
+}
+
+#[tokio::test]
+async fn a_yes_after_a_no_on_another_call_does_not_revive_an_older_call() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = Database::open(&url(&folder)).await.unwrap();
+    grant(&database, record("a", "org", "client", ConsentStatus::Granted), 0).await.unwrap();
+    assert!(refuse(&database, record("b", "org", "client", ConsentStatus::Revoked)).await);
+    grant(&database, record("c", "org", "client", ConsentStatus::Granted), 2).await.unwrap();
+    let old = grant(&database, record("d", "org", "client", ConsentStatus::Granted), 1).await;
+    assert_eq!(old, Err(NotSealed::Superseded), "its call began before the no");
+    let history = database.consent_history("org", "client", 10).await.unwrap();
+    let told: Vec<_> = history.iter().map(|row| (row.version, row.record.id.as_str(), row.seq)).collect();
+    assert_eq!(told, [(3, "c", 3), (2, "b", 2), (1, "a", 1)]);
+}
+
+#[tokio::test]
+async fn a_no_handed_in_twice_is_written_once_and_answered_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = Database::open(&url(&folder)).await.unwrap();
+    let no = record("a", "org", "client", ConsentStatus::Revoked);
+    assert!(refuse(&database, no.clone()).await && refuse(&database, no.clone()).await);
+    let other = ConsentRecord { reason: None, ..no };
+    assert!(!refuse(&database, other).await, "another record by the same id is no retry");
+    assert_eq!(VerifyReport::of(&url(&folder)).await.unwrap().entries, 1);
+}
+
+#[tokio::test]
+async fn what_belongs_to_nobody_or_forges_a_decision_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = Database::open(&url(&folder)).await.unwrap();
+    for event in [event("", 1), Event { kind: EventKind::ConsentGranted, ..event("org", 1) }] {
+        let (done, answer) = oneshot::channel();
+        let then = Box::new(move |written| {
+            let _ = done.send(written);
+        });
+        database.ledger().append(Work::Audit(event, Some(then))).unwrap();
+        assert_eq!(answer.await, Ok(false));
+    }
+    assert_eq!(VerifyReport::of(&url(&folder)).await.unwrap().entries, 0);
+}
+
+#[tokio::test]
+async fn chains_of_every_size_verify() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = Database::open(&url(&folder)).await.unwrap();
+    let mut length = 0;
+    for size in [0, 1, 2, 3, 255, 256, 257] {
+        while length < size {
+            database.ledger().append(Work::Audit(event("org", length), None)).unwrap();
+            length += 1;
+        }
+        database.ledger().flush().await;
+        let report = VerifyReport::of(&url(&folder)).await.unwrap();
+        assert_eq!((report.entries, report.broken), (size, None));
+    }
+}
+
+/// The crash test's other half: appends until it is killed, telling each receipt after it has it.
+#[tokio::test]
+async fn crash_child() {
+    let Ok(url) = std::env::var("CALLGATE_CRASH_CHILD") else { return };
+    let database = Database::open(&url).await.unwrap();
+    for n in 0.. {
+        let id = format!("{}-{n}", std::process::id());
+        grant(&database, record(&id, "org", &id, ConsentStatus::Granted), 0).await.unwrap();
+        println!("receipt {id}");
     }
 }
 
 #[tokio::test]
-async fn a_dead_database_answers_everybody_within_its_bound() {
+async fn killed_at_any_moment_it_has_every_receipt_and_an_unbroken_chain() {
+    use std::io::BufRead as _;
+    let folder = tempfile::tempdir().unwrap();
+    let url = url(&folder);
+    let mut receipts = 0;
+    for round in 0..12 {
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "crash_child", "--nocapture"])
+            .env("CALLGATE_CRASH_CHILD", &url)
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = std::io::BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+        // The first receipt, then a little longer, not the same each time; the first round dies while the tables are made.
+        if round > 0 {
+            assert!(lines.any(|line| line.contains("receipt")));
+            receipts += 1;
+        }
+        std::thread::sleep(Duration::from_micros(700 * round * round));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let told: Vec<_> = lines.filter_map(|line| line.split_once("receipt ").map(|(_, id)| id.to_owned())).collect();
+        receipts += told.len() as u64;
+        let database = Database::open(&url).await.unwrap();
+        for id in told {
+            assert_eq!(database.standing("org", &id).await.unwrap().status, ConsentStatus::Granted, "{id} had its receipt");
+        }
+        let report = VerifyReport::of(&url).await.unwrap();
+        assert_eq!(report.broken, None, "round {round}");
+        assert!(report.entries >= receipts && report.entries <= receipts + round + 1, "{} of {receipts}", report.entries);
+    }
+    assert!(receipts > 50, "{receipts}");
+}
+
+#[tokio::test]
+async fn a_dead_database_answers_everybody_within_its_bound_and_loses_no_line() {
     let folder = tempfile::tempdir().unwrap();
     let database = Database::open(&url(&folder)).await.unwrap();
     // Somebody holds the write lock and does not let go.
     let mut holder = connection(&url(&folder)).await;
     holder.execute("BEGIN EXCLUSIVE").await.unwrap();
     let began = tokio::time::Instant::now();
-    let answer = grant(&database, record("a", "org", "client", ConsentStatus::Granted), 0).await;
-    assert_eq!(answer, Err(NotSealed::Unavailable));
-    assert!(began.elapsed() < Duration::from_secs(7));
+    for n in 0..20 {
+        database.ledger().append(Work::Audit(event("org", n), None)).unwrap();
+    }
+    // More than one transaction holds, and some that come while the first is failing.
+    let answers: Vec<_> = (0..5_000)
+        .map(|n| {
+            let (done, answer) = oneshot::channel();
+            let record = record(&format!("r{n}"), "org", "client", ConsentStatus::Granted);
+            let then = Box::new(move |receipt| drop(done.send(receipt)));
+            database.ledger().append(Work::Grant(Grant { record, seen: 0 }, then)).unwrap();
+            answer
+        })
+        .collect();
+    for answer in answers {
+        assert_eq!(answer.await.unwrap(), Err(NotSealed::Unavailable));
+    }
+    assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
     holder.execute("ROLLBACK").await.unwrap();
     assert!(grant(&database, record("b", "org", "client", ConsentStatus::Granted), 0).await.is_ok(), "and it lives again");
-    assert_eq!(VerifyReport::of(&url(&folder)).await.unwrap().broken, None);
+    let report = VerifyReport::of(&url(&folder)).await.unwrap();
+    assert_eq!((report.entries, report.broken), (21, None), "the lines that nobody waited for are there");
 }
 
 #[tokio::test]

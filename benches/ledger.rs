@@ -1,0 +1,115 @@
+//! The ledger: grants made durable when a thousand calls decide at once, one alone, and the verification of a long chain.
+//! `cargo bench --bench ledger`. Budgets: a thousand waiting grants within a second; a million entries verified in 20 s
+//! and 200 MiB. `CALLGATE_BENCH_ENTRIES=1000000` tries that very size; each round then tells its peak of memory.
+
+use callgate::engine::consent::{Actor, ConsentRecord, ConsentStatus, Grant, Method};
+use callgate::engine::ledger::{Event, EventKind};
+use callgate::engine::time::WallTime;
+use callgate::io::database::{Database, LEDGER_QUEUE_MAX, VerifyReport, Work};
+use divan::counter::ItemsCount;
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
+
+fn main() {
+    divan::main();
+}
+
+fn grant(n: u64) -> Grant {
+    let record = ConsentRecord {
+        id: format!("record-{n}"),
+        org_id: "org".into(),
+        client_id: format!("client-{n}"),
+        call_id: Some(format!("call-{n}")),
+        status: ConsentStatus::Granted,
+        method: Method::Keypress,
+        language_code: "en".into(),
+        prompt_version: "v1".into(),
+        actor: Actor::Client { id: format!("client-{n}") },
+        at: WallTime(1_790_000_000_000),
+        reason: None,
+        evidence: serde_json::json!({ "position": { "streamSid": "MZ0123456789abcdef0123456789abcdef", "sequence": n, "timestampMs": 4_200 },
+            "promptSha256": "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", "heardDb": -41.5 }),
+    };
+    Grant { record, seen: 0 }
+}
+
+struct Bench {
+    runtime: Runtime,
+    database: Database,
+    url: String,
+    next: u64,
+    _folder: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}/b.db", folder.path().display());
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let database = runtime.block_on(Database::open(&url)).unwrap();
+        Self { runtime, database, url, next: 0, _folder: folder }
+    }
+
+    fn grants(&mut self, count: u64) {
+        let answers: Vec<_> = (self.next..self.next + count)
+            .map(|n| {
+                let (done, answer) = oneshot::channel();
+                self.database.ledger().append(Work::Grant(grant(n), Box::new(move |receipt| drop(done.send(receipt))))).unwrap();
+                answer
+            })
+            .collect();
+        self.next += count;
+        self.runtime.block_on(async {
+            for answer in answers {
+                assert!(answer.await.unwrap().is_ok());
+            }
+        });
+    }
+}
+
+/// From handing in to the last receipt, fsync and all.
+#[divan::bench(args = [1, 1_000], sample_count = 20, sample_size = 1)]
+fn durable_grants(bencher: divan::Bencher<'_, '_>, waiting: u64) {
+    let mut bench = Bench::new();
+    bencher.counter(ItemsCount::new(waiting)).bench_local(|| bench.grants(waiting));
+}
+
+/// A tenth of the entries are grants with their records, as in a life of calls.
+#[divan::bench(sample_count = 5, sample_size = 1)]
+fn verify(bencher: divan::Bencher<'_, '_>) {
+    let entries: u64 = std::env::var("CALLGATE_BENCH_ENTRIES").ok().and_then(|text| text.parse().ok()).unwrap_or(100_000);
+    let mut bench = Bench::new();
+    let mut written = 0;
+    while written < entries {
+        let some = (entries - written).min(LEDGER_QUEUE_MAX as u64 / 2);
+        let grants = some / 10;
+        bench.grants(grants);
+        for n in grants..some {
+            let event = Event {
+                org_id: "org".into(),
+                kind: EventKind::RecordingStarted,
+                actor: Actor::System,
+                call_id: Some(format!("call-{n}")),
+                client_id: Some(format!("client-{n}")),
+                at: WallTime(1_790_000_000_000),
+                position: None,
+                detail: serde_json::json!({ "recordingId": format!("recording-{n}") }),
+            };
+            bench.database.ledger().append(Work::Audit(event, None)).unwrap();
+        }
+        bench.runtime.block_on(bench.database.ledger().flush());
+        written += some;
+    }
+    let before = peak_kib();
+    bencher.counter(ItemsCount::new(entries)).bench_local(|| {
+        let report = bench.runtime.block_on(VerifyReport::of(&bench.url)).unwrap();
+        assert_eq!((report.entries, report.broken), (entries, None));
+    });
+    println!("peak memory {} MiB after verifying, {} MiB before", peak_kib() / 1_024, before / 1_024);
+}
+
+fn peak_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).and_then(|rest| rest.split_whitespace().next());
+    peak.and_then(|text| text.parse().ok()).unwrap_or(0)
+}

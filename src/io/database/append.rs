@@ -95,10 +95,12 @@ impl Heads {
 pub(super) async fn write_one(connection: &mut SqliteConnection, heads: &mut Heads, work: &mut Work) -> Result<Written, sqlx::Error> {
     match work {
         Work::Grant(grant, _) => {
-            if revoked_since(connection, &grant.record, grant.seen).await? {
+            let counted = Counted::of(connection, &grant.record).await?;
+            // Whatever was said after that no: a later yes on another call is that call's, and does not revive this one.
+            if counted.newest_no > grant.seen {
                 return Ok(Written::Superseded);
             }
-            write_record(connection, heads, &grant.record).await
+            write_record(connection, heads, &grant.record, counted.records + 1).await
         }
         Work::Recall { org_id, client_id, then: _ } => Ok(match latest(connection, org_id, client_id).await? {
             Some((record, version, seq)) if record.status == ConsentStatus::Granted => Written::Standing(Box::new(record), version, seq),
@@ -106,7 +108,10 @@ pub(super) async fn write_one(connection: &mut SqliteConnection, heads: &mut Hea
         }),
         Work::Refuse(record, _) => match stands_already(connection, record).await? {
             Some(seq) => Ok(Written::Entry(seq)),
-            None => write_record(connection, heads, record).await,
+            None => {
+                let counted = Counted::of(connection, record).await?;
+                write_record(connection, heads, record, counted.records + 1).await
+            }
         },
         Work::Audit(event, _) if matches!(event.kind, EventKind::ConsentGranted | EventKind::ConsentRevoked) => {
             Err(sqlx::Error::Encode("a decision enters the chain with its record or not at all".into()))
@@ -117,18 +122,26 @@ pub(super) async fn write_one(connection: &mut SqliteConnection, heads: &mut Hea
     }
 }
 
-/// Whether the client has said no since so many records were counted, whatever was said after that: a later yes on
-/// another call is that call's, and does not revive this one.
-async fn revoked_since(connection: &mut SqliteConnection, record: &ConsentRecord, seen: u64) -> Result<bool, sqlx::Error> {
-    let row = sqlx::query(
-        r#"SELECT 1 FROM "ConsentRecord" WHERE "orgId" = $1 AND "clientId" = $2 AND "version" > $3 AND "status" = 'REVOKED' LIMIT 1"#,
-    )
-    .bind(&record.org_id)
-    .bind(&record.client_id)
-    .bind(seen.cast_signed())
-    .fetch_optional(connection)
-    .await?;
-    Ok(row.is_some())
+/// A client's records as they stand.
+struct Counted {
+    /// How many there are, which is the newest one's version.
+    records: u64,
+    /// Version of the newest no; 0 if there was none.
+    newest_no: u64,
+}
+
+impl Counted {
+    async fn of(connection: &mut SqliteConnection, record: &ConsentRecord) -> Result<Self, sqlx::Error> {
+        let row = sqlx::query(
+            r#"SELECT coalesce(max("version"), 0), coalesce(max(CASE WHEN "status" = 'REVOKED' THEN "version" END), 0)
+               FROM "ConsentRecord" WHERE "orgId" = $1 AND "clientId" = $2"#,
+        )
+        .bind(&record.org_id)
+        .bind(&record.client_id)
+        .fetch_one(connection)
+        .await?;
+        Ok(Self { records: row.try_get::<i64, _>(0)?.cast_unsigned(), newest_no: row.try_get::<i64, _>(1)?.cast_unsigned() })
+    }
 }
 
 /// The entry of this very record, if it was written before: its answer was lost, or came too late.
@@ -143,13 +156,12 @@ async fn stands_already(connection: &mut SqliteConnection, record: &ConsentRecor
 }
 
 /// Writes a consent record and the entry that carries it.
-async fn write_record(connection: &mut SqliteConnection, heads: &mut Heads, record: &ConsentRecord) -> Result<Written, sqlx::Error> {
-    let row = sqlx::query(r#"SELECT coalesce(max("version"), 0) FROM "ConsentRecord" WHERE "orgId" = $1 AND "clientId" = $2"#)
-        .bind(&record.org_id)
-        .bind(&record.client_id)
-        .fetch_one(&mut *connection)
-        .await?;
-    let version = row.try_get::<i64, _>(0)?.cast_unsigned() + 1;
+async fn write_record(
+    connection: &mut SqliteConnection,
+    heads: &mut Heads,
+    record: &ConsentRecord,
+    version: u64,
+) -> Result<Written, sqlx::Error> {
     let mut salt = Salt([0; 16]);
     rand::rng().fill_bytes(&mut salt.0);
     let decision = Decision::of(record, version, salt).map_err(encode)?;

@@ -35,11 +35,8 @@ pub enum DatabaseError {
 
 /// Whether a statement failed by what it says, and not by the state that the database is in: others may yet succeed.
 pub(super) fn is_its_own_fault(why: &sqlx::Error) -> bool {
-    match why {
-        sqlx::Error::Database(_) => matches!(code(why), Some(TOO_BIG | CONSTRAINT | MISMATCH)),
-        sqlx::Error::Encode(_) | sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } => true,
-        _ => false,
-    }
+    matches!(code(why), Some(TOO_BIG | CONSTRAINT | MISMATCH))
+        || matches!(why, sqlx::Error::Encode(_) | sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. })
 }
 
 const TOO_BIG: i32 = 18;
@@ -55,10 +52,8 @@ fn code(why: &sqlx::Error) -> Option<i32> {
 
 /// What to do about it. Never what a row held.
 pub(super) fn advice(why: &sqlx::Error) -> &'static str {
-    match why {
-        sqlx::Error::PoolTimedOut => return "all readers are busy; look for a slow disk",
-        sqlx::Error::Io(_) => return "check that its folder exists and is writable",
-        _ => {}
+    if matches!(why, sqlx::Error::PoolTimedOut) {
+        return "all readers are busy; look for a slow disk";
     }
     match code(why) {
         Some(5 | 6) => "another process holds its lock; stop that process, or wait",
@@ -73,8 +68,8 @@ pub(super) fn advice(why: &sqlx::Error) -> &'static str {
 }
 
 fn migration_advice(why: &sqlx::migrate::MigrateError) -> &'static str {
-    match why {
-        sqlx::migrate::MigrateError::Execute(why) | sqlx::migrate::MigrateError::ExecuteMigration(why, _) => advice(why),
-        _ => "was it made by another version of callgate?",
+    if let sqlx::migrate::MigrateError::Execute(why) | sqlx::migrate::MigrateError::ExecuteMigration(why, _) = why {
+        return advice(why);
     }
+    "was it made by another version of callgate?"
 }

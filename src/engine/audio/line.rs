@@ -1,8 +1,10 @@
 //! Machines on the line: a voicemail's beep, fax, text telephones. And what a silence was like.
 //!
-//! Runs only until the decision, on the client's track. Every 10 ms block is fitted with one sinusoid by the two-term
-//! recurrence `x[n-1] + x[n+1] = 2·cos(w)·x[n]`, which a pure tone obeys exactly: the fit gives its frequency and,
-//! by what is left over, how pure it is. Voices, music and key tones leave far too much over.
+//! Runs only until the decision, on the client's track. Every 10 ms block gets a cheap look by the two-term recurrence
+//! `x[n-1] + x[n+1] = 2·cos(w)·x[n]`, which a pure tone obeys exactly but which noise soon hides. What may be a tone is then
+//! fitted with one sinusoid in each half of the block: the halves' phases give the frequency within a few Hz, and what
+//! is left over says how pure it is, in noise too. Voices and key tones leave too much over, or do not hold still.
+//! Figures and how to measure them again: `docs/line-tones.md`.
 
 use crate::engine::time::SAMPLE_RATE_HZ;
 
@@ -42,7 +44,8 @@ pub struct LineListener {
     tty_at: usize,
     sound_blocks: u32,
     floor: f32,
-    tone: Option<LineTone>,
+    blocks: u64,
+    tone: Option<(LineTone, u64)>,
     window: Sums,
 }
 
@@ -64,15 +67,25 @@ struct Sums {
 
 /// 10 ms.
 const BLOCK: usize = 80;
-/// Left over by the fit, against the power of the block: pure below this (about 23 dB above noise). The two tones of
-/// the closest key, 941 and 1209 Hz, leave 0.0245.
-const PURE_MAX: f32 = 0.02;
+const HALF: usize = BLOCK / 2;
+const LANES: usize = 8;
+/// Noise leaves `(2 + 4·cos²w)` times its own power over in the recurrence. Up to this share of noise a fit is worth its while.
+const WORTH_A_FIT_NOISE: f32 = 0.075;
+/// Only what looks like this is fitted, as the cosine of radians a sample: about 360 to 2350 Hz.
+const WORTH_A_FIT: std::ops::Range<f32> = -0.271..0.960;
+/// Left over by the fit, against the power of the block: pure below this, which is noise 12 dB under the tone. The weaker of
+/// a key's two tones leaves as much up to a twist of 12 dB.
+const PURE_MAX: f32 = 0.06;
+/// Left over by the first fit, at a frequency still some 30 Hz off: above this a second one is in vain.
+const HOPELESS: f32 = 0.25;
+/// By how much the second fit may still move, in radians a sample (12 Hz): a tone's does not.
+const SETTLED: f32 = 0.0094;
 /// Quieter than this (mean square; -50 dBov) is no tone anybody sends.
 const TONE_POWER_MIN: f32 = 10_700.0;
 /// Louder than this (-45 dBov) counts as sound before a beep.
 const SOUND_POWER_MIN: f32 = 34_000.0;
 /// A tone may wander by this much, in Hz, and stay the same tone.
-const STEADY_HZ: f32 = 18.0;
+const STEADY_HZ: f32 = 12.0;
 /// 0.2 s: the shortest beep.
 const BEEP_BLOCKS: u32 = 20;
 /// 0.4 s: enough of a fax's tone.
@@ -100,6 +113,7 @@ impl LineListener {
             tty_at: 0,
             sound_blocks: 0,
             floor: 1.0e9,
+            blocks: 0,
             tone: None,
             window: Sums { samples: 0, zeros: 0, speech: 0, power: 0.0 },
         }
@@ -107,24 +121,35 @@ impl LineListener {
 
     /// Listens on; any way of cutting the samples into calls comes to the same.
     pub fn feed(&mut self, samples: &[i16]) {
-        for &sample in samples {
-            self.window.zeros += u64::from(sample == 0);
-            self.block[self.filled] = f32::from(sample);
-            self.filled += 1;
+        let mut rest = samples;
+        while !rest.is_empty() {
+            let (now, later) = rest.split_at(rest.len().min(BLOCK + 2 - self.filled));
+            for (slot, sample) in self.block[self.filled..].iter_mut().zip(now) {
+                *slot = f32::from(*sample);
+            }
+            self.window.zeros += now.iter().map(|sample| u64::from(*sample == 0)).sum::<u64>();
+            self.filled += now.len();
             if self.filled == BLOCK + 2 {
                 self.block_is_full();
                 self.block[0] = self.block[BLOCK];
                 self.block[1] = self.block[BLOCK + 1];
                 self.filled = 2;
             }
+            rest = later;
         }
         self.window.samples += samples.len() as u64;
     }
 
     /// The first machine heard, if any was.
     #[must_use]
-    pub const fn tone(&self) -> Option<LineTone> {
-        self.tone
+    pub fn tone(&self) -> Option<LineTone> {
+        self.tone.map(|(tone, _)| tone)
+    }
+
+    /// Where it was known, in samples fed since the start; a multiple of 10 ms.
+    #[must_use]
+    pub fn tone_known_at(&self) -> Option<u64> {
+        self.tone.map(|(_, blocks)| blocks * BLOCK as u64)
     }
 
     /// What the line was like since [`Self::restart_window`].
@@ -143,13 +168,19 @@ impl LineListener {
 
     #[expect(clippy::cast_precision_loss, reason = "small constants")]
     fn block_is_full(&mut self) {
-        let (mut centre, mut cross, mut outer) = (0.0f32, 0.0f32, 0.0f32);
-        for n in 1..=BLOCK {
-            let (x, neighbours) = (self.block[n], self.block[n - 1] + self.block[n + 1]);
-            centre += x * x;
-            cross += x * neighbours;
-            outer += neighbours * neighbours;
+        // Sums in lanes: the compiler may not reorder additions of floats, so the order is chosen to suit it.
+        let (mut centres, mut crosses, mut outers) = ([0.0f32; LANES], [0.0f32; LANES], [0.0f32; LANES]);
+        for at in (0..BLOCK).step_by(LANES) {
+            for lane in 0..LANES {
+                let n = at + lane;
+                let (x, neighbours) = (self.block[n + 1], self.block[n] + self.block[n + 2]);
+                centres[lane] += x * x;
+                crosses[lane] += x * neighbours;
+                outers[lane] += neighbours * neighbours;
+            }
         }
+        let sum = |lanes: [f32; LANES]| lanes.iter().sum::<f32>();
+        let (centre, cross, outer) = (sum(centres), sum(crosses), sum(outers));
         let power = centre / BLOCK as f32;
         self.window.power += f64::from(power) * BLOCK as f64;
         // The floor follows the quietest blocks down at once and up by 3 dB in two seconds.
@@ -157,12 +188,10 @@ impl LineListener {
         if power > self.floor * 8.0 && power > 3_400.0 {
             self.window.speech += BLOCK as u64;
         }
-        let pure = centre > 0.0 && power > TONE_POWER_MIN && {
-            let left = outer - cross * cross / centre;
-            left < PURE_MAX * centre
-        };
-        let cosine = (cross / (2.0 * centre.max(1.0))).clamp(-1.0, 1.0);
-        let frequency_hz = cosine.acos() * SAMPLE_RATE_HZ as f32 / std::f32::consts::TAU;
+        self.blocks += 1;
+        let looks = self.tone.is_none() && power > TONE_POWER_MIN;
+        let pure_hz = if looks { self.pure_tone(centre, cross, outer) } else { None };
+        let (pure, frequency_hz) = (pure_hz.is_some(), pure_hz.unwrap_or(0.0));
         if !pure && power > SOUND_POWER_MIN {
             self.sound_blocks = self.sound_blocks.saturating_add(1);
         }
@@ -170,6 +199,30 @@ impl LineListener {
         self.follow_tty(pure, frequency_hz);
     }
 
+    /// The frequency of the one tone that this block is, if it is one.
+    #[expect(clippy::cast_precision_loss, reason = "small constants")]
+    fn pure_tone(&self, energy: f32, cross: f32, outer: f32) -> Option<f32> {
+        let cosine = first_look(energy, cross, outer);
+        let left = outer - cross * cross / energy;
+        if !WORTH_A_FIT.contains(&cosine) || left > WORTH_A_FIT_NOISE * (2.0 + 4.0 * cosine * cosine) * energy {
+            return None;
+        }
+        let (mut w, mut moved, mut explained) = (cosine.acos(), 0.0f32, 0.0f32);
+        for _ in 0..2 {
+            let [(before, first), (after, second)] = halves_fit(&self.block[1..=BLOCK], w);
+            let turns = (after - before - HALF as f32 * w) / std::f32::consts::TAU;
+            moved = (turns - turns.round()) * std::f32::consts::TAU / HALF as f32;
+            w += moved;
+            explained = first + second;
+            if energy - explained > HOPELESS * energy {
+                return None;
+            }
+        }
+        let pure = moved.abs() < SETTLED && energy - explained < PURE_MAX * energy;
+        pure.then_some(w * SAMPLE_RATE_HZ as f32 / std::f32::consts::TAU)
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "at most 20")]
     fn follow_tone(&mut self, pure: bool, frequency_hz: f32, power: f32) {
         let steady = pure
             && (frequency_hz - self.run.frequency_hz).abs() < STEADY_HZ
@@ -178,6 +231,7 @@ impl LineListener {
         if steady {
             self.run.blocks += 1;
             self.run.misses = 0;
+            self.run.frequency_hz += (frequency_hz - self.run.frequency_hz) / (self.run.blocks.min(20) as f32);
         } else if self.run.blocks > 4 && self.run.misses == 0 {
             self.run.misses = 1; // a phase reversal of ANSam, or one lost packet's edge
             return;
@@ -187,13 +241,13 @@ impl LineListener {
         let frequency = self.run.frequency_hz;
         let heard = if (frequency - 2_100.0).abs() < 25.0 {
             (self.run.blocks >= FAX_BLOCKS).then_some(LineTone::FaxAnswer)
-        } else if (frequency - 1_100.0).abs() < 40.0 && self.run.blocks >= FAX_BLOCKS {
+        } else if (frequency - 1_100.0).abs() < 45.0 && self.run.blocks >= FAX_BLOCKS {
             Some(LineTone::FaxCalling)
         } else {
             let beep = (400.0..=2_000.0).contains(&frequency) && self.run.blocks >= BEEP_BLOCKS && self.sound_blocks >= SOUND_BLOCKS_MIN;
             beep.then_some(LineTone::Beep)
         };
-        self.tone = self.tone.or(heard);
+        self.tone = self.tone.or(heard.map(|tone| (tone, self.blocks)));
     }
 
     fn follow_tty(&mut self, pure: bool, frequency_hz: f32) {
@@ -217,9 +271,38 @@ impl LineListener {
             .count();
         let (marks, spaces) = (count(1), count(2));
         if marks >= 9 && spaces >= 9 && marks + spaces >= 36 && changes >= 6 {
-            self.tone = Some(LineTone::Tty);
+            self.tone = Some((LineTone::Tty, self.blocks));
         }
     }
+}
+
+/// The cosine of the frequency by Pisarenko's formula, which white noise does not bend.
+fn first_look(centre: f32, cross: f32, outer: f32) -> f32 {
+    let (one, two) = (cross / 2.0, outer / 2.0 - centre);
+    if one == 0.0 { 0.0 } else { ((two + (two * two + 8.0 * one * one).sqrt()) / (4.0 * one)).clamp(-1.0, 1.0) }
+}
+
+/// The best sinusoid of frequency `w` in each half of a block: its phase at the half's middle, and the energy that it explains.
+///
+/// About the middle, cosine and sine are at right angles, so each is fitted alone; and both halves share one oscillator.
+#[expect(clippy::cast_precision_loss, reason = "small constants")]
+fn halves_fit(block: &[f32], w: f32) -> [(f32, f32); 2] {
+    let (turn_sin, turn_cos) = w.sin_cos();
+    let (mut sin, mut cos) = (-w * (HALF as f32 - 1.0) / 2.0).sin_cos();
+    let mut sums = [(0.0f32, 0.0f32); 2];
+    let (earlier, later) = block.split_at(HALF);
+    for (x, y) in earlier.iter().zip(later) {
+        for (sum, sample) in sums.iter_mut().zip([x, y]) {
+            sum.0 += sample * cos;
+            sum.1 += sample * sin;
+        }
+        (sin, cos) = (sin * turn_cos + cos * turn_sin, cos * turn_cos - sin * turn_sin);
+    }
+    let lean = (HALF as f32 * w).sin() / (2.0 * turn_sin);
+    sums.map(|(in_phase, quadrature)| {
+        let (a, b) = (in_phase / (HALF as f32 / 2.0 + lean), quadrature / (HALF as f32 / 2.0 - lean));
+        ((-b).atan2(a), a * in_phase + b * quadrature)
+    })
 }
 
 #[cfg(test)]
@@ -297,6 +380,31 @@ mod tests {
             baudot.push(5_000.0 * phase.sin());
         }
         assert_eq!(hears(&[noise(1, 400, 10.0), baudot]), Some(LineTone::Tty));
+    }
+
+    #[test]
+    fn a_noisy_line_does_not_hide_a_machine() {
+        // -45 dBov of noise, the machine 15 dB above it.
+        let noisy = |mut sound: Vec<f32>| {
+            let mut source = Noise(29);
+            sound.iter_mut().for_each(|x| *x += 320.0 * source.next());
+            sound
+        };
+        for hz in [450.0, 1_000.0, 1_900.0] {
+            assert_eq!(hears(&[prompt(0.6), noisy(tone(hz, 400, 1_500.0))]), Some(LineTone::Beep), "{hz} Hz");
+        }
+        assert_eq!(hears(&[noisy(vec![0.0; 4_000]), noisy(tone(1_100.0, 500, 1_500.0))]), Some(LineTone::FaxCalling));
+        assert_eq!(hears(&[noisy(vec![0.0; 4_000]), noisy(tone(2_100.0, 900, 1_500.0))]), Some(LineTone::FaxAnswer));
+    }
+
+    #[test]
+    fn where_a_machine_was_known_is_told() {
+        let mut listener = LineListener::new();
+        listener.feed(&[0; 4_000]);
+        assert_eq!(listener.tone_known_at(), None);
+        listener.feed(&tone(1_100.0, 500, 4_000.0).iter().map(|x| *x as i16).collect::<Vec<_>>());
+        let after_ms = (listener.tone_known_at().unwrap() - 4_000) / 8;
+        assert!((400..=430).contains(&after_ms), "{after_ms} ms after it began");
     }
 
     #[test]

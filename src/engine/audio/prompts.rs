@@ -147,7 +147,8 @@ impl PromptLibrary {
             let ascending = row.sentences.windows(2).all(|pair| pair[0].sample < pair[1].sample);
             let inside = row.sentences.iter().all(|sentence| sentence.sample < codes.len());
             let named = |key: char| row.sentences.iter().any(|sentence| sentence.key == Some(key));
-            if !ascending || !inside || (row.line == Line::Consent && !(named('1') && named('2'))) {
+            let names_its_keys = named('1') && named('2') && (row.language != Language::En || named('9'));
+            if !ascending || !inside || (row.line == Line::Consent && !names_its_keys) {
                 return Err(PromptError::Keys(row.file));
             }
             let Row { language, version, line, sha256, sentences, .. } = row;
@@ -212,6 +213,10 @@ mod tests {
         assert_eq!(PromptLibrary::checked(&wrong, embedded).err(), Some(PromptError::Digest("en/v1/consent.ulaw".into())));
         let missing = PromptLibrary::checked(MANIFEST, |path| (!path.starts_with("es")).then(|| embedded(path)).flatten());
         assert_eq!(missing.err(), Some(PromptError::Missing("es/v1/consent.ulaw".into())));
+        for key in ['1', '2', '9'] {
+            let unnamed = MANIFEST.replacen(&format!("\"key\": \"{key}\""), "\"key\": null", 1);
+            assert_eq!(PromptLibrary::checked(&unnamed, embedded).err(), Some(PromptError::Keys("en/v1/consent.ulaw".into())), "{key}");
+        }
         assert!(matches!(PromptLibrary::checked("{}", embedded).err(), Some(PromptError::Manifest(_))));
     }
 }

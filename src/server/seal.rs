@@ -18,7 +18,7 @@ use crate::engine::call::RecordingState;
 use crate::engine::ledger::EventKind;
 use crate::io::clock::wall;
 use crate::io::database::{Then, Work};
-use crate::io::objects::{ObjectError, ObjectStore, Stored};
+use crate::io::objects::{Feed, ObjectError, ObjectStore, Stored};
 use crate::io::recording::{Format, Manifest, Plan, encode, object_key};
 use crate::io::spool::{KeyFile, RecordingHead, SpoolEnd, SpoolFile, left_behind};
 
@@ -180,26 +180,25 @@ impl Sealer {
 
     async fn try_store(&self, head: &RecordingHead, spool: &SpoolFile) -> Result<(Manifest, Stored), Failure> {
         let (spool, keys, told) = (spool.clone(), Arc::clone(&self.keys), head.clone());
-        let (to, source) = mpsc::channel(PIECES);
+        let (to, bytes) = mpsc::channel(PIECES);
+        let (tell, sha256) = oneshot::channel();
         let encoding = tokio::task::spawn_blocking(move || {
             let lead = told.lead.as_ref().map_or(0, |lead| lead.samples);
             let plan = Plan::of(spool.records(&keys)?, lead);
             let encoded = encode(&spool, &keys, &told, &plan, &to);
-            if let Err(why) = &encoded {
-                let _ = to.blocking_send(Err(io::Error::other(why.to_string())));
+            match &encoded {
+                Ok(encoded) => drop(tell.send(encoded.sha256.clone())),
+                Err(why) => drop(to.blocking_send(Err(io::Error::other(why.to_string())))),
             }
             encoded.map(|encoded| Manifest::of(&told, &plan, &encoded))
         });
         let key = object_key(head);
         let format = Format::parse(&head.format).unwrap_or(Format::Wav);
-        let stored = self.objects.put(&format!("{key}.{}", format.word()), format.content_type(), source).await;
+        let stored = self.objects.put(&format!("{key}.{}", format.word()), format.content_type(), Feed { bytes, sha256 }).await;
         let manifest = encoding.await.map_err(|why| Failure::Spool(io::Error::other(why)))?;
         // A store that fails stops the encoder: its own failure is the one to tell.
         let stored = stored.map_err(Failure::Store)?;
         let manifest = manifest.map_err(Failure::Spool)?;
-        if stored.sha256 != manifest.sha256 {
-            return Err(Failure::Store(ObjectError::Unproven(stored.key)));
-        }
         self.objects.put_bytes(&format!("{key}.json"), "application/json", manifest.to_json().into()).await.map_err(Failure::Store)?;
         Ok((manifest, stored))
     }

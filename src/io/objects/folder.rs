@@ -1,21 +1,24 @@
-//! A folder as object store: written beside, fsynced, renamed, and the folder fsynced too, so that an object is whole
-//! or not there.
+//! A folder as object store: written beside, fsynced, linked to its name, and every folder above it fsynced too, so that
+//! an object is whole or not there, also when the power goes.
 
 use std::io::{self, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio::fs;
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 
-use super::{Deleted, ObjectError, Source, Stored, Tally, seen};
+use super::{Deleted, Feed, ObjectError, Source, Stored, Tally, seen};
 
 /// What a half-written object's name begins with.
 const PARTIAL: &str = ".partial-";
 const READ: usize = 64 * 1024;
+/// A half-written object that nobody has written to for so long has no writer any more.
+const ABANDONED: Duration = Duration::from_secs(3600);
 
 /// A folder of objects.
 #[derive(Clone, Debug)]
@@ -31,13 +34,13 @@ impl Folder {
         Ok(Self { root: root.into(), next: Arc::default() })
     }
 
-    pub(super) async fn put(&self, key: &str, mut source: Source) -> Result<Stored, ObjectError> {
+    pub(super) async fn put(&self, key: &str, feed: Feed) -> Result<Stored, ObjectError> {
         let target = self.root.join(key);
         let failed = |why: &io::Error| store("write", key, why);
         let folder = target.parent().unwrap_or(&self.root).to_owned();
         fs::create_dir_all(&folder).await.map_err(|why| failed(&why))?;
         let partial = folder.join(format!("{PARTIAL}{}-{}", std::process::id(), self.next.fetch_add(1, Ordering::Relaxed)));
-        let written = write(&partial, key, &mut source).await;
+        let written = write(&partial, key, feed).await;
         let sent = match written {
             Ok(sent) => sent,
             Err(why) => {
@@ -55,8 +58,7 @@ impl Folder {
             }
         }
         let _ = fs::remove_file(&partial).await;
-        let synced = tokio::task::spawn_blocking(move || std::fs::File::open(folder)?.sync_all()).await;
-        synced.map_err(io::Error::other).and_then(|done| done).map_err(|why| failed(&why))?;
+        self.sync(folder).await.map_err(|why| failed(&why))?;
         let there = match self.get(key, None).await? {
             Some(source) => seen(key, source).await?,
             None => return Err(ObjectError::Unproven(key.to_owned())),
@@ -101,8 +103,21 @@ impl Folder {
             Err(why) if why.kind() == io::ErrorKind::NotFound => 0,
             Err(why) => return Err(store("delete", key, &why)),
         };
+        if versions > 0 {
+            self.sync(path.parent().unwrap_or(&self.root).to_owned()).await.map_err(|why| store("delete", key, &why))?;
+        }
         let gone = !fs::try_exists(&path).await.unwrap_or(true);
         Ok(Deleted { versions, uploads: 0, gone })
+    }
+
+    /// Makes the names in `folder`, and its own name in those above it, outlast the power.
+    async fn sync(&self, folder: PathBuf) -> io::Result<()> {
+        let root = Arc::clone(&self.root);
+        let synced = tokio::task::spawn_blocking(move || {
+            let ours = folder.ancestors().take_while(|folder| folder.starts_with(&root));
+            ours.map(std::fs::File::open).try_for_each(|folder| folder?.sync_all())
+        });
+        synced.await.map_err(io::Error::other)?
     }
 
     pub(super) async fn ready(&self) -> bool {
@@ -111,27 +126,27 @@ impl Folder {
     }
 }
 
-async fn write(partial: &Path, key: &str, source: &mut Source) -> Result<Stored, ObjectError> {
+async fn write(partial: &Path, key: &str, mut feed: Feed) -> Result<Stored, ObjectError> {
     let failed = |why: io::Error| store("write", key, &why);
     let mut file = fs::File::create_new(partial).await.map_err(failed)?;
     let mut tally = Tally::default();
-    while let Some(bytes) = source.recv().await {
-        let bytes = bytes.map_err(|source| ObjectError::Source { key: key.to_owned(), source })?;
-        tally.add(&bytes);
+    while let Some(bytes) = feed.next(key, &mut tally).await? {
         file.write_all(&bytes).await.map_err(failed)?;
     }
     file.flush().await.map_err(failed)?;
     file.sync_all().await.map_err(failed)?;
-    Ok(tally.stored(key))
+    feed.whole(key, tally).await
 }
 
-/// Removes what a crash left half written.
+/// Removes what a crash left half written: other gateways may be writing here too, so only what has long been left alone.
 fn sweep(folder: &Path) -> io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
         if entry.file_type()?.is_dir() {
             sweep(&entry.path())?;
-        } else if entry.file_name().to_string_lossy().starts_with(PARTIAL) {
+        } else if entry.file_name().to_string_lossy().starts_with(PARTIAL)
+            && entry.metadata()?.modified()?.elapsed().is_ok_and(|age| age > ABANDONED)
+        {
             std::fs::remove_file(entry.path())?;
         }
     }

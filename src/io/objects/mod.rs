@@ -1,23 +1,60 @@
 //! The object store: a folder, or S3 and what speaks like it.
 //!
-//! `put` answers only when a fresh look has proven that the store holds the bytes: nothing local may be deleted
-//! before that (P8). `delete` looks again as well (P9). Neither ever overwrites a different object in silence.
+//! `put` publishes nothing before whoever makes the bytes has told the digest of the whole, and answers only when a
+//! fresh look has proven that the store holds it: nothing local may be deleted before that (P8). `delete` looks again
+//! as well (P9). Neither ever overwrites a different object in silence.
 
 mod folder;
 mod s3;
 
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 pub use folder::Folder;
 pub use s3::S3;
 
-/// Bytes on their way into the store. An error in it abandons the object.
+/// Bytes on their way. An error among them ends them.
 pub type Source = mpsc::Receiver<io::Result<Bytes>>;
+
+/// An object on its way into the store.
+///
+/// Bytes that merely stop may be half of it: their maker may have died. So the maker tells the digest of the whole when
+/// all is given, and nothing is published before.
+pub struct Feed {
+    /// The bytes.
+    pub bytes: Source,
+    /// SHA-256 of all of them, in hex.
+    pub sha256: oneshot::Receiver<String>,
+}
+
+impl Feed {
+    /// The next bytes; `None` when all have been given.
+    async fn next(&mut self, key: &str, tally: &mut Tally) -> Result<Option<Bytes>, ObjectError> {
+        let Some(bytes) = self.bytes.recv().await else { return Ok(None) };
+        let bytes = bytes.map_err(|source| ObjectError::Source { key: key.to_owned(), source })?;
+        tally.add(&bytes);
+        Ok(Some(bytes))
+    }
+
+    /// Whether what was given is the whole.
+    async fn whole(self, key: &str, tally: Tally) -> Result<Stored, ObjectError> {
+        let given = tally.stored(key);
+        let why = match self.sha256.await {
+            Ok(whole) if whole == given.sha256 => return Ok(given),
+            Ok(_) => "the bytes given are not those that were meant",
+            Err(_) => "its bytes stopped before the end",
+        };
+        Err(ObjectError::Source { key: key.to_owned(), source: io::Error::other(why) })
+    }
+}
+
+/// Who asks whether we are ready does not wait for long.
+const READY_WITHIN: Duration = Duration::from_secs(3);
 
 /// Where objects go (`CALLGATE_OBJECTS` and what belongs to it).
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -94,6 +131,9 @@ pub enum ObjectError {
     /// A fresh look saw something else than what was sent.
     #[error("object {0} is not what was sent: the store does not hold it safely")]
     Unproven(String),
+    /// The store took the object and left the encryption out; the object was removed again.
+    #[error("object {0} was stored without the encryption asked for, and removed again; the store must honour CALLGATE_S3_SSE")]
+    NotEncrypted(String),
 }
 
 impl ObjectError {
@@ -130,15 +170,15 @@ impl ObjectStore {
         Ok(Self::S3(S3::open(bucket, prefix.trim_matches('/'), spec.endpoint.as_deref(), spec.sse.clone()).await))
     }
 
-    /// Stores what `source` gives under `key`, and proves it.
+    /// Stores what `feed` gives under `key`, and proves it.
     ///
     /// # Errors
     /// [`ObjectError`]; then the caller keeps what it has.
-    pub async fn put(&self, key: &str, content_type: &str, source: Source) -> Result<Stored, ObjectError> {
+    pub async fn put(&self, key: &str, content_type: &str, feed: Feed) -> Result<Stored, ObjectError> {
         check_key(key)?;
         match self {
-            Self::Folder(folder) => folder.put(key, source).await,
-            Self::S3(s3) => s3.put(key, content_type, source).await,
+            Self::Folder(folder) => folder.put(key, feed).await,
+            Self::S3(s3) => s3.put(key, content_type, feed).await,
         }
     }
 
@@ -147,11 +187,15 @@ impl ObjectStore {
     /// # Errors
     /// As [`Self::put`].
     pub async fn put_bytes(&self, key: &str, content_type: &str, bytes: Bytes) -> Result<Stored, ObjectError> {
+        let mut tally = Tally::default();
+        tally.add(&bytes);
+        let (tell, sha256) = oneshot::channel();
         let (to, source) = mpsc::channel(1);
-        // The channel has room for it; if not, `put` would see an empty object and the proof would fail.
+        // Both have room for it; if not, the digest would not fit the bytes.
+        let _ = tell.send(tally.stored(key).sha256);
         let _ = to.try_send(Ok(bytes));
         drop(to);
-        self.put(key, content_type, source).await
+        self.put(key, content_type, Feed { bytes: source, sha256 }).await
     }
 
     /// Reads an object, or the part of it in `range` (first and last byte).
@@ -178,12 +222,15 @@ impl ObjectStore {
         }
     }
 
-    /// Whether it answers.
+    /// Whether it answers, within [`READY_WITHIN`].
     pub async fn ready(&self) -> bool {
-        match self {
-            Self::Folder(folder) => folder.ready().await,
-            Self::S3(s3) => s3.ready().await,
-        }
+        let answer = async {
+            match self {
+                Self::Folder(folder) => folder.ready().await,
+                Self::S3(s3) => s3.ready().await,
+            }
+        };
+        tokio::time::timeout(READY_WITHIN, answer).await.unwrap_or(false)
     }
 }
 

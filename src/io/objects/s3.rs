@@ -12,13 +12,15 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::Builder;
-use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::config::http::HttpResponse;
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart, ServerSideEncryption};
 use bytes::{Bytes, BytesMut};
 use tokio::sync::mpsc;
 
-use super::{Deleted, ObjectError, Source, Sse, Stored, Tally, seen};
+use super::{Deleted, Feed, ObjectError, Source, Sse, Stored, Tally, seen};
 
 /// Bytes of a part. S3 takes no less than 5 MiB, but for the last.
 const PART: usize = 8 * 1024 * 1024;
@@ -29,6 +31,9 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 const REQUEST_WITHIN: Duration = Duration::from_secs(60);
 /// A body that stops for so long is given up.
 const READ_WITHIN: Duration = Duration::from_secs(30);
+
+/// A deletion that finds something again after so many rounds says that it is not gone.
+const DELETE_ROUNDS: u32 = 3;
 
 /// A bucket, and a prefix in it.
 #[derive(Clone)]
@@ -64,80 +69,118 @@ impl S3 {
         Self { client: Client::from_conf(config.build()), bucket: bucket.to_owned(), prefix: prefix.to_owned(), sse }
     }
 
-    pub(super) async fn put(&self, key: &str, content_type: &str, mut source: Source) -> Result<Stored, ObjectError> {
+    pub(super) async fn put(&self, key: &str, content_type: &str, mut feed: Feed) -> Result<Stored, ObjectError> {
         let mut tally = Tally::default();
-        let first = part(key, &mut source, &mut tally).await?;
-        if self.exists(key).await? {
+        let first = part(key, &mut feed, &mut tally).await?;
+        let (sent, wrote) = if self.exists(key).await? {
             // Nothing is sent over it; the look below tells whether it is the same, as after a restart it is.
-            while !part(key, &mut source, &mut tally).await?.is_empty() {}
+            while !part(key, &mut feed, &mut tally).await?.is_empty() {}
+            (feed.whole(key, tally).await?, false)
         } else if first.len() < PART {
-            self.put_whole(key, content_type, first).await?;
+            let sent = feed.whole(key, tally).await?;
+            (sent, self.put_whole(key, content_type, first).await?)
         } else {
-            self.put_parts(key, content_type, first, &mut source, &mut tally).await?;
-        }
-        let sent = tally.stored(key);
-        let there = match self.get(key, None).await? {
-            Some(source) => seen(key, source).await?,
+            self.put_parts(key, content_type, first, feed, tally).await?
+        };
+        let there = match self.look(key, None).await? {
+            Some(found) => found,
             None => return Err(ObjectError::Unproven(key.to_owned())),
         };
-        if there == sent {
-            Ok(there)
-        } else if there.bytes == sent.bytes {
-            Err(ObjectError::Unproven(key.to_owned()))
-        } else {
-            Err(ObjectError::Exists(key.to_owned()))
+        let encrypted = self.is_encrypted(&there.answer);
+        let there = seen(key, there.source()).await?;
+        match (there == sent, wrote, encrypted) {
+            (true, _, true) => Ok(there),
+            (true, _, false) => self.delete(key).await.and(Err(ObjectError::NotEncrypted(key.to_owned()))),
+            // Ours, and broken on its way: out of the way of the next try.
+            (false, true, _) => self.delete(key).await.and(Err(ObjectError::Unproven(key.to_owned()))),
+            (false, false, _) => Err(ObjectError::Exists(key.to_owned())),
         }
     }
 
     pub(super) async fn get(&self, key: &str, range: Option<(u64, u64)>) -> Result<Option<Source>, ObjectError> {
+        Ok(self.look(key, range).await?.map(Found::source))
+    }
+
+    async fn look(&self, key: &str, range: Option<(u64, u64)>) -> Result<Option<Found>, ObjectError> {
         let range = range.map(|(first, last)| format!("bytes={first}-{last}"));
         let answer = self.client.get_object().bucket(&self.bucket).key(self.full(key)).set_range(range).send().await;
-        let mut body = match answer {
-            Ok(answer) => answer.body,
-            Err(why) if code(&why) == Some("NoSuchKey") || status(&why) == Some(404) => return Ok(None),
-            Err(why) => return Err(failed("read", key, &why)),
-        };
-        let (to, source) = mpsc::channel(4);
-        tokio::spawn(async move {
-            while let Some(bytes) = body.next().await {
-                let broken = bytes.is_err();
-                if to.send(bytes.map_err(std::io::Error::other)).await.is_err() || broken {
-                    break;
-                }
-            }
-        });
-        Ok(Some(source))
+        match answer {
+            Ok(answer) => Ok(Some(Found { answer })),
+            Err(why) if code(&why) == Some("NoSuchKey") || status(&why) == Some(404) => Ok(None),
+            Err(why) => Err(failed("read", key, &why)),
+        }
     }
 
     pub(super) async fn delete(&self, key: &str) -> Result<Deleted, ObjectError> {
         let full = self.full(key);
-        let mut deleted = Deleted { uploads: self.abort(key).await?, ..Deleted::default() };
-        let listed = self.client.list_object_versions().bucket(&self.bucket).prefix(&full).send().await;
-        match listed {
-            Ok(listed) => {
-                let versions = listed.versions().iter().map(|version| (version.key(), version.version_id()));
-                let markers = listed.delete_markers().iter().map(|marker| (marker.key(), marker.version_id()));
-                for (_, version) in versions.chain(markers).filter(|(name, _)| *name == Some(&full)) {
-                    let request = self.client.delete_object().bucket(&self.bucket).key(&full);
-                    request.set_version_id(version.map(str::to_owned)).send().await.map_err(|why| failed("delete", key, &why))?;
-                    deleted.versions += 1;
-                }
+        let mut deleted = Deleted::default();
+        // The last round only looks.
+        for round in 0..=DELETE_ROUNDS {
+            let (uploads, versions) = (self.uploads(&full).await?, self.versions(&full).await?);
+            deleted.gone = uploads.is_empty() && versions.is_empty();
+            if deleted.gone || round == DELETE_ROUNDS {
+                break;
             }
-            Err(why) if is_not_built(&why) => {
-                self.client.delete_object().bucket(&self.bucket).key(&full).send().await.map_err(|why| failed("delete", key, &why))?;
-                deleted.versions = 1;
+            deleted.uploads += self.abort(&full, uploads).await?;
+            for version in versions {
+                let request = self.client.delete_object().bucket(&self.bucket).key(&full).set_version_id(version);
+                request.send().await.map_err(|why| failed("delete", key, &why))?;
+                deleted.versions += 1;
             }
-            Err(why) => return Err(failed("list the versions of", key, &why)),
         }
-        deleted.gone = !self.exists(key).await?;
         Ok(deleted)
     }
 
+    /// Every version and delete marker of an object. A store without versions has one that has no name.
+    async fn versions(&self, full: &str) -> Result<Vec<Option<String>>, ObjectError> {
+        let (mut found, mut key_marker, mut version_marker) = (Vec::new(), None, None);
+        loop {
+            let request = self.client.list_object_versions().bucket(&self.bucket).prefix(full);
+            let page = match request.set_key_marker(key_marker).set_version_id_marker(version_marker).send().await {
+                Ok(page) => page,
+                Err(why) if is_not_built(&why) => return Ok(self.is_there(full).await?.then_some(None).into_iter().collect()),
+                Err(why) => return Err(failed("list the versions of", full, &why)),
+            };
+            let versions = page.versions().iter().map(|version| (version.key(), version.version_id()));
+            let markers = page.delete_markers().iter().map(|marker| (marker.key(), marker.version_id()));
+            let ours = versions.chain(markers).filter(|(name, _)| *name == Some(full));
+            found.extend(ours.map(|(_, version)| version.map(str::to_owned)));
+            (key_marker, version_marker) = (page.next_key_marker, page.next_version_id_marker);
+            // Names come in order, and the shortest that begins so is ours.
+            if page.is_truncated != Some(true) || key_marker.as_deref() != Some(full) {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// Every unfinished upload of an object. Stores that cannot list them have none.
+    async fn uploads(&self, full: &str) -> Result<Vec<String>, ObjectError> {
+        let (mut found, mut key_marker, mut upload_marker) = (Vec::new(), None, None);
+        loop {
+            let request = self.client.list_multipart_uploads().bucket(&self.bucket).prefix(full);
+            let page = match request.set_key_marker(key_marker).set_upload_id_marker(upload_marker).send().await {
+                Ok(page) => page,
+                Err(why) if is_not_built(&why) => return Ok(found),
+                Err(why) => return Err(failed("list the uploads of", full, &why)),
+            };
+            let ours = page.uploads().iter().filter(|upload| upload.key() == Some(full));
+            found.extend(ours.filter_map(|upload| upload.upload_id().map(str::to_owned)));
+            (key_marker, upload_marker) = (page.next_key_marker, page.next_upload_id_marker);
+            if page.is_truncated != Some(true) || key_marker.as_deref() != Some(full) {
+                return Ok(found);
+            }
+        }
+    }
+
     async fn exists(&self, key: &str) -> Result<bool, ObjectError> {
-        match self.client.head_object().bucket(&self.bucket).key(self.full(key)).send().await {
+        self.is_there(&self.full(key)).await
+    }
+
+    async fn is_there(&self, full: &str) -> Result<bool, ObjectError> {
+        match self.client.head_object().bucket(&self.bucket).key(full).send().await {
             Ok(_) => Ok(true),
             Err(why) if status(&why) == Some(404) => Ok(false),
-            Err(why) => Err(failed("look for", key, &why)),
+            Err(why) => Err(failed("look for", full, &why)),
         }
     }
 
@@ -145,39 +188,37 @@ impl S3 {
         self.client.head_bucket().bucket(&self.bucket).send().await.is_ok()
     }
 
-    async fn put_whole(&self, key: &str, content_type: &str, bytes: Bytes) -> Result<(), ObjectError> {
-        let (sse, kms) = self.encryption();
-        let answer = self
-            .client
-            .put_object()
-            .bucket(&self.bucket)
-            .key(self.full(key))
-            .content_type(content_type)
-            .if_none_match("*")
-            .checksum_algorithm(ChecksumAlgorithm::Crc32)
-            .set_server_side_encryption(sse)
-            .set_ssekms_key_id(kms)
-            .body(ByteStream::from(bytes))
-            .send()
-            .await;
+    /// One request. Whether it was we who wrote the object.
+    async fn put_whole(&self, key: &str, content_type: &str, bytes: Bytes) -> Result<bool, ObjectError> {
+        let request = || {
+            let (sse, kms) = self.encryption();
+            let request = self.client.put_object().bucket(&self.bucket).key(self.full(key)).content_type(content_type);
+            let request = request.checksum_algorithm(ChecksumAlgorithm::Crc32).set_server_side_encryption(sse);
+            request.set_ssekms_key_id(kms).body(ByteStream::from(bytes.clone()))
+        };
+        let mut answer = request().if_none_match("*").send().await;
+        if answer.as_ref().is_err_and(is_not_built) {
+            // A store without conditions: that nothing lay there was seen a moment ago.
+            answer = request().send().await;
+        }
         match answer {
-            Ok(_) => Ok(()),
-            // It is there already: the look that follows tells whether it is the same.
-            Err(why) if status(&why) == Some(412) => Ok(()),
+            Ok(_) => Ok(true),
+            Err(why) if status(&why) == Some(412) => Ok(false),
             Err(why) => Err(failed("write", key, &why)),
         }
     }
 
+    /// Part by part. What was sent, and whether it was we who wrote the object.
     async fn put_parts(
         &self,
         key: &str,
         content_type: &str,
         first: Bytes,
-        source: &mut Source,
-        tally: &mut Tally,
-    ) -> Result<(), ObjectError> {
+        mut feed: Feed,
+        mut tally: Tally,
+    ) -> Result<(Stored, bool), ObjectError> {
         let full = self.full(key);
-        let (upload, finished) = match self.unfinished(&full).await {
+        let (upload, finished) = match self.unfinished(&full).await? {
             Some(found) => found,
             None => (self.begin(key, content_type).await?, Finished::new()),
         };
@@ -186,16 +227,23 @@ impl S3 {
         while !bytes.is_empty() {
             parts.push(self.put_part(key, &upload, number, bytes, &finished).await?);
             number += 1;
-            bytes = part(key, source, tally).await?;
+            bytes = part(key, &mut feed, &mut tally).await?;
         }
+        let sent = feed.whole(key, tally).await?;
         let whole = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
-        let request = self.client.complete_multipart_upload().bucket(&self.bucket).key(&full).upload_id(&upload);
-        let answer = request.multipart_upload(whole).if_none_match("*").send().await;
-        match answer {
-            Ok(_) => Ok(()),
-            Err(why) if status(&why) == Some(412) => self.abort(key).await.map(|_| ()),
-            Err(why) => Err(failed("complete", key, &why)),
+        let request = self.client.complete_multipart_upload().bucket(&self.bucket).key(&full).upload_id(&upload).multipart_upload(whole);
+        let mut answer = request.clone().if_none_match("*").send().await;
+        if answer.as_ref().is_err_and(is_not_built) {
+            answer = request.send().await;
         }
+        let wrote = match answer {
+            Ok(_) => true,
+            Err(why) if status(&why) == Some(412) => false,
+            Err(why) => return Err(failed("complete", key, &why)),
+        };
+        // Nobody will come back for what earlier tries began.
+        self.abort(&full, self.uploads(&full).await?).await?;
+        Ok((sent, wrote))
     }
 
     async fn begin(&self, key: &str, content_type: &str) -> Result<String, ObjectError> {
@@ -247,39 +295,37 @@ impl S3 {
         Ok(done.set_e_tag(answer.e_tag().map(str::to_owned)).build())
     }
 
-    /// An upload of this key that was never finished, and what is there of it. Stores that cannot list have none.
-    async fn unfinished(&self, full: &str) -> Option<(String, Finished)> {
-        let uploads = self.client.list_multipart_uploads().bucket(&self.bucket).prefix(full).send().await.ok()?;
-        let upload = uploads.uploads().iter().find(|upload| upload.key() == Some(full))?.upload_id()?.to_owned();
+    /// An upload of this key that was never finished, and what is there of it.
+    async fn unfinished(&self, full: &str) -> Result<Option<(String, Finished)>, ObjectError> {
+        let Some(upload) = self.uploads(full).await?.into_iter().next() else { return Ok(None) };
         let mut finished = Finished::new();
         let mut pages = self.client.list_parts().bucket(&self.bucket).key(full).upload_id(&upload).into_paginator().send();
         while let Some(page) = pages.next().await {
-            for part in page.ok()?.parts() {
+            for part in page.map_err(|why| failed("list the parts of", full, &why))?.parts() {
                 let sums = (part.size().unwrap_or(-1), part.checksum_crc32().map(str::to_owned), part.e_tag().map(str::to_owned));
                 finished.insert(part.part_number().unwrap_or(0), sums);
             }
         }
-        Some((upload, finished))
+        Ok(Some((upload, finished)))
     }
 
-    /// Aborts every unfinished upload of a key.
-    async fn abort(&self, key: &str) -> Result<u32, ObjectError> {
-        let full = self.full(key);
-        let listed = match self.client.list_multipart_uploads().bucket(&self.bucket).prefix(&full).send().await {
-            Ok(listed) => listed,
-            Err(why) if is_not_built(&why) => return Ok(0),
-            Err(why) => return Err(failed("list the uploads of", key, &why)),
-        };
+    /// Aborts uploads of a key; how many there were.
+    async fn abort(&self, full: &str, uploads: Vec<String>) -> Result<u32, ObjectError> {
         let mut aborted = 0;
-        for upload in listed.uploads().iter().filter(|upload| upload.key() == Some(&full)) {
-            let request = self.client.abort_multipart_upload().bucket(&self.bucket).key(&full);
-            match request.set_upload_id(upload.upload_id().map(str::to_owned)).send().await {
+        for upload in uploads {
+            match self.client.abort_multipart_upload().bucket(&self.bucket).key(full).upload_id(upload).send().await {
                 Ok(_) => aborted += 1,
                 Err(why) if status(&why) == Some(404) => {}
-                Err(why) => return Err(failed("abort an upload of", key, &why)),
+                Err(why) => return Err(failed("abort an upload of", full, &why)),
             }
         }
         Ok(aborted)
+    }
+
+    /// Whether the store says that it encrypted as it was asked to.
+    fn is_encrypted(&self, answer: &GetObjectOutput) -> bool {
+        let (asked, _) = self.encryption();
+        asked.is_none() || answer.server_side_encryption() == asked.as_ref()
     }
 
     fn encryption(&self) -> (Option<ServerSideEncryption>, Option<String>) {
@@ -301,18 +347,34 @@ impl std::fmt::Debug for S3 {
     }
 }
 
-/// The next part; shorter than [`PART`] only at the end.
-async fn part(key: &str, source: &mut Source, tally: &mut Tally) -> Result<Bytes, ObjectError> {
-    let mut gathered = BytesMut::new();
-    while gathered.len() < PART {
-        match source.recv().await {
-            Some(Ok(bytes)) => {
-                tally.add(&bytes);
-                gathered.extend_from_slice(&bytes);
+/// An object that is there: what the store says of it, and its bytes to come.
+struct Found {
+    answer: GetObjectOutput,
+}
+
+impl Found {
+    fn source(self) -> Source {
+        let mut body = self.answer.body;
+        let (to, source) = mpsc::channel(4);
+        tokio::spawn(async move {
+            while let Some(bytes) = body.next().await {
+                let broken = bytes.is_err();
+                if to.send(bytes.map_err(std::io::Error::other)).await.is_err() || broken {
+                    break;
+                }
             }
-            Some(Err(why)) => return Err(ObjectError::Source { key: key.to_owned(), source: why }),
-            None => break,
-        }
+        });
+        source
+    }
+}
+
+/// The next part; shorter than [`PART`] only at the end.
+async fn part(key: &str, feed: &mut Feed, tally: &mut Tally) -> Result<Bytes, ObjectError> {
+    let mut gathered = BytesMut::new();
+    while gathered.len() < PART
+        && let Some(bytes) = feed.next(key, tally).await?
+    {
+        gathered.extend_from_slice(&bytes);
     }
     Ok(gathered.freeze())
 }
@@ -321,25 +383,31 @@ fn code<E: ProvideErrorMetadata, R>(why: &SdkError<E, R>) -> Option<&str> {
     why.code()
 }
 
-fn status<E>(why: &SdkError<E, aws_sdk_s3::config::http::HttpResponse>) -> Option<u16> {
+fn status<E>(why: &SdkError<E, HttpResponse>) -> Option<u16> {
     why.raw_response().map(|response| response.status().as_u16())
 }
 
-fn is_not_built<E: ProvideErrorMetadata>(why: &SdkError<E, aws_sdk_s3::config::http::HttpResponse>) -> bool {
+fn is_not_built<E: ProvideErrorMetadata>(why: &SdkError<E, HttpResponse>) -> bool {
     code(why) == Some("NotImplemented") || status(why) == Some(501)
 }
 
-fn failed<E>(doing: &'static str, key: &str, why: &SdkError<E, aws_sdk_s3::config::http::HttpResponse>) -> ObjectError
+/// The error as others may see it: it goes into the audit chain. What the store wrote beside its code is for the log.
+fn failed<E>(doing: &'static str, key: &str, why: &SdkError<E, HttpResponse>) -> ObjectError
 where
     E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
 {
-    let refused = status(why) == Some(403);
-    let mut why = match (why.code(), why.message()) {
-        (Some(code), message) => format!("{code}: {}", message.unwrap_or("no message")),
-        (None, _) => DisplayErrorContext(why).to_string(),
+    let status = status(why);
+    tracing::warn!(%key, code = why.code(), status, message = why.message(), "object store: could not {doing}");
+    let mut told = match (why.code(), status, why) {
+        (Some(code), Some(status), _) => format!("{code} (HTTP {status})"),
+        (Some(code), None, _) => code.to_owned(),
+        (None, Some(status), _) => format!("HTTP {status}"),
+        (None, None, SdkError::TimeoutError(_)) => "it did not answer in time".to_owned(),
+        (None, None, SdkError::DispatchFailure(_)) => "it cannot be reached; check CALLGATE_S3_ENDPOINT and the network".to_owned(),
+        (None, None, _) => "the request could not be made; check the store's credentials and region".to_owned(),
     };
-    if refused {
-        why.push_str("; check the store's credentials, region and bucket policy");
+    if status == Some(403) {
+        told.push_str("; check the store's credentials, region and bucket policy");
     }
-    ObjectError::Store { doing, key: key.to_owned(), why }
+    ObjectError::Store { doing, key: key.to_owned(), why: told }
 }

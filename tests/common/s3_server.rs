@@ -100,7 +100,7 @@ impl S3Server {
         let id = self.state.id("v");
         let mut objects = self.state.objects.lock().unwrap();
         let versions = objects.entry(key.to_owned()).or_default();
-        let bytes = (versions.len() % 2 == 0).then(|| b"old".to_vec());
+        let bytes = versions.len().is_multiple_of(2).then(|| b"old".to_vec());
         versions.push(Version { id, bytes, encryption: None });
     }
 }

@@ -82,10 +82,7 @@ impl S3 {
         } else {
             self.put_parts(key, content_type, first, feed, tally).await?
         };
-        let there = match self.look(key, None).await? {
-            Some(found) => found,
-            None => return Err(ObjectError::Unproven(key.to_owned())),
-        };
+        let Some(there) = self.look(key, None).await? else { return Err(ObjectError::Unproven(key.to_owned())) };
         let encrypted = self.is_encrypted(&there.answer);
         let there = seen(key, there.source()).await?;
         match (there == sent, wrote, encrypted) {

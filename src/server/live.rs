@@ -5,7 +5,7 @@ use std::sync::Arc;
 use subtle::ConstantTimeEq;
 
 use super::ids;
-use super::media::{MediaHandle, ToMedia};
+use super::media::{MediaHandle, SocketKey, ToMedia};
 use super::metrics;
 use super::registry::{LiveCall, Registry};
 use super::socket::{Heard, Word};
@@ -27,7 +27,7 @@ const REFUSAL_TRIES: u32 = 60;
 /// What only the thread can do.
 pub(super) struct Outcome {
     /// Words for the call's sockets, in order.
-    pub(super) words: Vec<(usize, Word)>,
+    pub(super) words: Vec<(SocketKey, Word)>,
     /// The call is over.
     pub(super) over: bool,
 }
@@ -36,11 +36,10 @@ pub(super) struct Live {
     call: Call,
     shared: Arc<LiveCall>,
     me: MediaHandle,
-    outbox: Outbox,
     feed: Option<SpoolFeed>,
-    head: Option<RecordingHead>,
+    head: Option<Arc<RecordingHead>>,
     /// The socket of each stream.
-    sockets: Vec<usize>,
+    sockets: Vec<SocketKey>,
     deadline: Option<Tick>,
     last: (Phase, ConsentStatus, RecordingState),
 }
@@ -102,7 +101,6 @@ impl Live {
             shared: Arc::new(LiveCall::new(snapshot, me.clone())),
             call,
             me: me.clone(),
-            outbox: Outbox::default(),
             feed: None,
             head: None,
             sockets: Vec::with_capacity(2),
@@ -115,19 +113,23 @@ impl Live {
         Arc::clone(&self.shared)
     }
 
+    pub(super) fn call_id(&self) -> &str {
+        &self.shared.identity.call_id
+    }
+
     /// Frames that came while the database was asked.
     pub(super) fn missed(&mut self, frames: u64) {
         self.call.missed(frames);
     }
 
     /// A socket becomes the call's next stream.
-    pub(super) fn begin(&mut self, token: usize, _start: &Start) -> Option<StreamNo> {
+    pub(super) fn begin(&mut self, socket: SocketKey) -> Option<StreamNo> {
         let no = self.call.next_stream()?;
-        self.sockets.push(token);
+        self.sockets.push(socket);
         Some(no)
     }
 
-    pub(super) fn start(&mut self, world: &World, start: &Start) -> Option<Outcome> {
+    pub(super) fn start(&mut self, world: &World, outbox: &mut Outbox, start: &Start) -> Option<Outcome> {
         let told = |name: &str| start.parameters.get(name).map(String::as_str);
         let mode = match told("mode") {
             Some("stay") => Mode::Stay,
@@ -138,10 +140,11 @@ impl Live {
         let answered_by = told("answeredBy").filter(|by| !by.is_empty()).map(str::to_owned);
         let tracks = if mode == Mode::Capture { start.tracks } else { [true, start.tracks[1]] };
         tracing::info!(call.id = %self.shared.identity.call_id, stream.sid = %start.stream_sid, ?mode, "call: stream begins");
-        self.step(world, Input::StreamStarted(StreamStart { stream_sid: start.stream_sid.clone(), mode, tracks, leg, answered_by }))
+        let begins = StreamStart { stream_sid: start.stream_sid.clone(), mode, tracks, leg, answered_by };
+        self.step(world, outbox, Input::StreamStarted(begins))
     }
 
-    pub(super) fn hear(&mut self, world: &World, stream: StreamNo, heard: &Heard, codes: &[u8]) -> Option<Outcome> {
+    pub(super) fn hear(&mut self, world: &World, outbox: &mut Outbox, stream: StreamNo, heard: &Heard, codes: &[u8]) -> Option<Outcome> {
         let input = match *heard {
             Heard::Media(track, sequence, chunk, timestamp) => Input::Media { stream, track, sequence, chunk, timestamp, codes },
             Heard::Dtmf { sequence, key } => Input::Dtmf { stream, sequence, key },
@@ -149,35 +152,35 @@ impl Live {
             Heard::Stop => Input::Stopped(stream),
             Heard::Start(_) => return None,
         };
-        self.step(world, input)
+        self.step(world, outbox, input)
     }
 
     /// One input: the machine decides, this performs. `None` if nothing is left for the thread to do.
-    pub(super) fn step(&mut self, world: &World, input: Input<'_>) -> Option<Outcome> {
+    pub(super) fn step(&mut self, world: &World, outbox: &mut Outbox, input: Input<'_>) -> Option<Outcome> {
         let now = world.clocks.now();
-        self.deadline = self.call.step(now, input, &mut self.outbox);
+        self.deadline = self.call.step(now, input, outbox);
         let mut stalled = false;
-        if !self.outbox.captured.is_empty() {
+        if !outbox.captured.is_empty() {
             if let Some(feed) = &mut self.feed {
-                stalled = feed.push(now.tick, &self.outbox.captured).is_err();
+                stalled = feed.push(now.tick, &outbox.captured).is_err();
             }
-            self.outbox.captured.clear();
+            outbox.captured.clear();
         }
         let (captured, withheld) = self.call.counts();
         self.shared.count(captured, withheld, self.call.captured_up_to().0);
-        if self.outbox.effects.is_empty() && !stalled {
+        if outbox.effects.is_empty() && !stalled {
             return None;
         }
         let mut outcome = Outcome { words: Vec::new(), over: false };
-        let mut effects = std::mem::take(&mut self.outbox.effects);
+        let mut effects = std::mem::take(&mut outbox.effects);
         for effect in effects.drain(..) {
             stalled |= self.perform(world, effect, now.tick, &mut outcome).is_err();
         }
-        self.outbox.effects = effects;
+        outbox.effects = effects;
         if stalled {
             self.feed = None;
             self.give_up_recording(world);
-            if let Some(more) = self.step(world, Input::SinkFailed) {
+            if let Some(more) = self.step(world, outbox, Input::SinkFailed) {
                 outcome.words.extend(more.words);
                 outcome.over |= more.over;
             }
@@ -246,8 +249,8 @@ impl Live {
                     sha256: prompt.sha256.clone(),
                     samples: samples as u64,
                 });
-                let head = self.new_head(world, grant.0, *record, lead);
-                self.head = Some(head.clone());
+                let head = Arc::new(self.new_head(world, grant.0, *record, lead));
+                self.head = Some(Arc::clone(&head));
                 submit(world, Work::Recording(Box::new(row(&head, RecordingState::Active)), None));
                 submit(
                     world,
@@ -283,8 +286,8 @@ impl Live {
     }
 
     fn say(&self, stream: StreamNo, word: Word, outcome: &mut Outcome) {
-        if let Some(token) = self.sockets.get(usize::from(stream.0)) {
-            outcome.words.push((*token, word));
+        if let Some(socket) = self.sockets.get(usize::from(stream.0)) {
+            outcome.words.push((*socket, word));
         }
     }
 

@@ -12,13 +12,14 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use mio::{Events, Interest, Poll, Token, Waker};
+use slotmap::{Key as _, KeyData, SlotMap, new_key_type};
 
 use super::live::{Live, Outcome};
 use super::registry::Registry;
 use super::socket::{Heard, Socket};
 use super::world::World;
 use crate::engine::audio::frame::StreamNo;
-use crate::engine::call::{CallIdentity, Input, NotSealed, Standing};
+use crate::engine::call::{CallIdentity, Input, NotSealed, Outbox, Standing};
 use crate::engine::consent::{Actor, ConsentStatus, Grant, Receipt};
 use crate::engine::twilio::message::Start;
 
@@ -31,6 +32,29 @@ const SWEEP: Duration = Duration::from_millis(50);
 const EVENTS_AT_ONCE: usize = 1_024;
 const WAKER: Token = Token(usize::MAX);
 
+new_key_type! {
+    /// A socket of a media thread. Never used twice: an answer that comes too late finds nobody.
+    pub(super) struct SocketKey;
+    /// A call of a media thread.
+    struct CallKey;
+}
+
+// The poller's tokens are as wide as our keys.
+const _: () = assert!(usize::BITS == u64::BITS, "callgate is for 64-bit machines");
+
+#[expect(clippy::cast_possible_truncation, reason = "asserted above")]
+impl From<SocketKey> for Token {
+    fn from(key: SocketKey) -> Self {
+        Self(key.data().as_ffi() as usize)
+    }
+}
+
+impl From<Token> for SocketKey {
+    fn from(token: Token) -> Self {
+        KeyData::from_ffi(token.0 as u64).into()
+    }
+}
+
 /// Something for a media thread.
 pub(super) enum ToMedia {
     /// A socket, past its handshake.
@@ -38,7 +62,7 @@ pub(super) enum ToMedia {
     /// A socket whose `start` named a call that this thread owns.
     Adopt(Box<Socket>, Start),
     /// The database told where the client of a new call stands.
-    Standing(usize, Box<(Start, CallIdentity)>, Standing),
+    Standing(SocketKey, Box<(Start, CallIdentity)>, Standing),
     /// The ledger answered.
     Sealed(String, Result<Receipt<Grant>, NotSealed>),
     /// Somebody with the right to says that the client said no. Answered when the gate is shut.
@@ -93,9 +117,10 @@ impl MediaThreads {
                 me: handle.clone(),
                 world: world.clone(),
                 registry: Arc::clone(registry),
-                sockets: HashMap::new(),
-                calls: HashMap::new(),
-                next_token: 0,
+                sockets: SlotMap::with_key(),
+                calls: SlotMap::with_key(),
+                by_id: HashMap::new(),
+                outbox: Outbox::default(),
                 codes: Vec::with_capacity(1_024),
                 stopping: false,
             };
@@ -124,9 +149,12 @@ struct Thread {
     me: MediaHandle,
     world: World,
     registry: Arc<Registry>,
-    sockets: HashMap<usize, Connection>,
-    calls: HashMap<String, Live>,
-    next_token: usize,
+    /// Boxed, as calls are: the map's own room is then small, and grows without moving them.
+    sockets: SlotMap<SocketKey, Box<Connection>>,
+    calls: SlotMap<CallKey, Box<Live>>,
+    by_id: HashMap<String, CallKey>,
+    /// What a step causes, reused for every step of every call.
+    outbox: Outbox,
     /// Decoded payload, reused for every frame of every call.
     codes: Vec<u8>,
     stopping: bool,
@@ -143,7 +171,7 @@ enum Stage {
     /// The database is being asked; what comes meanwhile is withheld, keys are kept.
     Asking { early: Vec<Heard>, missed: u64 },
     /// It belongs to a call.
-    Streaming { call_id: String, stream: StreamNo },
+    Streaming { call: CallKey, stream: StreamNo },
     /// It is being closed.
     Closing,
 }
@@ -167,14 +195,14 @@ impl Thread {
                 if event.token() == WAKER {
                     continue;
                 }
-                let token = event.token().0;
-                if let Some(connection) = self.sockets.get_mut(&token) {
+                let socket = SocketKey::from(event.token());
+                if let Some(connection) = self.sockets.get_mut(socket) {
                     connection.socket.is_ready(event.is_read_closed());
                     if event.is_writable() {
                         connection.socket.flush();
                     }
                 }
-                self.read(token);
+                self.read(socket);
             }
             while let Ok(message) = self.messages.try_recv() {
                 self.handle(message);
@@ -195,35 +223,34 @@ impl Thread {
     fn handle(&mut self, message: ToMedia) {
         match message {
             ToMedia::Socket(socket) => {
-                if let Some(token) = self.register(*socket) {
-                    self.read(token);
+                if let Some(key) = self.register(*socket) {
+                    self.read(key);
                 }
             }
             ToMedia::Adopt(socket, start) => {
-                if let Some(token) = self.register(*socket) {
-                    self.started(token, start);
-                    self.read(token);
+                if let Some(key) = self.register(*socket) {
+                    self.started(key, start);
+                    self.read(key);
                 }
             }
-            ToMedia::Standing(token, who, standing) => self.standing(token, &who.0, who.1, standing),
+            ToMedia::Standing(key, who, standing) => self.standing(key, &who.0, who.1, standing),
             ToMedia::Sealed(call_id, receipt) => {
                 let input = match receipt {
                     Ok(receipt) => Input::Sealed(receipt),
                     Err(why) => Input::NotSealed(why),
                 };
-                self.step(&call_id, input);
+                self.step_named(&call_id, input);
             }
             ToMedia::OptOut(call_id, actor, reason, done) => {
-                self.step(&call_id, Input::OptOut { actor, reason });
+                self.step_named(&call_id, Input::OptOut { actor, reason });
                 let _ = done.send(());
             }
-            ToMedia::Machine(call_id) => self.step(&call_id, Input::Machine),
-            ToMedia::HungUp(call_id) => self.step(&call_id, Input::HungUp),
+            ToMedia::Machine(call_id) => self.step_named(&call_id, Input::Machine),
+            ToMedia::HungUp(call_id) => self.step_named(&call_id, Input::HungUp),
             ToMedia::Shutdown => {
                 self.stopping = true;
-                let calls: Vec<_> = self.calls.keys().cloned().collect();
-                for call_id in calls {
-                    self.step(&call_id, Input::Shutdown);
+                for call in self.calls.keys().collect::<Vec<_>>() {
+                    self.step(call, Input::Shutdown);
                 }
                 for connection in self.sockets.values_mut() {
                     connection.socket.close();
@@ -233,32 +260,32 @@ impl Thread {
         }
     }
 
-    fn register(&mut self, mut socket: Socket) -> Option<usize> {
-        self.next_token += 1;
-        let token = self.next_token;
+    fn register(&mut self, socket: Socket) -> Option<SocketKey> {
+        let key = self.sockets.insert(Box::new(Connection { socket, stage: Stage::Fresh }));
+        let socket = &mut self.sockets[key].socket;
         let interest = Interest::READABLE | Interest::WRITABLE;
-        if let Err(why) = self.poll.registry().register(socket.source(), Token(token), interest) {
+        if let Err(why) = self.poll.registry().register(socket.source(), key.into(), interest) {
             tracing::error!(error = %why, "media: a socket cannot be watched; are descriptors used up?");
+            self.sockets.remove(key);
             return None;
         }
         socket.is_ready(false);
-        self.sockets.insert(token, Connection { socket, stage: Stage::Fresh });
-        Some(token)
+        Some(key)
     }
 
     /// Takes everything that a socket has to say.
-    fn read(&mut self, token: usize) {
+    fn read(&mut self, key: SocketKey) {
         loop {
-            let Some(connection) = self.sockets.get_mut(&token) else { return };
+            let Some(connection) = self.sockets.get_mut(key) else { return };
             let heard = connection.socket.read(&mut self.codes);
             match (&mut connection.stage, heard) {
                 (_, Ok(None)) => return,
                 (_, Err(why)) => {
-                    self.gone(token, why);
+                    self.gone(key, why);
                     return;
                 }
                 (Stage::Closing, Ok(Some(_))) => {}
-                (Stage::Fresh, Ok(Some(Heard::Start(start)))) => self.started(token, *start),
+                (Stage::Fresh, Ok(Some(Heard::Start(start)))) => self.started(key, *start),
                 (Stage::Fresh, Ok(Some(Heard::Media(..) | Heard::Dtmf { .. } | Heard::Mark(_) | Heard::Stop))) => {
                     self.world.metrics.malformed.inc();
                 }
@@ -267,22 +294,19 @@ impl Thread {
                     heard if early.len() < EARLY_MAX => early.push(heard),
                     Heard::Start(_) | Heard::Dtmf { .. } | Heard::Mark(_) | Heard::Stop => {}
                 },
-                (Stage::Streaming { call_id, stream }, Ok(Some(heard))) => {
-                    let stream = *stream;
-                    let Some(live) = self.calls.get_mut(call_id) else { continue };
-                    let outcome = live.hear(&self.world, stream, &heard, &self.codes);
-                    if outcome.is_some() {
-                        let call_id = call_id.clone();
-                        self.act(&call_id, outcome);
-                    }
+                (Stage::Streaming { call, stream }, Ok(Some(heard))) => {
+                    let (call, stream) = (*call, *stream);
+                    let Some(live) = self.calls.get_mut(call) else { continue };
+                    let outcome = live.hear(&self.world, &mut self.outbox, stream, &heard, &self.codes);
+                    self.act(call, outcome);
                 }
             }
         }
     }
 
     /// A stream tells who it is.
-    fn started(&mut self, token: usize, start: Start) {
-        let Some(connection) = self.sockets.get_mut(&token) else { return };
+    fn started(&mut self, key: SocketKey, start: Start) {
+        let Some(connection) = self.sockets.get_mut(key) else { return };
         let known = super::live::who(&start, &self.registry, &self.world);
         let identity = match known {
             Ok(identity) => identity,
@@ -297,14 +321,14 @@ impl Thread {
         let owner = self.registry.claim(&identity, &self.me);
         if owner.index != self.me.index {
             // One owner a call: the socket moves to where its call lives.
-            if let Some(mut connection) = self.sockets.remove(&token) {
+            if let Some(mut connection) = self.sockets.remove(key) {
                 let _ = self.poll.registry().deregister(connection.socket.source());
                 owner.send(ToMedia::Adopt(Box::new(connection.socket), start));
             }
             return;
         }
-        if self.calls.contains_key(&identity.call_id) {
-            self.attach(token, &identity.call_id, &start);
+        if let Some(call) = self.by_id.get(&identity.call_id) {
+            self.attach(key, *call, &start);
             return;
         }
         connection.stage = Stage::Asking { early: Vec::new(), missed: 0 };
@@ -318,28 +342,31 @@ impl Thread {
                     Standing { status: ConsentStatus::Pending, seen: 0 }
                 }
             };
-            me.send(ToMedia::Standing(token, Box::new((start, identity)), standing));
+            me.send(ToMedia::Standing(key, Box::new((start, identity)), standing));
         });
     }
 
-    fn standing(&mut self, token: usize, start: &Start, identity: CallIdentity, standing: Standing) {
-        // Tokens are never used twice: a socket that is gone meanwhile is not found.
-        if !self.sockets.get(&token).is_some_and(|connection| matches!(connection.stage, Stage::Asking { .. })) {
+    fn standing(&mut self, key: SocketKey, start: &Start, identity: CallIdentity, standing: Standing) {
+        // A socket that is gone meanwhile is not found.
+        if !self.sockets.get(key).is_some_and(|connection| matches!(connection.stage, Stage::Asking { .. })) {
             return;
         }
-        let call_id = identity.call_id.clone();
-        if !self.calls.contains_key(&call_id) {
+        let known = self.by_id.get(&identity.call_id).copied();
+        let call = known.unwrap_or_else(|| {
+            let call_id = identity.call_id.clone();
             let live = Live::new(identity, standing, &self.world, &self.me);
             self.registry.insert(live.shared());
-            self.calls.insert(call_id.clone(), live);
-        }
-        self.attach(token, &call_id, start);
+            let call = self.calls.insert(Box::new(live));
+            self.by_id.insert(call_id, call);
+            call
+        });
+        self.attach(key, call, start);
     }
 
     /// Makes a socket one of a call's streams.
-    fn attach(&mut self, token: usize, call_id: &str, start: &Start) {
-        let Some(connection) = self.sockets.get_mut(&token) else { return };
-        let (Some(live), false) = (self.calls.get_mut(call_id), self.stopping) else {
+    fn attach(&mut self, key: SocketKey, call: CallKey, start: &Start) {
+        let Some(connection) = self.sockets.get_mut(key) else { return };
+        let (Some(live), false) = (self.calls.get_mut(call), self.stopping) else {
             connection.socket.close();
             connection.stage = Stage::Closing;
             return;
@@ -351,55 +378,64 @@ impl Thread {
             }
             Stage::Fresh | Stage::Streaming { .. } | Stage::Closing => Vec::new(),
         };
-        let Some(stream) = live.begin(token, start) else {
+        let Some(stream) = live.begin(key) else {
             connection.socket.close();
             return;
         };
-        connection.stage = Stage::Streaming { call_id: call_id.to_owned(), stream };
+        connection.stage = Stage::Streaming { call, stream };
         connection.socket.is_stream(start.stream_sid.clone());
-        let outcome = live.start(&self.world, start);
-        self.act(call_id, outcome);
+        let outcome = live.start(&self.world, &mut self.outbox, start);
+        self.act(call, outcome);
         for heard in early {
-            if let Some(live) = self.calls.get_mut(call_id) {
-                let outcome = live.hear(&self.world, stream, &heard, &[]);
-                self.act(call_id, outcome);
+            if let Some(live) = self.calls.get_mut(call) {
+                let outcome = live.hear(&self.world, &mut self.outbox, stream, &heard, &[]);
+                self.act(call, outcome);
             }
         }
     }
 
-    fn step(&mut self, call_id: &str, input: Input<'_>) {
-        if let Some(live) = self.calls.get_mut(call_id) {
-            let outcome = live.step(&self.world, input);
-            self.act(call_id, outcome);
+    fn step(&mut self, call: CallKey, input: Input<'_>) {
+        if let Some(live) = self.calls.get_mut(call) {
+            let outcome = live.step(&self.world, &mut self.outbox, input);
+            self.act(call, outcome);
+        }
+    }
+
+    fn step_named(&mut self, call_id: &str, input: Input<'_>) {
+        if let Some(call) = self.by_id.get(call_id) {
+            self.step(*call, input);
         }
     }
 
     /// Does what a step caused that only this thread can do: words to sockets, and the end of a call.
-    fn act(&mut self, call_id: &str, outcome: Option<Outcome>) {
+    fn act(&mut self, call: CallKey, outcome: Option<Outcome>) {
         let Some(outcome) = outcome else { return };
-        for (token, word) in outcome.words {
-            let Some(connection) = self.sockets.get_mut(&token) else { continue };
+        for (key, word) in outcome.words {
+            let Some(connection) = self.sockets.get_mut(key) else { continue };
             if word.is_close() {
                 connection.socket.close();
             } else if !connection.socket.say(&word) {
-                self.gone(token, Gone::Stuck);
+                self.gone(key, Gone::Stuck);
             }
         }
         if outcome.over
-            && let Some(live) = self.calls.remove(call_id)
+            && let Some(live) = self.calls.remove(call)
         {
+            self.by_id.remove(live.call_id());
             live.finish(&self.world, &self.registry);
         }
     }
 
     /// A socket is over: its stream ends, its place is free.
-    fn gone(&mut self, token: usize, why: Gone) {
-        let Some(mut connection) = self.sockets.remove(&token) else { return };
+    fn gone(&mut self, key: SocketKey, why: Gone) {
+        let Some(mut connection) = self.sockets.remove(key) else { return };
         let _ = self.poll.registry().deregister(connection.socket.source());
         match connection.stage {
-            Stage::Streaming { call_id, stream } => {
-                tracing::debug!(call.id = %call_id, "media: socket over: {why}");
-                self.step(&call_id, Input::Lost(stream));
+            Stage::Streaming { call, stream } => {
+                if let Some(live) = self.calls.get(call) {
+                    tracing::debug!(call.id = live.call_id(), "media: socket over: {why}");
+                }
+                self.step(call, Input::Lost(stream));
             }
             Stage::Fresh | Stage::Asking { .. } | Stage::Closing => {
                 tracing::debug!("media: socket over before its stream began: {why}");
@@ -409,18 +445,18 @@ impl Thread {
 
     fn sweep(&mut self) {
         let now = self.world.clocks.now();
-        let due: Vec<_> = self.calls.iter_mut().filter_map(|(id, live)| live.is_due(now.tick).then(|| id.clone())).collect();
-        for call_id in due {
-            self.step(&call_id, Input::Wake);
+        let due: Vec<_> = self.calls.iter_mut().filter_map(|(call, live)| live.is_due(now.tick).then_some(call)).collect();
+        for call in due {
+            self.step(call, Input::Wake);
         }
-        let stuck: Vec<_> = self.calls.iter_mut().filter_map(|(id, live)| live.tick(now.tick).is_err().then(|| id.clone())).collect();
-        for call_id in stuck {
-            self.step(&call_id, Input::SinkFailed);
+        let stuck: Vec<_> = self.calls.iter_mut().filter_map(|(call, live)| live.tick(now.tick).is_err().then_some(call)).collect();
+        for call in stuck {
+            self.step(call, Input::SinkFailed);
         }
         let expired: Vec<_> =
-            self.sockets.iter().filter(|(_, connection)| connection.socket.is_expired(now.tick)).map(|(token, _)| *token).collect();
-        for token in expired {
-            self.gone(token, Gone::Closed);
+            self.sockets.iter().filter(|(_, connection)| connection.socket.is_expired(now.tick)).map(|(key, _)| key).collect();
+        for key in expired {
+            self.gone(key, Gone::Closed);
         }
     }
 }

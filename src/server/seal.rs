@@ -62,12 +62,12 @@ impl Sealer {
     }
 
     /// Takes what the spool's writers report, until there are none any more.
-    pub(super) async fn run(self, mut ends: mpsc::UnboundedReceiver<(RecordingHead, SpoolEnd)>) {
+    pub(super) async fn run(self, mut ends: mpsc::UnboundedReceiver<(Arc<RecordingHead>, SpoolEnd)>) {
         while let Some((head, end)) = ends.recv().await {
             self.pending.fetch_add(1, Ordering::SeqCst);
             let sealer = self.clone();
             tokio::spawn(async move {
-                sealer.conclude(head, end).await;
+                sealer.conclude(&head, end).await;
                 sealer.pending.fetch_sub(1, Ordering::SeqCst);
             });
         }
@@ -101,7 +101,7 @@ impl Sealer {
                     let (sealer, path) = (self.clone(), spool.path().to_owned());
                     self.pending.fetch_add(1, Ordering::SeqCst);
                     tokio::spawn(async move {
-                        sealer.conclude(head, SpoolEnd::Sealed(path)).await;
+                        sealer.conclude(&head, SpoolEnd::Sealed(path)).await;
                         sealer.pending.fetch_sub(1, Ordering::SeqCst);
                     });
                 }
@@ -119,15 +119,15 @@ impl Sealer {
         Ok(())
     }
 
-    async fn conclude(&self, head: RecordingHead, end: SpoolEnd) {
+    async fn conclude(&self, head: &RecordingHead, end: SpoolEnd) {
         let state = match end {
-            SpoolEnd::Sealed(path) => self.store(&head, path).await,
+            SpoolEnd::Sealed(path) => self.store(head, path).await,
             SpoolEnd::Discarded => {
-                self.write(&head, RecordingState::Discarded, None, None, EventKind::RecordingDiscarded).await;
+                self.write(head, RecordingState::Discarded, None, None, EventKind::RecordingDiscarded).await;
                 RecordingState::Discarded
             }
             SpoolEnd::Failed { why, .. } => {
-                self.write(&head, RecordingState::Failed, None, Some(why), EventKind::RecordingFailed).await;
+                self.write(head, RecordingState::Failed, None, Some(why), EventKind::RecordingFailed).await;
                 RecordingState::Failed
             }
         };

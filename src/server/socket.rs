@@ -1,6 +1,6 @@
 //! One media socket: tungstenite on a non-blocking TCP stream, Twilio's messages in and out.
 //!
-//! Bounds: a message of 64 KiB, a read buffer of 4 KiB (tungstenite's default of 128 KiB is cleared at every read), a
+//! Bounds: a message of 64 KiB, a read buffer of 1 KiB (cleared at every read; a frame is 400 bytes, tungstenite's default 128 KiB), a
 //! write buffer of 64 KiB. What comes is text; anything else is counted and let pass, as Twilio does with ours.
 
 use std::io::{self, Read, Write};
@@ -21,7 +21,7 @@ use crate::io::clock::Clocks;
 
 /// No message of Twilio's comes near.
 const MESSAGE_MAX: usize = 64 * 1024;
-const READ_BUFFER: usize = 4 * 1024;
+const READ_BUFFER: usize = 1024;
 /// After our close frame the other side's is awaited for so long.
 const CLOSE_WITHIN_MS: u64 = 2_000;
 /// A socket whose `start` has not come within this is closed.

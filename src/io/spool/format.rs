@@ -9,12 +9,15 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::audio::frame::{Channel, Place, StreamNo};
+use crate::engine::audio::frame::{Channel, FRAME_SAMPLES, Place, StreamNo};
 use crate::engine::consent::{Admitted, ConsentRecord};
 
 pub(super) const MAGIC: &[u8; 8] = b"CGSPOOL1";
 /// No chunk is longer: 200 ms of two channels is 4 KiB, a head a few more.
 pub(super) const CHUNK_MAX: usize = 256 * 1024;
+
+/// Bytes of the longest frame's record.
+pub(super) const FRAME_MAX: usize = 16 + FRAME_SAMPLES;
 
 const HEAD: u8 = 0;
 const FRAME: u8 = 1;

@@ -27,7 +27,7 @@ use crate::engine::time::Tick;
 pub const CHUNK_MS: u64 = 200;
 /// Chunks that may wait for a writer: at a thousand calls, three seconds of a stuck disk.
 pub const SPOOL_QUEUE_CHUNKS: usize = 16_384;
-/// Room of a fresh chunk: 200 ms of one channel.
+/// Room of a chunk: 200 ms of one channel. Two channels fill two chunks; none ever grows by a frame.
 const CHUNK_ROOM: usize = 2_048;
 
 /// The disk cannot keep up, or is gone: stop the recording, never the call.
@@ -39,7 +39,7 @@ pub struct SpoolStalled;
 type Pool = Arc<Mutex<Vec<Vec<u8>>>>;
 
 enum Job {
-    Open(u64, Box<RecordingHead>),
+    Open(u64, Arc<RecordingHead>),
     Chunk(u64, Vec<u8>),
     Seal(u64, Vec<u8>),
     Discard(u64),
@@ -70,7 +70,8 @@ impl SpoolFeed {
     fn push_one(&mut self, now: Tick, frame: &Admitted) -> Result<(), SpoolStalled> {
         let first = *self.first.get_or_insert(now);
         format::put_frame(&mut self.chunk, frame);
-        if now.ms_since(first) >= CHUNK_MS - 20 || self.chunk.len() >= CHUNK_ROOM * 4 { self.hand_over() } else { Ok(()) }
+        let full = self.chunk.len() + format::FRAME_MAX > CHUNK_ROOM;
+        if now.ms_since(first) >= CHUNK_MS - 20 || full { self.hand_over() } else { Ok(()) }
     }
 
     /// A stream begins.

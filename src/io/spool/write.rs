@@ -20,8 +20,8 @@ use crate::engine::time::Tick;
 
 /// Writers look for work this often: part of what `kill -9` may lose.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
-/// Buffers kept for reuse.
-const POOL_MAX: usize = 8_192;
+/// Buffers kept for reuse: more than a thousand calls have on their way at once, 4 MiB.
+const POOL_MAX: usize = 2_048;
 
 /// How a recording's spool ended.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -40,7 +40,7 @@ pub enum SpoolEnd {
 }
 
 /// Told from a writer's thread, with the recording's head.
-type Report = Arc<dyn Fn(RecordingHead, SpoolEnd) + Send + Sync>;
+type Report = Arc<dyn Fn(Arc<RecordingHead>, SpoolEnd) + Send + Sync>;
 
 /// The writers of one gateway.
 #[derive(Clone)]
@@ -60,7 +60,7 @@ impl SpoolWriters {
         folder: &Path,
         keys: &Arc<KeyFile>,
         threads: usize,
-        report: impl Fn(RecordingHead, SpoolEnd) + Send + Sync + 'static,
+        report: impl Fn(Arc<RecordingHead>, SpoolEnd) + Send + Sync + 'static,
     ) -> io::Result<Self> {
         fs::create_dir_all(folder)?;
         let pool = Pool::default();
@@ -86,7 +86,7 @@ impl SpoolWriters {
     ///
     /// # Errors
     /// [`SpoolStalled`] if not even that can be handed over.
-    pub fn begin(&self, head: RecordingHead, now: Tick) -> Result<SpoolFeed, SpoolStalled> {
+    pub fn begin(&self, head: impl Into<Arc<RecordingHead>>, now: Tick) -> Result<SpoolFeed, SpoolStalled> {
         let slot = self.next.fetch_add(1, Ordering::Relaxed);
         let queue = &self.queues[usize::try_from(slot).unwrap_or(0) % self.queues.len()];
         let feed = SpoolFeed {
@@ -97,7 +97,7 @@ impl SpoolWriters {
             first: None,
             began: now,
         };
-        feed.send(Job::Open(slot, Box::new(head)))?;
+        feed.send(Job::Open(slot, head.into()))?;
         Ok(feed)
     }
 
@@ -120,7 +120,7 @@ struct Writer {
 }
 
 struct Spool {
-    head: RecordingHead,
+    head: Arc<RecordingHead>,
     path: PathBuf,
     aad: Vec<u8>,
     target: Result<Target, String>,
@@ -148,12 +148,8 @@ impl Writer {
             match job {
                 Job::Open(slot, head) => {
                     let path = self.folder.join(format!("{}.spool", head.recording_id));
-                    let mut spool = Spool {
-                        aad: head.recording_id.clone().into_bytes(),
-                        target: Target::create(&path, &head, &self.keys),
-                        head: *head,
-                        path,
-                    };
+                    let mut spool =
+                        Spool { aad: head.recording_id.clone().into_bytes(), target: Target::create(&path, &head, &self.keys), head, path };
                     let mut chunk = Vec::new();
                     format::put_head(&mut chunk, &spool.head);
                     self.write(&mut spool, &chunk);
@@ -167,7 +163,7 @@ impl Writer {
                     chunk.clear();
                     if let Ok(mut pool) = self.pool.lock()
                         && pool.len() < POOL_MAX
-                        && chunk.capacity() <= CHUNK_ROOM * 8
+                        && chunk.capacity() <= CHUNK_ROOM
                     {
                         pool.push(chunk);
                     }

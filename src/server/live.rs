@@ -185,10 +185,10 @@ impl Live {
         Some(outcome)
     }
 
-    /// The spool takes no more: what it has stays on disk and is stored at the next start.
+    /// The spool takes no more: what it has stays on disk and is stored when the call is over.
     fn give_up_recording(&self, world: &World) {
         let Some(head) = &self.head else { return };
-        let why = "the spool could not take the audio; what it has is stored at the next start".to_owned();
+        let why = "the spool could not take the audio; what it has is kept and stored".to_owned();
         let mut row = row(head, RecordingState::Failed);
         row.reason = Some(why.clone());
         submit(world, Work::Recording(Box::new(row), None));

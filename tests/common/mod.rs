@@ -122,7 +122,7 @@ impl Served {
 
 /// A caller who says what a test tells it to, as fast as it is told.
 pub struct Caller {
-    web: WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>,
+    pub web: WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>,
     pub sid: String,
     sequence: u64,
     pub chunk: u64,
@@ -148,6 +148,11 @@ impl Caller {
     /// Over a handshake of its own.
     pub async fn over(request: tokio_tungstenite::tungstenite::handshake::client::Request, sid: &str, parameters: Value) -> Self {
         let (web, _) = tokio_tungstenite::connect_async(request).await.unwrap();
+        Self::on(web, sid, parameters).await
+    }
+
+    /// On a socket that is open already.
+    pub async fn on(web: WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>, sid: &str, parameters: Value) -> Self {
         let mut caller = Self { web, sid: sid.to_owned(), sequence: 1, chunk: 0, heard: Vec::new() };
         caller.say(json!({ "event": "connected", "protocol": "Call", "version": "1.0.0" })).await;
         caller

@@ -128,7 +128,7 @@ impl Recorded {
     /// What a media thread does with a message.
     fn frame(&mut self, text: &str) {
         let now = Now { tick: Tick(1_000_000 + self.n * 20_000), wall: WallTime(0) };
-        let Ok(Incoming::Media(media)) = message::parse(text) else { panic!("a media message") };
+        let Ok(Incoming::Media(media)) = message::parse(text, "") else { panic!("a media message") };
         message::decode_payload(&media.payload, &mut self.codes).unwrap();
         let input = Input::Media {
             stream: StreamNo(0),
@@ -155,7 +155,7 @@ fn whole(bencher: divan::Bencher) {
 #[divan::bench(sample_count = 300, sample_size = 100)]
 fn part_1_parse(bencher: divan::Bencher) {
     let text = text(1_000);
-    bencher.bench(|| matches!(message::parse(divan::black_box(&text)), Ok(Incoming::Media(_))));
+    bencher.bench(|| matches!(message::parse(divan::black_box(&text), ""), Ok(Incoming::Media(_))));
 }
 
 #[divan::bench(sample_count = 300, sample_size = 100)]

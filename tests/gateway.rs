@@ -2,15 +2,13 @@
 
 mod common;
 
-use std::io::{BufRead as _, BufReader, Read as _};
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use callgate::engine::twilio::signature;
 use callgate::io::database::VerifyReport;
 use callgate::replay::{Scenario, Target, play};
 use callgate::server::Given;
-use common::{Caller, PERMISSIONS, Rig, claims, files, frames_in, left};
+use common::{Caller, PERMISSIONS, Rig, Served, claims, files, frames_in, left};
 use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
@@ -326,77 +324,6 @@ async fn twilio_is_answered_with_twiml_and_its_stream_with_a_token() {
     assert_eq!(post("/api/webhooks/twilio/status", &[("CallSid", "CAvoice"), ("CallStatus", "completed")], true).await.0, 204);
     let call = rig.call("CAvoice", |call| call["recording"]["state"] == "FINISHED").await;
     assert_eq!((call["phase"].as_str(), call["recording"]["framesCaptured"]["inbound"].as_u64()), (Some("ENDED"), Some(50)));
-}
-
-/// The real binary, to be killed.
-struct Served {
-    child: Child,
-    address: std::net::SocketAddr,
-}
-
-impl Served {
-    fn start(folder: &std::path::Path, more: &[(&str, &str)]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_callgate"));
-        command.arg("serve").env("CALLGATE_LISTEN", "127.0.0.1:0").env("CALLGATE_DATA_DIR", folder).env("CALLGATE_CLOCK", "media");
-        command.envs(more.iter().copied()).current_dir(folder).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        let address = line.trim().strip_prefix("listening on http://").unwrap_or_else(|| panic!("{line:?}")).parse().unwrap();
-        Self { child, address }
-    }
-
-    fn signal(&self, signal: &str) {
-        assert!(Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap().success());
-    }
-
-    /// What it wrote to its log, once it is over.
-    fn log(mut self) -> String {
-        let mut log = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
-        self.child.wait().unwrap();
-        log
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn p8_kill_nine_loses_at_most_half_a_second() {
-    let folder = tempfile::tempdir().unwrap();
-    let served = Served::start(folder.path(), &[("CALLGATE_PROMPT_IN_RECORDING", "false")]);
-    let mut caller = Caller::connect(served.address, "CAkill", json!({ "mode": "stay" })).await;
-    caller.frames(250).await;
-    caller.key("1").await;
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    let first = caller.chunk + 1;
-    // Two seconds of talk in real time, and then nothing more.
-    let mut clock = tokio::time::interval(Duration::from_millis(20));
-    for _ in 0..100 {
-        clock.tick().await;
-        caller.frames(1).await;
-    }
-    served.signal("-KILL");
-    let _ = served.log();
-    let left_over = files(&folder.path().join("spool"));
-    assert_eq!(left_over.len(), 1, "the spool is there");
-
-    let again = Served::start(folder.path(), &[]);
-    let wav = loop {
-        let stored = files(&folder.path().join("objects")).into_iter().find(|file| file.extension().is_some_and(|ending| ending == "wav"));
-        if let (Some(wav), true) = (stored, files(&folder.path().join("spool")).is_empty()) {
-            break std::fs::read(wav).unwrap();
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    };
-    let there = frames_in(&left(&wav), caller.chunk);
-    assert_eq!(there.first(), Some(&first));
-    assert_eq!(there, (first..first + there.len() as u64).collect::<Vec<_>>(), "without a gap");
-    assert!(there.len() >= 75, "of 100 frames at most 25 are lost: {} are there", there.len());
-    again.signal("-TERM");
-    let log = again.log();
-    assert!(log.contains("left by a crash"), "{log}");
-    let verify =
-        Command::new(env!("CARGO_BIN_EXE_callgate")).args(["audit", "verify"]).env("CALLGATE_DATA_DIR", folder.path()).output().unwrap();
-    assert!(verify.status.success(), "{}", String::from_utf8_lossy(&verify.stdout));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,6 +3,7 @@
 
 pub mod clock;
 pub mod database;
+pub mod lock;
 pub mod objects;
 pub mod recording;
 pub mod spool;

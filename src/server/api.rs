@@ -21,6 +21,12 @@ use crate::io::recording::Format;
 /// Calls on one page at most.
 const PAGE_MAX: u32 = 100;
 
+/// What was handed to the ledger before a question has so long to be written; then the answer goes without it.
+const FLUSH_WITHIN: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// The spool's disk has so long to take a few bytes.
+const SPOOL_WITHIN: std::time::Duration = std::time::Duration::from_secs(2);
+
 /// Which calls are asked for.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -172,6 +178,8 @@ pub(super) async fn audit(
     Query(asked): Query<AuditQuery>,
 ) -> Result<Json<Value>, Problem> {
     let limit = asked.limit.unwrap_or(100).clamp(1, 1_000);
+    // Whoever was just refused, or just read something, finds the line about it.
+    let _ = tokio::time::timeout(FLUSH_WITHIN, app.world.database.ledger().flush()).await;
     let rows = app
         .world
         .database
@@ -201,14 +209,25 @@ pub(super) async fn healthz() -> Json<Value> {
     Json(json!({ "alive": true }))
 }
 
-/// `GET /readyz`
+/// `GET /readyz`: what is ready, and of what is not, why.
 pub(super) async fn readyz(State(app): State<App>) -> Response {
-    let (database, objects) = tokio::join!(app.world.database.ready(), app.world_objects().ready());
-    let (spool, draining) = (app.world.spool.ready(), app.is_draining());
-    let ready = database && objects && spool && !draining;
+    let writers = app.world.spool.clone();
+    // A stuck disk must not take the threads that answer.
+    let spool = async {
+        match tokio::time::timeout(SPOOL_WITHIN, tokio::task::spawn_blocking(move || writers.ready())).await {
+            Ok(Ok(Ok(()))) => None,
+            Ok(Ok(Err(why))) => Some(format!("spool: it takes no audio: {why}")),
+            Ok(Err(_)) | Err(_) => Some("spool: the disk does not answer".to_owned()),
+        }
+    };
+    let (database, objects, spool_why) = tokio::join!(app.world.database.ready(), app.world_objects().ready(), spool);
+    let (spool, draining) = (spool_why.is_none(), app.is_draining());
+    let said = [(database, "database: it does not answer"), (objects, "objects: the store does not answer"), (!draining, "draining")];
+    let why: Vec<String> = said.into_iter().filter(|(fine, _)| !fine).map(|(_, why)| why.to_owned()).chain(spool_why).collect();
+    let ready = why.is_empty();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(json!({ "ready": ready, "database": database, "objects": objects, "spool": spool, "draining": draining })))
-        .into_response()
+    let told = json!({ "ready": ready, "database": database, "objects": objects, "spool": spool, "draining": draining, "why": why });
+    (status, Json(told)).into_response()
 }
 
 /// `GET /metrics`

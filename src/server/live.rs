@@ -24,6 +24,9 @@ use crate::io::spool::{Lead, RecordingHead, SpoolFeed, SpoolStalled};
 /// A no must become durable: tries, a second apart, while the database is away.
 const REFUSAL_TRIES: u32 = 60;
 
+/// No id is longer: they stand in rows, keys and log lines.
+const ID_MAX: usize = 128;
+
 /// What only the thread can do.
 pub(super) struct Outcome {
     /// Words for the call's sockets, in order.
@@ -50,6 +53,14 @@ pub(super) fn who(start: &Start, registry: &Registry, world: &World) -> Result<C
         return Err(format!("its audio is {format}; only audio/x-mulaw at 8000 Hz is understood"));
     }
     let told = |name: &str| start.parameters.get(name).map(String::as_str).filter(|value| !value.is_empty());
+    let ids = ["callId", "clientId", "caseManagerId", "orgId"].map(|name| (name, told(name).unwrap_or_default()));
+    let ids = ids.into_iter().chain([("callSid", &*start.call_sid), ("streamSid", &*start.stream_sid)]);
+    if let Some((name, _)) = ids.into_iter().find(|(_, id)| id.len() > ID_MAX || id.chars().any(char::is_control)) {
+        return Err(format!("its {name} is longer than {ID_MAX} bytes, or has control characters"));
+    }
+    if told("orgId").is_some_and(|org| matches!(org, "." | "..") || org.contains('/')) {
+        return Err("its orgId cannot be part of an object's key".into());
+    }
     if !matches!(told("mode"), None | Some("consent" | "stay" | "capture")) {
         return Err("its mode is none of consent, stay, capture".into());
     }
@@ -188,10 +199,10 @@ impl Live {
         Some(outcome)
     }
 
-    /// The spool takes no more: what it has stays on disk and is stored at the next start.
+    /// The spool takes no more: what it has stays on disk and is stored when the call is over.
     fn give_up_recording(&self, world: &World) {
         let Some(head) = &self.head else { return };
-        let why = "the spool could not take the audio; what it has is stored at the next start".to_owned();
+        let why = "the spool could not take the audio; what it has is kept and stored".to_owned();
         let mut row = row(head, RecordingState::Failed);
         row.reason = Some(why.clone());
         submit(world, Work::Recording(Box::new(row), None));

@@ -121,6 +121,7 @@ impl MediaThreads {
                 calls: SlotMap::with_key(),
                 by_id: HashMap::new(),
                 outbox: Outbox::default(),
+                talkative: Vec::new(),
                 codes: Vec::with_capacity(1_024),
                 stopping: false,
             };
@@ -155,6 +156,8 @@ struct Thread {
     by_id: HashMap<String, CallKey>,
     /// What a step causes, reused for every step of every call.
     outbox: Outbox,
+    /// Sockets that had more to say than fits a turn.
+    talkative: Vec<SocketKey>,
     /// Decoded payload, reused for every frame of every call.
     codes: Vec<u8>,
     stopping: bool,
@@ -184,7 +187,8 @@ impl Thread {
         let mut events = Events::with_capacity(EVENTS_AT_ONCE);
         let mut swept = Instant::now();
         loop {
-            if let Err(why) = self.poll.poll(&mut events, Some(SWEEP)) {
+            let patience = if self.talkative.is_empty() { SWEEP } else { Duration::ZERO };
+            if let Err(why) = self.poll.poll(&mut events, Some(patience)) {
                 if why.kind() != io::ErrorKind::Interrupted {
                     tracing::error!(error = %why, "media: the poller failed");
                     std::thread::sleep(SWEEP);
@@ -203,6 +207,9 @@ impl Thread {
                     }
                 }
                 self.read(socket);
+            }
+            for key in std::mem::take(&mut self.talkative) {
+                self.read(key);
             }
             while let Ok(message) = self.messages.try_recv() {
                 self.handle(message);
@@ -273,13 +280,25 @@ impl Thread {
         Some(key)
     }
 
-    /// Takes everything that a socket has to say.
+    /// Takes what a socket has to say; one that never stops talking gets its next turn after the others.
     fn read(&mut self, key: SocketKey) {
+        if let Some(connection) = self.sockets.get_mut(key) {
+            connection.socket.takes_its_turn();
+        }
         loop {
             let Some(connection) = self.sockets.get_mut(key) else { return };
             let heard = connection.socket.read(&mut self.codes);
             match (&mut connection.stage, heard) {
-                (_, Ok(None)) => return,
+                (_, Ok(None)) => {
+                    if connection.socket.has_more() {
+                        self.talkative.push(key);
+                    }
+                    return;
+                }
+                (_, Err(why)) if why.is_ours() => {
+                    self.given_up(key, why);
+                    return;
+                }
                 (_, Err(why)) => {
                     self.gone(key, why);
                     return;
@@ -426,6 +445,20 @@ impl Thread {
         }
     }
 
+    /// What came was no media stream: the call goes on without us, and the socket stays until the other side knows why.
+    fn given_up(&mut self, key: SocketKey, why: Gone) {
+        let Some(connection) = self.sockets.get_mut(key) else { return };
+        match std::mem::replace(&mut connection.stage, Stage::Closing) {
+            Stage::Streaming { call, stream } => {
+                if let Some(live) = self.calls.get(call) {
+                    tracing::warn!(call.id = live.call_id(), "media: stream closed: {why}");
+                }
+                self.step(call, Input::Garbled(stream));
+            }
+            Stage::Fresh | Stage::Asking { .. } | Stage::Closing => tracing::warn!("media: socket closed before its stream began: {why}"),
+        }
+    }
+
     /// A socket is over: its stream ends, its place is free.
     fn gone(&mut self, key: SocketKey, why: Gone) {
         let Some(mut connection) = self.sockets.remove(key) else { return };
@@ -470,10 +503,23 @@ pub(super) enum Gone {
     /// The connection broke.
     #[error("the connection broke")]
     Broken,
-    /// What came was no WebSocket, or a message larger than any of Twilio's.
-    #[error("what came was no WebSocket message of a media stream")]
+    /// A message larger than any of Twilio's.
+    #[error("a message is larger than 64 KiB")]
+    TooLarge,
+    /// A text message that is none.
+    #[error("a text message is not UTF-8")]
+    NotText,
+    /// What came was no WebSocket.
+    #[error("what came was no WebSocket frame")]
     Protocol,
     /// The other side does not read.
     #[error("the other side does not read")]
     Stuck,
+}
+
+impl Gone {
+    /// Whether it is we who close.
+    const fn is_ours(self) -> bool {
+        matches!(self, Self::TooLarge | Self::NotText | Self::Protocol)
+    }
 }

@@ -9,6 +9,7 @@ mod live;
 mod media;
 mod metrics;
 mod problem;
+mod recover;
 mod registry;
 mod seal;
 mod socket;
@@ -31,6 +32,7 @@ use crate::engine::consent::Actor;
 use crate::engine::ledger::{Event, EventKind};
 use crate::io::clock::{Clocks, wall};
 use crate::io::database::{Database, DatabaseError, Work};
+use crate::io::lock::{FolderLock, NotLocked};
 use crate::io::objects::{ObjectError, ObjectStore};
 use crate::io::spool::{KeyFile, SpoolWriters};
 
@@ -46,6 +48,7 @@ pub struct Gateway {
     sealer: seal::Sealer,
     stop: Option<oneshot::Sender<()>>,
     accepting: tokio::task::JoinHandle<()>,
+    _lock: FolderLock,
 }
 
 /// Why a gateway does not start.
@@ -57,6 +60,14 @@ pub enum StartError {
     /// The object store.
     #[error("{0}")]
     Objects(#[from] ObjectError),
+    /// The data folder is in use.
+    #[error("CALLGATE_DATA_DIR {folder}: {source}")]
+    Folder {
+        /// Which.
+        folder: String,
+        /// By whom.
+        source: NotLocked,
+    },
     /// A folder, a key file, a thread.
     #[error("{what}: {source}")]
     Local {
@@ -87,6 +98,8 @@ impl Gateway {
         }
         std::fs::create_dir_all(&config.data_dir)
             .map_err(local(&format!("CALLGATE_DATA_DIR {} cannot be made", config.data_dir.display())))?;
+        let lock = FolderLock::take(&config.data_dir)
+            .map_err(|source| StartError::Folder { folder: config.data_dir.display().to_string(), source })?;
         let database = Database::open(&config.database_url).await?;
         let objects = Arc::new(ObjectStore::open(&config.objects).await?);
         let keys = Arc::new(KeyFile::open(&config.data_dir.join("keys/spool.key")).map_err(local("the spool's key cannot be opened"))?);
@@ -131,7 +144,7 @@ impl Gateway {
         let accepting = tokio::spawn(http::accept(listener, app.clone(), async move {
             let _ = stopped.await;
         }));
-        Ok(Self { address, app, sealer, stop: Some(stop), accepting })
+        Ok(Self { address, app, sealer, stop: Some(stop), accepting, _lock: lock })
     }
 
     /// Where it listens.

@@ -177,6 +177,12 @@ impl LiveCall {
         view.recording_id.is_none() || view.outcome.is_some()
     }
 
+    /// Whether the call's thread has let go of it.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.view().let_go
+    }
+
     /// The JSON of `GET /api/calls/{callId}`.
     #[must_use]
     pub fn json(&self) -> Value {

@@ -1,5 +1,5 @@
-//! From a finished spool to a stored recording, and what a crash left behind. Nothing local goes before the store has
-//! proven that it holds the bytes; everything ends FINISHED, DISCARDED or FAILED, with a line in the chain (P8).
+//! From a finished spool to a stored recording. Nothing local goes before the store has proven that it holds the bytes;
+//! everything ends FINISHED, DISCARDED or FAILED, with a line in the chain (P8). What no call has ended is in `recover`.
 
 use std::io;
 use std::path::PathBuf;
@@ -14,37 +14,41 @@ use super::live::{event, row, submit};
 use super::metrics::Outcome;
 use super::registry::Registry;
 use super::world::World;
+use crate::engine::audio::frame::Place;
 use crate::engine::call::RecordingState;
 use crate::engine::ledger::EventKind;
+use crate::engine::time::MediaTime;
 use crate::io::clock::wall;
-use crate::io::database::{Then, Work};
+use crate::io::database::{Ruling, Then, Work};
 use crate::io::objects::{Feed, ObjectError, ObjectStore, Stored};
-use crate::io::recording::{Format, Manifest, Plan, encode, object_key};
-use crate::io::spool::{KeyFile, RecordingHead, SpoolEnd, SpoolFile, left_behind};
+use crate::io::recording::{Format, LateCut, Manifest, Plan, encode, object_key};
+use crate::io::spool::{KeyFile, RecordingHead, SpoolEnd, SpoolFile};
 
 /// Recordings sealed at once.
 const AT_ONCE: usize = 4;
-/// Tries to store one, with doubling pauses from [`PAUSE_FIRST`] to [`PAUSE_MAX`]; then it is FAILED until the next start.
+/// Tries to store one, with doubling pauses from [`PAUSE_FIRST`] to [`PAUSE_MAX`], before its state says FAILED.
 const TRIES: u32 = 8;
-const PAUSE_FIRST: Duration = Duration::from_millis(500);
-const PAUSE_MAX: Duration = Duration::from_secs(60);
+pub(super) const PAUSE_FIRST: Duration = Duration::from_millis(500);
+pub(super) const PAUSE_MAX: Duration = Duration::from_secs(60);
 /// Pieces between encoder and store: bounds a recording's memory to a few of 256 KiB.
 const PIECES: usize = 4;
 
 /// Seals and stores.
 #[derive(Clone)]
 pub struct Sealer {
-    world: World,
+    pub(super) world: World,
     objects: Arc<ObjectStore>,
-    keys: Arc<KeyFile>,
-    registry: Arc<Registry>,
+    pub(super) keys: Arc<KeyFile>,
+    pub(super) registry: Arc<Registry>,
     permits: Arc<Semaphore>,
-    pending: Arc<AtomicUsize>,
+    pub(super) pending: Arc<AtomicUsize>,
 }
 
 enum Failure {
     Spool(io::Error),
     Store(ObjectError),
+    /// The spool was not ended by its call, or is damaged: the ledger must be asked what counts of it.
+    Unruled,
 }
 
 impl std::fmt::Display for Failure {
@@ -52,6 +56,7 @@ impl std::fmt::Display for Failure {
         match self {
             Self::Spool(why) => why.fmt(f),
             Self::Store(why) => why.fmt(f),
+            Self::Unruled => f.write_str("the spool is not whole"),
         }
     }
 }
@@ -78,59 +83,27 @@ impl Sealer {
         self.pending.load(Ordering::SeqCst)
     }
 
-    /// What a crash left: with a durable grant it is finished and stored, without one it is destroyed.
-    pub(super) async fn recover(&self, folder: PathBuf) -> io::Result<()> {
-        for spool in left_behind(&folder)? {
-            let head = match spool.head(&self.keys) {
-                Ok(head) => head,
-                Err(why) => {
-                    // No head, no consented audio: the head is the first thing that is written.
-                    tracing::warn!(spool = %spool.path().display(), error = %why, "spool: destroyed: it cannot be read");
-                    if let Err(why) = spool.destroy() {
-                        let kept = spool.path().with_extension("unreadable");
-                        tracing::error!(error = %why, "spool: could not be destroyed; moved aside");
-                        std::fs::rename(spool.path(), kept)?;
-                    }
-                    continue;
-                }
-            };
-            let durable = self.world.database.grant_is_durable(&head.org_id, head.grant_seq, &head.consent.id).await;
-            match durable {
-                Ok(true) => {
-                    tracing::info!(recording.id = %head.recording_id, "spool: left by a crash; being stored");
-                    let (sealer, path) = (self.clone(), spool.path().to_owned());
-                    self.pending.fetch_add(1, Ordering::SeqCst);
-                    tokio::spawn(async move {
-                        sealer.conclude(&head, SpoolEnd::Sealed(path)).await;
-                        sealer.pending.fetch_sub(1, Ordering::SeqCst);
-                    });
-                }
-                Ok(false) => {
-                    tracing::warn!(recording.id = %head.recording_id, "spool: destroyed: no durable consent allows it");
-                    spool.destroy()?;
-                    submit(
-                        &self.world,
-                        Work::Audit(event(&head, EventKind::SpoolDestroyed, json!({ "recordingId": head.recording_id })), None),
-                    );
-                }
-                Err(why) => return Err(io::Error::other(why)),
-            }
-        }
-        Ok(())
-    }
-
     async fn conclude(&self, head: &RecordingHead, end: SpoolEnd) {
         let state = match end {
-            SpoolEnd::Sealed(path) => self.store(head, path).await,
+            SpoolEnd::Sealed(path) => self.store(head, path, None).await,
             SpoolEnd::Discarded => {
                 self.write(head, RecordingState::Discarded, None, None, EventKind::RecordingDiscarded).await;
                 RecordingState::Discarded
             }
-            SpoolEnd::Failed { why, .. } => {
+            // What was captured before is consented audio: it is stored, as what a crash leaves is.
+            SpoolEnd::Failed { path, why } => {
                 self.write(head, RecordingState::Failed, None, Some(why), EventKind::RecordingFailed).await;
-                RecordingState::Failed
+                self.finish_left(head, path).await
+            }
+            SpoolEnd::Undestroyed { path, why } => {
+                self.write(head, RecordingState::Failed, None, Some(format!("not destroyed yet: {why}")), EventKind::RecordingFailed).await;
+                self.destroy(head, &SpoolFile::at(path)).await
             }
         };
+        self.count(state);
+    }
+
+    pub(super) fn count(&self, state: RecordingState) {
         let outcome = match state {
             RecordingState::Finished => "finished",
             RecordingState::Discarded => "discarded",
@@ -143,17 +116,24 @@ impl Sealer {
         self.world.metrics.recordings.get_or_create(&Outcome { outcome }).inc();
     }
 
-    async fn store(&self, head: &RecordingHead, path: PathBuf) -> RecordingState {
-        let Ok(_permit) = self.permits.acquire().await else { return RecordingState::Failed };
+    /// Tries until the store has it. The state says FAILED after [`TRIES`], and FINISHED when it was stored after all.
+    pub(super) async fn store(&self, head: &RecordingHead, path: PathBuf, ruling: Option<&Ruling>) -> RecordingState {
         let spool = SpoolFile::at(path);
         let mut pause = PAUSE_FIRST;
         let mut tried = 0;
         let stored = loop {
+            let outcome = {
+                let Ok(_permit) = self.permits.acquire().await else { return RecordingState::Failed };
+                self.try_store(head, &spool, ruling).await
+            };
             tried += 1;
-            match self.try_store(head, &spool).await {
+            match outcome {
                 Ok(stored) => break Ok(stored),
-                Err(Failure::Store(why)) if why.is_retryable() && tried < TRIES => {
+                Err(Failure::Store(why)) if why.is_retryable() => {
                     tracing::warn!(recording.id = %head.recording_id, error = %why, "recording: not stored yet; trying again in {pause:?}");
+                    if tried == TRIES {
+                        self.write(head, RecordingState::Failed, None, Some(why.to_string()), EventKind::RecordingFailed).await;
+                    }
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(PAUSE_MAX);
                 }
@@ -162,14 +142,26 @@ impl Sealer {
         };
         match stored {
             Ok((manifest, stored)) => {
-                self.write(head, RecordingState::Finished, Some((&manifest, &stored)), None, EventKind::RecordingFinished).await;
-                // The row says FINISHED; only now may the spool go.
-                if let Err(why) = spool.destroy() {
+                let durable =
+                    self.write(head, RecordingState::Finished, Some((&manifest, &stored)), None, EventKind::RecordingFinished).await;
+                tracing::info!(recording.id = %head.recording_id, key = %stored.key, bytes = stored.bytes, "recording: stored");
+                let done = if manifest.damage.is_some() {
+                    // What lies behind the damage is not in the store.
+                    spool
+                        .set_aside()
+                        .map(|aside| tracing::error!(spool = %aside.display(), "spool: damaged; kept, and stored as far as it is whole"))
+                } else if durable {
+                    spool.destroy()
+                } else {
+                    tracing::warn!(recording.id = %head.recording_id, "spool: kept: the database does not say yet that its recording is stored");
+                    Ok(())
+                };
+                if let Err(why) = done {
                     tracing::error!(recording.id = %head.recording_id, error = %why, "spool: stored, but could not be removed");
                 }
-                tracing::info!(recording.id = %head.recording_id, key = %stored.key, bytes = stored.bytes, "recording: stored");
                 RecordingState::Finished
             }
+            Err(Failure::Unruled) => Box::pin(self.finish_left(head, spool.path().to_owned())).await,
             Err(why) => {
                 tracing::error!(recording.id = %head.recording_id, error = %why, "recording: not stored; its spool is kept and tried again at the next start");
                 self.write(head, RecordingState::Failed, None, Some(why.to_string()), EventKind::RecordingFailed).await;
@@ -178,13 +170,24 @@ impl Sealer {
         }
     }
 
-    async fn try_store(&self, head: &RecordingHead, spool: &SpoolFile) -> Result<(Manifest, Stored), Failure> {
+    async fn try_store(&self, head: &RecordingHead, spool: &SpoolFile, ruling: Option<&Ruling>) -> Result<(Manifest, Stored), Failure> {
         let (spool, keys, told) = (spool.clone(), Arc::clone(&self.keys), head.clone());
+        let lead = told.lead.as_ref().map_or(0, |lead| lead.samples);
+        let late =
+            ruling.and_then(|ruling| ruling.cut.clone()).map(|(stream_sid, ms)| LateCut { stream_sid, at: Place::of(MediaTime(ms)) });
+        let measuring = (spool.clone(), Arc::clone(&keys));
+        let plan = tokio::task::spawn_blocking(move || {
+            let (spool, keys) = measuring;
+            let plan = Plan::of(|| spool.records(&keys), lead, None)?;
+            if plan.sealed || late.is_none() { Ok(plan) } else { Plan::of(|| spool.records(&keys), lead, late) }
+        });
+        let plan = plan.await.map_err(io::Error::other).and_then(|plan| plan).map_err(Failure::Spool)?;
+        if !plan.sealed && ruling.is_none() {
+            return Err(Failure::Unruled);
+        }
         let (to, bytes) = mpsc::channel(PIECES);
         let (tell, sha256) = oneshot::channel();
         let encoding = tokio::task::spawn_blocking(move || {
-            let lead = told.lead.as_ref().map_or(0, |lead| lead.samples);
-            let plan = Plan::of(spool.records(&keys)?, lead);
             let encoded = encode(&spool, &keys, &told, &plan, &to);
             match &encoded {
                 Ok(encoded) => drop(tell.send(encoded.sha256.clone())),
@@ -203,15 +206,16 @@ impl Sealer {
         Ok((manifest, stored))
     }
 
-    /// Writes what became of a recording: its row, its line in the chain, and its call as others see it.
-    async fn write(
+    /// Writes what became of a recording: its row, its line in the chain, and its call as others see it. Tells whether the
+    /// row is durable.
+    pub(super) async fn write(
         &self,
         head: &RecordingHead,
         state: RecordingState,
         stored: Option<(&Manifest, &Stored)>,
         reason: Option<String>,
         kind: EventKind,
-    ) {
+    ) -> bool {
         let mut row = row(head, state);
         row.finished_at = Some(wall().to_string());
         row.reason.clone_from(&reason);
@@ -234,12 +238,13 @@ impl Sealer {
             let _ = done.send(written);
         });
         submit(&self.world, Work::Recording(Box::new(row), Some(then)));
-        let _ = durable.await;
-        self.tell_call(head, state, reason).await;
+        let durable = durable.await == Ok(true);
+        self.tell_call(&head.call_id, &head.recording_id, state, reason).await;
+        durable
     }
 
-    async fn tell_call(&self, head: &RecordingHead, state: RecordingState, reason: Option<String>) {
-        if let Some(live) = self.registry.get(&head.call_id) {
+    pub(super) async fn tell_call(&self, call_id: &str, recording_id: &str, state: RecordingState, reason: Option<String>) {
+        if let Some(live) = self.registry.get(call_id) {
             let over = live.conclude(state, reason);
             let row = live.row();
             submit(&self.world, Work::Call(Box::new(row)));
@@ -247,11 +252,11 @@ impl Sealer {
                 self.world.database.ledger().flush().await;
                 self.registry.remove(&live.identity);
             }
-        } else if let Ok(Some(mut row)) = self.world.database.call(&head.call_id).await {
+        } else if let Ok(Some(mut row)) = self.world.database.call(call_id).await {
             // A call of before a restart: it is over, whatever it was when the process died.
             row.state["recording"]["state"] = json!(state);
             row.state["recording"]["reason"] = json!(reason);
-            row.state["recording"]["recordingId"] = json!(head.recording_id);
+            row.state["recording"]["recordingId"] = json!(recording_id);
             if row.ended_at.is_none() {
                 let now = wall().to_string();
                 row.state["phase"] = json!("ENDED");

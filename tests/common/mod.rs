@@ -3,8 +3,10 @@
 
 pub mod s3_server;
 
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::SocketAddr;
 use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use callgate::server::{Claims, Gateway, Given};
@@ -79,9 +81,48 @@ pub fn claims(permissions: &[&str], clients: &[&str], org: &str) -> Claims {
     Claims { sub: "tester".into(), name: "Tester".into(), org: org.into(), permissions: text(permissions), clients: text(clients), exp }
 }
 
+/// The real binary, to be killed.
+pub struct Served {
+    child: Child,
+    pub address: SocketAddr,
+}
+
+impl Served {
+    pub fn start(folder: &Path, more: &[(&str, &str)]) -> Self {
+        Self::spawn(Command::new(env!("CARGO_BIN_EXE_callgate")).arg("serve"), folder, more)
+    }
+
+    /// By a command that ends in `callgate serve`.
+    pub fn spawn(command: &mut Command, folder: &Path, more: &[(&str, &str)]) -> Self {
+        command.env("CALLGATE_LISTEN", "127.0.0.1:0").env("CALLGATE_DATA_DIR", folder).env("CALLGATE_CLOCK", "media");
+        command.envs(more.iter().copied()).current_dir(folder).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let address = line.trim().strip_prefix("listening on http://").unwrap_or_else(|| panic!("{line:?}")).parse().unwrap();
+        Self { child, address }
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn signal(&self, signal: &str) {
+        assert!(Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap().success());
+    }
+
+    /// What it wrote to its log, once it is over.
+    pub fn log(mut self) -> String {
+        let mut log = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+        self.child.wait().unwrap();
+        log
+    }
+}
+
 /// A caller who says what a test tells it to, as fast as it is told.
 pub struct Caller {
-    web: WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>,
+    pub web: WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>,
     pub sid: String,
     sequence: u64,
     pub chunk: u64,
@@ -107,6 +148,11 @@ impl Caller {
     /// Over a handshake of its own.
     pub async fn over(request: tokio_tungstenite::tungstenite::handshake::client::Request, sid: &str, parameters: Value) -> Self {
         let (web, _) = tokio_tungstenite::connect_async(request).await.unwrap();
+        Self::on(web, sid, parameters).await
+    }
+
+    /// On a socket that is open already.
+    pub async fn on(web: WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>, sid: &str, parameters: Value) -> Self {
         let mut caller = Self { web, sid: sid.to_owned(), sequence: 1, chunk: 0, heard: Vec::new() };
         caller.say(json!({ "event": "connected", "protocol": "Call", "version": "1.0.0" })).await;
         caller

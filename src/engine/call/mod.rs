@@ -209,6 +209,8 @@ pub enum Input<'a> {
     Stopped(StreamNo),
     /// The socket is gone without a word.
     Lost(StreamNo),
+    /// What came on the socket was no media stream any more; it is closed, and the call goes on without us.
+    Garbled(StreamNo),
     /// The grant is durable.
     Sealed(Receipt<Grant>),
     /// It is not, and will not be.
@@ -366,6 +368,7 @@ impl Call {
             Input::Dtmf { stream, sequence, key } => self.dtmf(now, stream, sequence, key, out),
             Input::Mark { stream, play } => self.marked(stream, play),
             Input::Stopped(stream) | Input::Lost(stream) => self.stream_ended(now, stream, out),
+            Input::Garbled(stream) => self.garbled(now, stream, out),
             Input::Sealed(receipt) => self.sealed(now, receipt, out),
             Input::NotSealed(why) => self.not_sealed(now, why, out),
             Input::OptOut { actor, reason } => self.opt_out(now, actor, reason, out),
@@ -488,6 +491,20 @@ impl Call {
         out.effects.push(Effect::Changed);
     }
 
+    /// We close, not the client: that is no hang-up, and the rest of the call goes unrecorded (P6).
+    fn garbled(&mut self, now: Now, no: StreamNo, out: &mut Outbox) {
+        let why = "the stream carried what no media stream carries";
+        match &self.state {
+            State::Asking(asking) if asking.stream == no => self.go_unrecorded(now, UnrecordedReason::SystemError, why, None, out),
+            State::Open(_) => {
+                self.reason = Some(UnrecordedReason::SystemError);
+                self.audit(now, EventKind::CallUnrecorded, serde_json::json!({ "reason": UnrecordedReason::SystemError, "why": why }), out);
+            }
+            State::Created | State::Asking(_) | State::Sealing(_) | State::Refused(_) | State::Over => {}
+        }
+        self.stream_ended(now, no, out);
+    }
+
     #[expect(clippy::too_many_arguments, reason = "the fields of one message")]
     fn media(
         &mut self,
@@ -570,7 +587,7 @@ impl Call {
         let at = stream.clock;
         // In stream order the key came before what was taken for the answer: it decides, not the handling.
         let before_decision = match &self.state {
-            State::Open(open) => !open.prior && sequence < open.decided_at,
+            State::Open(open) => !open.prior && sequence > 0 && sequence < open.decided_at,
             State::Created | State::Asking(_) | State::Sealing(_) | State::Refused(_) | State::Over => false,
         };
         if before_decision && key.symbol() == '2' {

@@ -21,7 +21,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, Sq
 
 pub use error::DatabaseError;
 pub use ledger::{LEDGER_QUEUE_MAX, Ledger, LedgerFull};
-pub use read::{CallFilter, CallRow, HistoryRow, InteractionRow, RecordingRow, StandingRow};
+pub use read::{CallFilter, CallRow, HistoryRow, InteractionRow, RecordingRow, Ruling, StandingRow};
 pub use verify::VerifyReport;
 pub use work::{Then, Work};
 

@@ -117,6 +117,17 @@ pub struct RecordingRow {
     pub finished_at: Option<String>,
 }
 
+/// How a call's recording was to end, for a spool that does not tell.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Ruling {
+    /// Nothing of it may be kept.
+    pub discarded: bool,
+    /// The client said no on this call.
+    pub revoked: bool,
+    /// Nothing of this stream counts past this millisecond of its media.
+    pub cut: Option<(String, u64)>,
+}
+
 /// Which calls to list.
 #[derive(Clone, Default, Debug)]
 pub struct CallFilter {
@@ -219,6 +230,36 @@ impl Database {
                 .fetch_optional(self.readers())
                 .await?;
         Ok(row.is_some())
+    }
+
+    /// What a call's chain says of how its recording was to end.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Query`], or [`DatabaseError::Row`].
+    pub async fn ruling(&self, org_id: &str, call_id: &str) -> Result<Ruling, DatabaseError> {
+        let rows = sqlx::query(
+            r#"SELECT "kind", "entry" FROM "AuditEvent" WHERE "callId" = $1 AND "orgId" = $2
+               AND "kind" IN ('recording.halted', 'recording.discarded', 'consent.revoked') ORDER BY "seq""#,
+        )
+        .bind(call_id)
+        .bind(org_id)
+        .fetch_all(self.readers())
+        .await?;
+        let mut ruling = Ruling::default();
+        for row in rows {
+            match row.try_get(0)? {
+                "recording.discarded" => ruling.discarded = true,
+                "consent.revoked" => ruling.revoked = true,
+                _ => {
+                    let entry: Value = serde_json::from_str(row.try_get(1)?).map_err(|_| DatabaseError::Row("AuditEvent"))?;
+                    let stream = entry.pointer("/position/streamSid").and_then(Value::as_str);
+                    let at = entry.pointer("/detail/cutAtMs").and_then(Value::as_u64);
+                    let cut = stream.zip(at).ok_or(DatabaseError::Row("AuditEvent"))?;
+                    ruling.cut = Some((cut.0.to_owned(), cut.1));
+                }
+            }
+        }
+        Ok(ruling)
     }
 
     /// One call.

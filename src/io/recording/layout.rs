@@ -7,6 +7,7 @@ use std::io;
 
 use serde::Serialize;
 
+use crate::engine::audio::frame::Place;
 use crate::engine::audio::g711;
 use crate::engine::time::SAMPLES_PER_MS;
 use crate::io::spool::{Record, SpooledFrame, SpooledStream};
@@ -49,6 +50,7 @@ pub struct Plan {
     pub damage: Option<String>,
     streams: Vec<Origin>,
     cuts: Vec<(u64, u8, u64)>,
+    late: Option<LateCut>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -58,41 +60,70 @@ struct Origin {
     first: Option<(u64, u64)>,
 }
 
+/// A cut that the spool does not tell of, since it ends before it: see [`Plan::of`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LateCut {
+    /// Twilio's id of the stream.
+    pub stream_sid: String,
+    /// Where.
+    pub at: Place,
+}
+
 impl Plan {
-    /// Measures a spool. A damaged one is measured as far as it is whole.
-    pub fn of(records: impl Iterator<Item = io::Result<Record>>, lead: u64) -> Self {
-        let mut plan = Self { lead, ..Self::default() };
-        let mut frames: Vec<(u64, u8, usize, u64, u64, u32)> = Vec::new();
+    /// Measures a spool, in one pass, or two if something was cut from it; in memory that does not grow with its length.
+    /// A damaged spool is measured as far as it is whole. `late` is for a spool that was not ended by its call: what
+    /// the ledger knows to be cut, though the process did not live to write it here.
+    ///
+    /// # Errors
+    /// If `records` cannot be begun.
+    pub fn of<R: Iterator<Item = io::Result<Record>>>(
+        records: impl Fn() -> io::Result<R>,
+        lead: u64,
+        late: Option<LateCut>,
+    ) -> io::Result<Self> {
+        let empty = Self { lead, late, ..Self::default() };
+        let plan = empty.clone().measured(records()?);
+        if plan.cuts.is_empty() {
+            return Ok(plan);
+        }
+        // A cut reaches back: only now is it known which frames count.
+        let again = Self { cuts: plan.cuts, ..empty }.measured(records()?);
+        Ok(again)
+    }
+
+    fn measured(mut self, records: impl Iterator<Item = io::Result<Record>>) -> Self {
+        let known = self.cuts.len();
         for (index, record) in (0u64..).zip(records) {
             match record {
                 Ok(Record::Head(_)) => {}
-                Ok(Record::Stream(spooled)) => plan.stream(spooled),
-                Ok(Record::Frame(frame)) => {
-                    frames.push((index, frame.stream.0, frame.channel.index(), frame.at.0, frame.end().0, frame.timestamp_ms));
-                }
-                Ok(Record::Cut(stream, at)) => plan.cuts.push((index, stream.0, at.0)),
-                Ok(Record::Sealed) => plan.sealed = true,
+                Ok(Record::Stream(spooled)) => self.stream(spooled),
+                Ok(Record::Frame(frame)) => self.frame(index, &frame),
+                Ok(Record::Cut(stream, at)) if known == 0 => self.cuts.push((index, stream.0, at.0)),
+                Ok(Record::Cut(..)) => {}
+                Ok(Record::Sealed) => self.sealed = true,
                 Err(why) => {
-                    plan.damage = Some(why.to_string());
+                    self.damage = Some(why.to_string());
                     break;
                 }
             }
         }
-        for (index, stream, channel, at, end, timestamp_ms) in frames {
-            if plan.is_cut(index, stream, end) {
-                continue;
-            }
-            let Some(start) = plan.begin(stream, at) else { continue };
-            let stop = start + (end - at);
-            if stop > SAMPLES_MAX {
-                continue;
-            }
-            plan.samples = plan.samples.max(stop);
-            plan.frames[channel] += 1;
-            plan.stretch(stream, start, u64::from(timestamp_ms), (end - at) / SAMPLES_PER_MS);
+        self.samples = self.samples.max(self.lead);
+        self
+    }
+
+    fn frame(&mut self, index: u64, frame: &SpooledFrame) {
+        let (stream, at, end) = (frame.stream.0, frame.at.0, frame.end().0);
+        if self.is_cut(index, stream, end) {
+            return;
         }
-        plan.samples = plan.samples.max(lead);
-        plan
+        let Some(start) = self.begin(stream, at) else { return };
+        let stop = start + (end - at);
+        if stop > SAMPLES_MAX {
+            return;
+        }
+        self.samples = self.samples.max(stop);
+        self.frames[frame.channel.index()] += 1;
+        self.stretch(stream, start, u64::from(frame.timestamp_ms), (end - at) / SAMPLES_PER_MS);
     }
 
     fn stream(&mut self, spooled: SpooledStream) {
@@ -119,15 +150,20 @@ impl Plan {
     }
 
     fn is_cut(&self, index: u64, stream: u8, end: u64) -> bool {
-        self.cuts.iter().any(|(cut_index, cut_stream, at)| *cut_index > index && *cut_stream == stream && end > *at)
+        let late = self.late.as_ref().is_some_and(|cut| {
+            let sid = self.streams.iter().find(|origin| origin.spooled.stream == stream).map(|origin| origin.spooled.stream_sid.as_str());
+            sid == Some(cut.stream_sid.as_str()) && end > cut.at.0
+        });
+        late || self.cuts.iter().any(|(cut_index, cut_stream, at)| *cut_index > index && *cut_stream == stream && end > *at)
     }
 
     fn stretch(&mut self, stream: u8, start: u64, timestamp_ms: u64, length_ms: u64) {
         let Some(origin) = self.streams.iter().find(|origin| origin.spooled.stream == stream) else { return };
         let sid = &origin.spooled.stream_sid;
         let end_ms = timestamp_ms + length_ms;
-        match self.segments.last_mut() {
-            Some(last) if last.stream_sid == *sid && timestamp_ms <= last.end_ms + SEGMENT_GAP_MS => last.end_ms = last.end_ms.max(end_ms),
+        // Streams of one call may overlap: each has its own last stretch.
+        match self.segments.iter_mut().rev().find(|last| last.stream_sid == *sid) {
+            Some(last) if timestamp_ms <= last.end_ms + SEGMENT_GAP_MS => last.end_ms = last.end_ms.max(end_ms),
             _ => self.segments.push(Stretch { stream_sid: sid.clone(), start_ms: timestamp_ms, end_ms, at_ms: start / SAMPLES_PER_MS }),
         }
     }

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
-pub use layout::Plan;
+pub use layout::{LateCut, Plan};
 pub use manifest::Manifest;
 
 use crate::engine::audio::prompts::{Language, Line, library};

@@ -22,7 +22,7 @@ fn again(records: &[io::Result<Record>]) -> Vec<io::Result<Record>> {
 }
 
 fn laid_out(records: &[io::Result<Record>], lead: &[u8]) -> (Plan, Vec<[i16; 2]>) {
-    let plan = Plan::of(again(records).into_iter(), lead.len() as u64);
+    let plan = Plan::of(|| Ok(again(records).into_iter()), lead.len() as u64, None).unwrap();
     let mut samples = Vec::new();
     layout::lay_out(&plan, lead, again(records).into_iter(), |piece| {
         samples.extend_from_slice(piece);
@@ -88,7 +88,7 @@ fn encoded(bench: &Bench, head: &RecordingHead) -> (Vec<u8>, Manifest) {
     let file = bench.sealed(&head.recording_id, 150);
     let lead = head.lead.as_ref().map_or(0, |lead| lead.samples);
     let once = || {
-        let plan = Plan::of(file.records(&bench.keys).unwrap(), lead);
+        let plan = Plan::of(|| file.records(&bench.keys), lead, None).unwrap();
         let (to, mut from) = mpsc::channel(1_000);
         let encoded = encode(&file, &bench.keys, head, &plan, &to).unwrap();
         drop(to);

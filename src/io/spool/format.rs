@@ -18,6 +18,12 @@ pub(super) const CHUNK_MAX: usize = 256 * 1024;
 
 /// Bytes of the longest frame's record.
 pub(super) const FRAME_MAX: usize = 16 + FRAME_SAMPLES;
+/// The ending of a spool's name.
+pub(super) const SPOOL: &str = "spool";
+/// Of AES-256-GCM.
+pub(super) const TAG: usize = 16;
+/// Length and counter before each chunk.
+pub(super) const FRONT: usize = 12;
 
 const HEAD: u8 = 0;
 const FRAME: u8 = 1;
@@ -122,12 +128,19 @@ impl std::fmt::Debug for SpooledFrame {
 }
 
 pub(super) fn put_frame(chunk: &mut Vec<u8>, frame: &Admitted) {
-    let codes = frame.codes();
-    #[expect(clippy::cast_possible_truncation, reason = "a frame has at most 160 samples; 49 days of milliseconds")]
-    let (len, timestamp) = (codes.len() as u8, frame.timestamp().0 as u32);
-    chunk.extend_from_slice(&[FRAME, frame.stream().0, frame.channel().index() as u8, len]);
-    chunk.extend_from_slice(&timestamp.to_le_bytes());
-    chunk.extend_from_slice(&frame.at().0.to_le_bytes());
+    #[expect(clippy::cast_possible_truncation, reason = "49 days of milliseconds")]
+    put_codes(chunk, frame.stream(), frame.channel(), frame.at(), frame.timestamp().0 as u32, frame.codes());
+}
+
+pub(super) fn put_spooled(chunk: &mut Vec<u8>, frame: &SpooledFrame) {
+    put_codes(chunk, frame.stream, frame.channel, frame.at, frame.timestamp_ms, &frame.codes);
+}
+
+fn put_codes(chunk: &mut Vec<u8>, stream: StreamNo, channel: Channel, at: Place, timestamp_ms: u32, codes: &[u8]) {
+    #[expect(clippy::cast_possible_truncation, reason = "a frame has at most 160 samples")]
+    chunk.extend_from_slice(&[FRAME, stream.0, channel.index() as u8, codes.len() as u8]);
+    chunk.extend_from_slice(&timestamp_ms.to_le_bytes());
+    chunk.extend_from_slice(&at.0.to_le_bytes());
     chunk.extend_from_slice(codes);
 }
 

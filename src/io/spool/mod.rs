@@ -2,20 +2,26 @@
 //!
 //! Two halves. [`SpoolFeed`] lives on the media thread, gathers [`CHUNK_MS`] of frames and hands them over a bounded
 //! queue: it never waits, and a full queue is an answer (P7). [`SpoolWriters`] are plain threads that own the files.
-//! Chunks leave 200 ms after their first frame, so that `kill -9` loses, delay line included, less than half a second (P8).
+//! Chunks leave 200 ms after their first frame, so that `kill -9` loses, delay line included, less than half a second (P8):
+//! what was written survives the process in the kernel's cache. A machine that loses power is another matter; see
+//! `docs/spool.md` and [`SYNC_EVERY`].
 
 mod format;
 mod keys;
 mod read;
+mod shed;
+mod sync;
 #[cfg(test)]
 pub(crate) mod tests;
 mod write;
 
 pub use format::{Lead, Record, RecordingHead, SpooledFrame, SpooledStream};
 pub use keys::KeyFile;
-pub use read::{SpoolFile, left_behind};
+pub use read::{SpoolFile, Unreadable, left_behind};
+pub use sync::SYNC_EVERY;
 pub use write::{SpoolEnd, SpoolWriters};
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Arc, Mutex};
 
@@ -38,10 +44,14 @@ pub struct SpoolStalled;
 /// Empty chunks on their way back to the feeds.
 type Pool = Arc<Mutex<Vec<Vec<u8>>>>;
 
+/// Between a feed and its writer: set by the writer when the disk failed, by the feed when it was dropped without an end.
+type Broken = Arc<AtomicBool>;
+
 enum Job {
-    Open(u64, Arc<RecordingHead>),
+    Open(u64, Arc<RecordingHead>, Broken),
     Chunk(u64, Vec<u8>),
-    Seal(u64, Vec<u8>),
+    /// The last chunk, and whether there is a cut among the records.
+    Seal(u64, Vec<u8>, bool),
     Discard(u64),
 }
 
@@ -53,14 +63,18 @@ pub struct SpoolFeed {
     chunk: Vec<u8>,
     first: Option<Tick>,
     began: Tick,
+    broken: Broken,
+    cut: bool,
+    ended: bool,
 }
 
 impl SpoolFeed {
     /// Takes what the gate let out.
     ///
     /// # Errors
-    /// [`SpoolStalled`] when a full chunk cannot be handed over.
+    /// [`SpoolStalled`] when a full chunk cannot be handed over, or one before it could not be written.
     pub fn push(&mut self, now: Tick, batch: &Batch) -> Result<(), SpoolStalled> {
+        self.is_whole()?;
         for frame in batch {
             self.push_one(now, frame)?;
         }
@@ -86,6 +100,7 @@ impl SpoolFeed {
     /// # Errors
     /// [`SpoolStalled`].
     pub fn cut_back(&mut self, stream: StreamNo, at: Place) -> Result<(), SpoolStalled> {
+        self.cut = true;
         format::put_cut(&mut self.chunk, stream, at);
         self.hand_over()
     }
@@ -95,6 +110,7 @@ impl SpoolFeed {
     /// # Errors
     /// [`SpoolStalled`].
     pub fn tick(&mut self, now: Tick) -> Result<(), SpoolStalled> {
+        self.is_whole()?;
         match self.first {
             Some(first) if now.ms_since(first) >= CHUNK_MS - 20 => self.hand_over(),
             _ => Ok(()),
@@ -104,19 +120,27 @@ impl SpoolFeed {
     /// The recording is over: everything is written and fsynced, then the writers report it.
     ///
     /// # Errors
-    /// [`SpoolStalled`]: the file stays as it is and is found at the next start.
+    /// [`SpoolStalled`]: the writers report it as failed once they have caught up.
     pub fn seal(mut self) -> Result<(), SpoolStalled> {
         format::put_sealed(&mut self.chunk);
         let chunk = std::mem::take(&mut self.chunk);
-        self.send(Job::Seal(self.slot, chunk))
+        self.send(Job::Seal(self.slot, chunk, self.cut))?;
+        self.ended = true;
+        Ok(())
     }
 
     /// The recording must not exist: its key is destroyed, then its file.
     ///
     /// # Errors
-    /// [`SpoolStalled`].
-    pub fn discard(self) -> Result<(), SpoolStalled> {
-        self.send(Job::Discard(self.slot))
+    /// [`SpoolStalled`]: the writers report it as failed; that it must go stands in the ledger.
+    pub fn discard(mut self) -> Result<(), SpoolStalled> {
+        self.send(Job::Discard(self.slot))?;
+        self.ended = true;
+        Ok(())
+    }
+
+    fn is_whole(&self) -> Result<(), SpoolStalled> {
+        if self.broken.load(Ordering::Acquire) { Err(SpoolStalled) } else { Ok(()) }
     }
 
     fn hand_over(&mut self) -> Result<(), SpoolStalled> {
@@ -135,5 +159,14 @@ impl SpoolFeed {
         self.queue.try_send(job).map_err(|refused| match refused {
             TrySendError::Full(_) | TrySendError::Disconnected(_) => SpoolStalled,
         })
+    }
+}
+
+impl Drop for SpoolFeed {
+    /// A recording that nobody ended is over all the same: its file is closed, and what is in it is reported.
+    fn drop(&mut self) {
+        if !self.ended {
+            self.broken.store(true, Ordering::Release);
+        }
     }
 }

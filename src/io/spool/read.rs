@@ -7,9 +7,13 @@ use std::path::{Path, PathBuf};
 use aes_gcm::Aes256Gcm;
 use aes_gcm::aead::AeadInOut as _;
 
-use super::format::{self, CHUNK_MAX, MAGIC, Record, RecordingHead};
+use super::format::{self, CHUNK_MAX, FRONT, MAGIC, Record, RecordingHead, SPOOL, TAG};
 use super::keys::{KeyFile, WRAPPED};
-use super::write::{destroy, nonce_and_aad};
+use super::shed::FRESH;
+use super::write::{READY, destroy, nonce_and_aad};
+
+/// A file that is shorter, and ends before its head does, was torn there: it has no room for what makes a recording.
+const HEAD_MAX: u64 = 16 * 1024;
 
 /// One recording's spool on disk.
 #[derive(Clone, Debug)]
@@ -26,9 +30,34 @@ pub struct Records {
     plain: Vec<u8>,
     at: usize,
     name: String,
+    over: bool,
 }
 
-/// The spools in a folder, in the order of their names.
+/// Why a spool that lies in the folder cannot be read from its beginning.
+#[derive(Debug, thiserror::Error)]
+pub enum Unreadable {
+    /// The process ended before its head was written: no frame can be in it.
+    #[error("it was torn before its first frame")]
+    Empty,
+    /// Its key is zeroed: it was being destroyed when the process ended.
+    #[error("its key is destroyed")]
+    Shredded,
+    /// Not written by this program, or its first bytes are damaged.
+    #[error("it is no spool of this program")]
+    Foreign,
+    /// Its key does not unwrap.
+    #[error("its key cannot be opened: the key file is another one, or the file is damaged ({0})")]
+    Locked(io::Error),
+    /// Its first chunk does not decrypt.
+    #[error("it is damaged in its head")]
+    Damaged,
+    /// The file system failed.
+    #[error("it cannot be read: {0}")]
+    Disk(io::Error),
+}
+
+/// The spools in a folder, in the order of their names. What a crash left of a rewriting is removed: the spool it was
+/// made of is still there.
 ///
 /// # Errors
 /// What the file system says.
@@ -36,8 +65,14 @@ pub fn left_behind(folder: &Path) -> io::Result<Vec<SpoolFile>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        if path.extension().is_some_and(|ending| ending == "spool") {
+        if path.extension().is_some_and(|ending| ending == SPOOL) {
             found.push(SpoolFile { path });
+        } else if path.extension().is_some_and(|ending| ending == FRESH)
+            && let Err(why) = destroy(&path)
+        {
+            tracing::warn!(error = %why, "spool: what is left of a rewriting cannot be removed");
+        } else if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(READY)) {
+            let _ = fs::remove_file(&path);
         }
     }
     found.sort_by(|one, other| one.path.cmp(&other.path));
@@ -71,19 +106,65 @@ impl SpoolFile {
         let recording_id = std::str::from_utf8(&id).map_err(|_| no_spool())?;
         let cipher = keys.unwrap(recording_id, &wrapped)?;
         let name = self.path.display().to_string();
-        Ok(Records { file: BufReader::with_capacity(64 * 1024, file), cipher, id, next_counter: 0, plain: Vec::new(), at: 0, name })
+        Ok(Records {
+            file: BufReader::with_capacity(64 * 1024, file),
+            cipher,
+            id,
+            next_counter: 0,
+            plain: Vec::new(),
+            at: 0,
+            name,
+            over: false,
+        })
     }
 
-    /// What the recording is.
+    /// What the recording is, or why nobody can say.
     ///
     /// # Errors
-    /// As [`Self::records`], or if the crash came before the head was written.
-    pub fn head(&self, keys: &KeyFile) -> io::Result<RecordingHead> {
-        match self.records(keys)?.next() {
-            Some(Ok(Record::Head(head))) => Ok(*head),
-            Some(Err(why)) => Err(why),
-            Some(Ok(_)) | None => Err(no_spool()),
+    /// [`Unreadable`], each with its own consequence.
+    pub fn look(&self, keys: &KeyFile) -> Result<RecordingHead, Unreadable> {
+        let mut file = match File::open(&self.path) {
+            Ok(file) => file,
+            Err(why) if why.kind() == io::ErrorKind::NotFound => return Err(Unreadable::Empty),
+            Err(why) => return Err(Unreadable::Disk(why)),
+        };
+        let length = file.metadata().map_err(Unreadable::Disk)?.len();
+        let id_len = match id_length(&mut file) {
+            Ok(id_len) => id_len,
+            Err(_) if length < 10 => return Err(Unreadable::Empty),
+            Err(_) => return Err(Unreadable::Foreign),
+        };
+        let mut front = vec![0; usize::from(id_len) + WRAPPED];
+        match file.read_exact(&mut front) {
+            Ok(()) => {}
+            Err(why) if why.kind() == io::ErrorKind::UnexpectedEof && length < HEAD_MAX => return Err(Unreadable::Empty),
+            Err(why) if why.kind() == io::ErrorKind::UnexpectedEof => return Err(Unreadable::Foreign),
+            Err(why) => return Err(Unreadable::Disk(why)),
         }
+        if front[usize::from(id_len)..].iter().all(|byte| *byte == 0) {
+            return Err(Unreadable::Shredded);
+        }
+        match self.records(keys).map_err(Unreadable::Locked)?.next() {
+            Some(Ok(Record::Head(head))) => Ok(*head),
+            None if length < HEAD_MAX => Err(Unreadable::Empty),
+            Some(_) | None => Err(Unreadable::Damaged),
+        }
+    }
+
+    /// The id that its name tells.
+    #[must_use]
+    pub fn recording_id(&self) -> String {
+        self.path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    /// Takes it out of the way of the next start, and keeps it.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn set_aside(&self) -> io::Result<PathBuf> {
+        let aside = self.path.with_extension("damaged");
+        fs::rename(&self.path, &aside)?;
+        Ok(aside)
     }
 
     /// Destroys its key, then its file.
@@ -96,31 +177,43 @@ impl SpoolFile {
 }
 
 impl Records {
+    fn record(&mut self) -> Option<io::Result<Record>> {
+        while self.at >= self.plain.len() {
+            match self.chunk() {
+                Ok(Some(())) => {}
+                Ok(None) => return None,
+                Err(why) => return Some(Err(why)),
+            }
+        }
+        let mut rest = &self.plain[self.at..];
+        let record = format::take(&mut rest);
+        self.at = self.plain.len() - rest.len();
+        Some(record.ok_or_else(|| self.damaged()))
+    }
+
     /// The next chunk; `None` at the end and at a torn tail.
     fn chunk(&mut self) -> io::Result<Option<()>> {
-        let mut front = [0u8; 12];
+        let mut front = [0u8; FRONT];
         if !read_whole(&mut self.file, &mut front)? {
             return Ok(None);
         }
         let [l0, l1, l2, l3, counter @ ..] = front;
         let len = u32::from_le_bytes([l0, l1, l2, l3]) as usize;
         let counter = u64::from_le_bytes(counter);
-        if !(16..=CHUNK_MAX).contains(&len) || counter != self.next_counter {
+        if !(TAG..=CHUNK_MAX).contains(&len) || counter != self.next_counter {
             return Err(self.damaged());
         }
         self.plain.resize(len, 0);
         if !read_whole(&mut self.file, &mut self.plain)? {
-            self.plain.clear();
             return Ok(None);
         }
         let (nonce, aad) = nonce_and_aad(&self.id, counter);
-        let (body, tag) = self.plain.split_at_mut(len - 16);
-        let tag: [u8; 16] = tag.try_into().map_err(|_| no_spool())?;
+        let (body, tag) = self.plain.split_at_mut(len - TAG);
+        let tag: [u8; TAG] = tag.try_into().map_err(|_| no_spool())?;
         if self.cipher.decrypt_inout_detached(&nonce.into(), &aad, body.into(), &tag.into()).is_err() {
-            self.plain.clear();
             return Err(self.damaged());
         }
-        self.plain.truncate(len - 16);
+        self.plain.truncate(len - TAG);
         self.at = 0;
         self.next_counter += 1;
         Ok(Some(()))
@@ -137,22 +230,14 @@ impl Records {
 impl Iterator for Records {
     type Item = io::Result<Record>;
 
+    /// After an error nothing follows: what lies behind it cannot be told from anything else.
     fn next(&mut self) -> Option<Self::Item> {
-        while self.at >= self.plain.len() {
-            match self.chunk() {
-                Ok(Some(())) => {}
-                Ok(None) => return None,
-                Err(why) => {
-                    self.plain.clear();
-                    self.at = 0;
-                    return Some(Err(why));
-                }
-            }
+        if self.over {
+            return None;
         }
-        let mut rest = &self.plain[self.at..];
-        let record = format::take(&mut rest);
-        self.at = self.plain.len() - rest.len();
-        Some(record.ok_or_else(|| self.damaged()))
+        let found = self.record();
+        self.over = !matches!(found, Some(Ok(_)));
+        found
     }
 }
 

@@ -1,5 +1,6 @@
 //! Stories of calls, told to the machine alone.
 
+mod hostile;
 pub(crate) mod rig;
 mod simulation;
 mod stories;

@@ -1,0 +1,163 @@
+//! Spools that no call has ended: left by a crash, by a full disk, by a writer that could not keep up.
+//!
+//! Whether such a recording may be kept, and how much of it counts, is what the ledger says, not what the file says: an
+//! opt-out is durable there within milliseconds, while its cut may never have reached the spool. What cannot be read has
+//! an outcome of its own, and keeps nobody else from theirs.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::live::{event, submit};
+use super::seal::{PAUSE_FIRST, PAUSE_MAX, Sealer};
+use crate::engine::call::{OnOptOut, RecordingState};
+use crate::engine::consent::Actor;
+use crate::engine::ledger::{Event, EventKind};
+use crate::io::clock::wall;
+use crate::io::database::{Ruling, Work};
+use crate::io::spool::{RecordingHead, SpoolFile, Unreadable, left_behind};
+
+/// Whether a call is over is looked at this often.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+impl Sealer {
+    /// What lies in the folder at the start: with a durable grant it is finished and stored, without one it is destroyed.
+    pub(super) async fn recover(&self, folder: PathBuf) -> io::Result<()> {
+        for spool in left_behind(&folder)? {
+            let head = match spool.look(&self.keys) {
+                Ok(head) => head,
+                Err(why) => {
+                    self.unreadable(&spool, &why).await;
+                    continue;
+                }
+            };
+            match self.world.database.grant_is_durable(&head.org_id, head.grant_seq, &head.consent.id).await {
+                Ok(true) => {
+                    tracing::info!(recording.id = %head.recording_id, "spool: left by a crash; being stored");
+                    let (sealer, path) = (self.clone(), spool.path().to_owned());
+                    self.pending.fetch_add(1, Ordering::SeqCst);
+                    tokio::spawn(async move {
+                        let state = sealer.finish_left(&head, path).await;
+                        sealer.count(state);
+                        sealer.pending.fetch_sub(1, Ordering::SeqCst);
+                    });
+                }
+                Ok(false) => {
+                    tracing::warn!(recording.id = %head.recording_id, "spool: destroyed: no durable consent allows it");
+                    if let Err(why) = spool.destroy() {
+                        tracing::error!(recording.id = %head.recording_id, error = %why, "spool: could not be destroyed; tried again at the next start");
+                        continue;
+                    }
+                    let detail = json!({ "recordingId": head.recording_id });
+                    submit(&self.world, Work::Audit(event(&head, EventKind::SpoolDestroyed, detail), None));
+                }
+                Err(why) => return Err(io::Error::other(why)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Finishes a recording that its call did not: destroyed if the ledger says so, else stored as far as it counts.
+    pub(super) async fn finish_left(&self, head: &RecordingHead, path: PathBuf) -> RecordingState {
+        // While people still talk, the client may still say no to all of it.
+        while self.registry.get(&head.call_id).is_some_and(|live| !live.is_over()) {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        let spool = SpoolFile::at(path);
+        match spool.look(&self.keys) {
+            Ok(_) => {}
+            Err(why) => {
+                self.unreadable(&spool, &why).await;
+                return RecordingState::Failed;
+            }
+        }
+        let ruling = self.ruling(head).await;
+        let discards = self.world.settings.on_opt_out == OnOptOut::DiscardCall;
+        if ruling.discarded || (ruling.revoked && discards) {
+            return self.destroy(head, &spool).await;
+        }
+        let (shed, keys) = (spool.clone(), std::sync::Arc::clone(&self.keys));
+        let shed = tokio::task::spawn_blocking(move || shed.shed_cuts(&keys)).await.map_err(io::Error::other);
+        if let Err(why) = shed.and_then(|done| done) {
+            tracing::warn!(recording.id = %head.recording_id, error = %why, "spool: not written anew; what was cut is not published");
+        }
+        self.store(head, spool.path().to_owned(), Some(&ruling)).await
+    }
+
+    /// What the chain says, as soon as it answers.
+    async fn ruling(&self, head: &RecordingHead) -> Ruling {
+        loop {
+            self.world.database.ledger().flush().await;
+            match self.world.database.ruling(&head.org_id, &head.call_id).await {
+                Ok(ruling) => return ruling,
+                Err(why) => {
+                    tracing::error!(recording.id = %head.recording_id, error = %why, "recording: nobody can tell what counts of it; asking again");
+                    tokio::time::sleep(PAUSE_FIRST).await;
+                }
+            }
+        }
+    }
+
+    /// Destroys a spool, however long the disk refuses.
+    pub(super) async fn destroy(&self, head: &RecordingHead, spool: &SpoolFile) -> RecordingState {
+        let mut pause = PAUSE_FIRST;
+        while let Err(why) = spool.destroy() {
+            tracing::error!(recording.id = %head.recording_id, error = %why, "spool: must be destroyed and cannot be; trying again in {pause:?}");
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+        self.write(head, RecordingState::Discarded, None, None, EventKind::RecordingDiscarded).await;
+        RecordingState::Discarded
+    }
+
+    async fn unreadable(&self, spool: &SpoolFile, why: &Unreadable) {
+        let (file, id) = (spool.path().display(), spool.recording_id());
+        match why {
+            Unreadable::Empty | Unreadable::Shredded => {
+                tracing::warn!(spool = %file, "spool: removed: {why}");
+                if let Err(why) = spool.destroy() {
+                    tracing::error!(spool = %file, error = %why, "spool: could not be removed");
+                }
+            }
+            Unreadable::Foreign | Unreadable::Locked(_) | Unreadable::Damaged | Unreadable::Disk(_) => {
+                tracing::error!(spool = %file, "spool: kept: {why}; bring back the key file or the file, and start again");
+            }
+        }
+        let state = match why {
+            Unreadable::Shredded => RecordingState::Discarded,
+            Unreadable::Empty | Unreadable::Foreign | Unreadable::Locked(_) | Unreadable::Damaged | Unreadable::Disk(_) => {
+                RecordingState::Failed
+            }
+        };
+        self.settle(&id, state, why.to_string()).await;
+    }
+
+    /// Says of a recording whose head is not at hand what became of it, unless that was said before.
+    async fn settle(&self, id: &str, state: RecordingState, reason: String) {
+        let Ok(Some(mut row)) = self.world.database.recording(id).await else { return };
+        if matches!(row.state, RecordingState::Finished | RecordingState::Discarded) || row.state == state {
+            return;
+        }
+        row.state = state;
+        row.reason = Some(reason.clone());
+        row.finished_at = Some(wall().to_string());
+        let kind = if state == RecordingState::Discarded { EventKind::RecordingDiscarded } else { EventKind::RecordingFailed };
+        let told = Event {
+            org_id: row.org_id.clone(),
+            kind,
+            actor: Actor::System,
+            call_id: Some(row.call_id.clone()),
+            client_id: Some(row.client_id.clone()),
+            at: wall(),
+            position: None,
+            detail: json!({ "recordingId": id, "why": reason }),
+        };
+        submit(&self.world, Work::Audit(told, None));
+        let call_id = row.call_id.clone();
+        submit(&self.world, Work::Recording(Box::new(row), None));
+        self.tell_call(&call_id, id, state, Some(reason)).await;
+    }
+}

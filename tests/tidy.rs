@@ -37,7 +37,9 @@ fn every_module_has_its_door_text_and_can_be_read_in_one_sitting() {
 
 #[test]
 fn the_engine_is_pure() {
-    for (path, text) in sources("src/engine") {
+    // A test that keeps its traces in files is the one exception.
+    let pure = |path: &Path| !path.ends_with("src/engine/call/tests/traces.rs");
+    for (path, text) in sources("src/engine").into_iter().filter(|(path, _)| pure(path)) {
         let text: String = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
         for banned in [
             "async ",

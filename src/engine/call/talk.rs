@@ -11,7 +11,7 @@ use crate::engine::audio::prompts::Line;
 use crate::engine::consent::keys::{Conversation, Heard, Verdict};
 use crate::engine::consent::{Actor, ConsentStatus, Cut, DELAY_LINE_MS, Gate, Grant, Method, Receipt, UnrecordedReason};
 use crate::engine::ledger::EventKind;
-use crate::engine::time::{SAMPLES_PER_MS, Tick};
+use crate::engine::time::{MediaTime, SAMPLES_PER_MS, Tick};
 
 /// After a key that only Twilio's event tells of, its tone is looked for so long.
 const EVENT_LOOK_MS: u64 = 300;
@@ -276,19 +276,19 @@ impl Call {
         out.effects.push(Effect::Changed);
     }
 
-    /// Frames that had left the line already: counted back as far as the cut reaches.
+    /// Frames that had left the line already: counted back as far as the cut reaches, each channel by its own.
     fn go_back(&mut self, cut: Cut, out: &mut Outbox) {
         let Some((stream, at)) = cut.back_to else { return };
         out.effects.push(Effect::CutBack { stream, at });
+        for (channel, back) in cut.let_out.into_iter().enumerate() {
+            self.captured[channel] -= back;
+            self.withheld[channel] += back;
+        }
+        // Segments are told in Twilio's timestamps, which drift against places: the distance holds, not the place.
         let sid = &self.streams[usize::from(stream.0)].sid;
         if let Some(last) = self.segments.last_mut().filter(|last| last.stream_sid == *sid) {
-            let over = last.end_ms.ms_since(at.media_time()).div_ceil(20);
-            last.end_ms = last.end_ms.min(at.media_time());
-            for channel in 0..2 {
-                let back = over.min(self.captured[channel]);
-                self.captured[channel] -= back;
-                self.withheld[channel] += back;
-            }
+            let past_ms = cut.past.div_ceil(SAMPLES_PER_MS);
+            last.end_ms = MediaTime(last.end_ms.0.saturating_sub(past_ms)).max(last.start_ms);
         }
     }
 

@@ -25,6 +25,8 @@ const BLANK_LEAD_MS: u64 = 5;
 const BLANK_TAIL_MS: u64 = 15;
 /// Key tones remembered at once; more within one delay line are merged into the last.
 const BLANKS_MAX: usize = 8;
+/// Stretches remembered of what was let out: a cut goes back over so many holes of a channel and still counts every frame.
+const STRETCHES: usize = 4;
 /// Slots the line keeps allocated when it is not holding: 240 ms of one channel, and a few.
 const SLOTS_KEPT: usize = 16;
 /// The most frames that may wait: two channels, delay and hold, frames as short as 10 ms.
@@ -38,7 +40,8 @@ pub struct Gate {
     clock: (StreamNo, Place),
     hold: Option<Place>,
     blanks: [Vec<Blank>; 2],
-    reached: Option<(StreamNo, Place)>,
+    /// What each channel was let out last, newest first.
+    gone: [[Option<Stretch>; STRETCHES]; 2],
     /// Keys whose fragments are looked for, and until where.
     wanted: [Option<(Key, Place)>; 2],
 }
@@ -63,12 +66,37 @@ pub struct Cut {
     pub dropped: [u64; 2],
     /// Set when frames past the cut had already been let out: sinks must go back to this place of this stream.
     pub back_to: Option<(StreamNo, Place)>,
+    /// How many frames that reach past it had been let out, client's and other party's.
+    pub let_out: [u64; 2],
+    /// How many samples past it the last of them ends.
+    pub past: u64,
 }
 
 #[derive(Clone, Copy)]
 struct Blank {
     from: Place,
     to: Option<Place>,
+}
+
+/// Frames of one length that were let out one after the other.
+#[derive(Clone, Copy)]
+struct Stretch {
+    stream: StreamNo,
+    from: Place,
+    frames: u64,
+    length: u64,
+}
+
+impl Stretch {
+    const fn end(&self) -> Place {
+        self.from.plus(self.frames * self.length)
+    }
+
+    /// How many of its frames reach past `at`.
+    fn past(&self, at: Place) -> u64 {
+        let before = at.0.saturating_sub(self.from.0).checked_div(self.length).unwrap_or(0);
+        self.frames - before.min(self.frames)
+    }
 }
 
 impl Gate {
@@ -81,7 +109,7 @@ impl Gate {
             clock: (StreamNo(0), Place(0)),
             hold: None,
             blanks: [Vec::new(), Vec::new()],
-            reached: None,
+            gone: [[None; STRETCHES]; 2],
             wanted: [None; 2],
         }
     }
@@ -194,7 +222,14 @@ impl Gate {
                 cut.dropped[frame.channel.index()] += 1;
             }
         }
-        cut.back_to = self.reached.filter(|(stream, end)| *stream == self.clock.0 && *end > at).map(|(stream, _)| (stream, at));
+        let (stream, _) = self.clock;
+        for (let_out, gone) in cut.let_out.iter_mut().zip(&self.gone) {
+            for stretch in gone.iter().flatten().filter(|stretch| stretch.stream == stream) {
+                *let_out += stretch.past(at);
+                cut.past = cut.past.max(stretch.end().0.saturating_sub(at.0));
+            }
+        }
+        cut.back_to = (cut.past > 0).then_some((stream, at));
         cut
     }
 
@@ -232,9 +267,13 @@ impl Gate {
             let past = start.saturating_sub(Place::default().plus_ms(DELAY_LINE_MS).0);
             blanks.retain(|blank| blank.to.is_none_or(|to| to.0 > past));
         }
-        let end = frame.end();
-        if self.reached.is_none_or(|(stream, reached)| stream != frame.stream || reached < end) {
-            self.reached = Some((frame.stream, end));
+        let gone = &mut self.gone[frame.channel.index()];
+        match &mut gone[0] {
+            Some(last) if last.stream == frame.stream && last.length == frame.len() as u64 && last.end() == frame.at => last.frames += 1,
+            Some(_) | None => {
+                gone.rotate_right(1);
+                gone[0] = Some(Stretch { stream: frame.stream, from: frame.at, frames: 1, length: frame.len() as u64 });
+            }
         }
         out.admitted.push(Admitted { frame, grant: self.receipt.seq() });
     }

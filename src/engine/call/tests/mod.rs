@@ -1,6 +1,8 @@
 //! Stories of calls, told to the machine alone.
 
+mod golden;
 mod hostile;
 pub(crate) mod rig;
 mod simulation;
 mod stories;
+mod traces;

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt::Write as _;
 
+use super::golden::Golden;
 use crate::engine::audio::frame::{Channel, StreamNo};
 use crate::engine::audio::g711;
 use crate::engine::audio::key::Key;
@@ -47,6 +48,8 @@ pub(crate) struct Rig {
     pending: Vec<(u64, Grant)>,
     deadline: Option<Tick>,
     noise: u64,
+    /// Everything that the machine put out, for traces that are kept.
+    pub(crate) golden: Golden,
 }
 
 enum Queued {
@@ -89,6 +92,7 @@ impl Rig {
             pending: Vec::new(),
             deadline: None,
             noise: 99,
+            golden: Golden::default(),
         }
     }
 
@@ -116,6 +120,11 @@ impl Rig {
             answered_by: answered_by.map(str::to_owned),
         }));
         self
+    }
+
+    /// The number of the client's newest chunk.
+    pub(crate) fn chunk(&self) -> u64 {
+        self.chunk
     }
 
     fn stream(&self) -> StreamNo {
@@ -224,6 +233,9 @@ impl Rig {
         let mut out = std::mem::take(&mut self.out);
         self.deadline = self.call.step(now, input, &mut out);
         let fresh: Vec<_> = out.captured.iter().map(|admitted| (admitted.channel(), admitted.at().0, admitted.codes().to_vec())).collect();
+        for admitted in &out.captured {
+            self.golden.captured(self.media_ms, admitted);
+        }
         if self.grants == 0 {
             self.too_early += fresh.len() as u64;
         }
@@ -238,6 +250,7 @@ impl Rig {
 
     fn perform(&mut self, effect: Effect) {
         let at = self.media_ms;
+        self.golden.effect(at, &effect, &self.call);
         match effect {
             Effect::Play { from, to, prompt, .. } => {
                 if from == 0 {

@@ -84,8 +84,9 @@ fn simulate(seed: u64) -> Outcome {
             assert_eq!(state.captured.inbound, 0, "seed {seed}: a refusal was recorded\n{}", rig.trace);
             assert_eq!(state.consent.status, ConsentStatus::Revoked, "seed {seed}\n{}", rig.trace);
         }
-        let inbound = rig.captured.iter().filter(|(channel, _, _)| channel.index() == 0).count() as u64;
-        assert_eq!(state.captured.inbound, inbound, "seed {seed}: counts are not what the sink has\n{}", rig.trace);
+        let of = |side| rig.captured.iter().filter(|(channel, _, _)| channel.index() == side).count() as u64;
+        let counts = (state.captured.inbound, state.captured.outbound);
+        assert_eq!(counts, (of(0), of(1)), "seed {seed}: counts are not what the sink has\n{}", rig.trace);
     }
     rig.step(crate::engine::call::Input::Shutdown);
     assert!(rig.over, "seed {seed}: a stopped gateway leaves no call\n{}", rig.trace);

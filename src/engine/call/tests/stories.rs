@@ -1,8 +1,10 @@
 //! What must hold of a call, from both ends of the keypad to a dead line.
 
 use super::rig::{LedgerMood, Rig};
-use crate::engine::call::{Mode, OnOptOut, Phase, RecordingState, Settings};
-use crate::engine::consent::{ConsentStatus, Direction, Method, UnrecordedReason};
+use crate::engine::call::{Input, Mode, OnOptOut, Phase, RecordingState, Settings, Snapshot};
+use crate::engine::consent::{Actor, ConsentStatus, Direction, Method, UnrecordedReason};
+use crate::engine::time::MediaTime;
+use crate::engine::twilio::message::Track;
 
 fn inbound() -> Rig {
     Rig::new(Settings::default(), Direction::Inbound, ConsentStatus::Pending)
@@ -205,7 +207,7 @@ fn p6_when_the_ledger_fails_the_call_goes_on_unrecorded() {
         assert!(rig.closed && rig.trace.contains("the grant could not be made durable"), "{}", rig.trace);
     }
     let mut rig = talking();
-    rig.step(crate::engine::call::Input::SinkFailed);
+    rig.step(Input::SinkFailed);
     rig.quiet(1_000);
     assert!(!rig.closed, "the call goes on");
     assert_eq!(rig.state().unrecorded_reason, Some(UnrecordedReason::SystemError));
@@ -260,7 +262,7 @@ fn everything_that_was_heard_is_captured_or_withheld() {
 }
 
 /// A key's tone as a handset makes it, over a quiet line.
-fn tone(symbol: char, ms: usize, lead: usize) -> Vec<u8> {
+pub(super) fn tone(symbol: char, ms: usize, lead: usize) -> Vec<u8> {
     let keypad = "123A456B789C*0#D";
     let at = keypad.find(symbol).unwrap();
     let low = [697.0, 770.0, 852.0, 941.0][at / 4];
@@ -355,14 +357,49 @@ fn a_machine_that_is_known_late_takes_a_silent_grant_back_but_not_a_key() {
     let mut rig = inbound();
     rig.start(Mode::Stay).quiet(30_000);
     assert_eq!(rig.grants, 1, "{}", rig.trace);
-    rig.step(crate::engine::call::Input::Machine);
+    rig.step(Input::Machine);
     rig.quiet(1_000);
     let state = rig.state();
     assert!(rig.discarded && rig.captured.is_empty() && !rig.closed);
     assert_eq!((state.consent.status, state.unrecorded_reason), (ConsentStatus::Pending, Some(UnrecordedReason::SystemError)));
     assert_eq!(rig.refusals, 0, "a machine says no for nobody");
     let mut rig = talking();
-    rig.step(crate::engine::call::Input::Machine);
+    rig.step(Input::Machine);
     rig.quiet(1_000);
     assert_eq!(rig.state().recording, RecordingState::Active, "somebody pressed 1");
+}
+
+#[test]
+fn a_cut_older_than_the_delay_line_counts_back_what_each_channel_had_past_it() {
+    for quiet_ms in [300, 500, 990, 2_000] {
+        let mut rig = inbound();
+        rig.start_with(Mode::Stay, [true, true], None).quiet(6_000).key('1');
+        let both = |rig: &mut Rig| {
+            let (client, other) = (rig.floor(), rig.floor());
+            let timestamp = MediaTime(rig.media_ms);
+            rig.frame(&client);
+            rig.raw(rig.sequence, rig.chunk(), timestamp, &other, Track::Outbound);
+        };
+        for _ in 0..100 {
+            both(&mut rig);
+        }
+        // The client's track stops; the other party talks on, and leaves the line.
+        let (clock, chunk) = (rig.media_ms, rig.chunk());
+        for n in 0..quiet_ms / 20 {
+            rig.pass(20);
+            let other = rig.floor();
+            rig.raw(rig.sequence, chunk + 1 + n, MediaTime(clock + n * 20), &other, Track::Outbound);
+        }
+        let before = rig.state();
+        rig.step(Input::OptOut { actor: Actor::System, reason: None });
+        let state = rig.state();
+        assert_eq!(rig.cut_backs, u64::from(quiet_ms > 240), "{quiet_ms}");
+        let of = |side| rig.captured.iter().filter(|(channel, _, _)| channel.index() == side).count() as u64;
+        assert_eq!((state.captured.inbound, state.captured.outbound), (of(0), of(1)), "{quiet_ms}: counts are what the sink has");
+        assert_eq!((of(0), of(1)), (100, 100), "{quiet_ms}: all that was said before the client's clock stood still, and not a frame more");
+        let heard = |state: &Snapshot| state.captured.inbound + state.captured.outbound + state.withheld.inbound + state.withheld.outbound;
+        assert_eq!(heard(&state), 300 + 200 + quiet_ms / 20, "and nothing is counted twice");
+        assert!(before.captured.outbound >= of(1));
+        assert_eq!(state.segments.last().unwrap().end_ms, MediaTime(clock), "{quiet_ms}");
+    }
 }

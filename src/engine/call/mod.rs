@@ -34,7 +34,7 @@ use timeline::Placed;
 use crate::engine::audio::frame::{Channel, FRAME_SAMPLES, Frame, Place, StreamNo};
 use crate::engine::audio::key::Key;
 use crate::engine::audio::prompts::{Language, Line, Prompt, library};
-use crate::engine::consent::keys::{Heard, OptOutKeys, Presses};
+use crate::engine::consent::keys::{Conversation, Heard, OptOutKeys, Presses, Verdict};
 use crate::engine::consent::{Actor, ConsentRecord, ConsentStatus, Direction, Grant, Method, Receipt, UnrecordedReason};
 use crate::engine::ledger::{Event, EventKind, Position};
 use crate::engine::time::{MediaTime, SAMPLES_PER_MS, Tick, WallTime};
@@ -420,6 +420,8 @@ impl Call {
         if answered_by.is_some() {
             self.answered_by = answered_by;
         }
+        // One line of delay, one time line: a call is captured from one stream at a time.
+        let rival = self.streams.iter().position(|stream| stream.live && stream.mode != Mode::Consent);
         let asked = mode != Mode::Capture;
         let ear = |track: usize| tracks[track].then(|| Box::new(Ear::new(asked && track == 0)));
         self.streams.push(Stream {
@@ -435,13 +437,27 @@ impl Call {
         });
         match (&self.state, mode) {
             (State::Over, _) => out.effects.push(Effect::Close { stream: no }),
-            (State::Open(_), Mode::Capture | Mode::Stay) => self.recording_goes_on(no, out),
+            (State::Open(_), Mode::Capture | Mode::Stay) => match rival {
+                Some(rival) if !self.streams[rival].silent => self.turn_away(usize::from(no.0), out),
+                Some(rival) => {
+                    self.turn_away(rival, out);
+                    self.recording_goes_on(no, out);
+                }
+                None => self.recording_goes_on(no, out),
+            },
             // A second consent stream of a decided call: nobody is asked twice.
             (State::Open(_) | State::Refused(_) | State::Sealing(_), Mode::Consent) => out.effects.push(Effect::Close { stream: no }),
             (State::Refused(_) | State::Sealing(_), Mode::Capture | Mode::Stay) => {}
             (State::Created | State::Asking(_), _) => self.first_stream(now, no, mode, out),
         }
         out.effects.push(Effect::Changed);
+    }
+
+    /// A stream that nothing is wanted of: its socket is closed, and whatever it still says is not heard.
+    fn turn_away(&mut self, index: usize, out: &mut Outbox) {
+        self.streams[index].live = false;
+        self.streams[index].ears = [None, None];
+        out.effects.extend(u8::try_from(index).ok().map(|no| Effect::Close { stream: StreamNo(no) }));
     }
 
     fn first_stream(&mut self, now: Now, no: StreamNo, mode: Mode, out: &mut Outbox) {
@@ -482,7 +498,9 @@ impl Call {
             State::Asking(_) | State::Created | State::Over => {}
             State::Sealing(_) => {}
             State::Open(_) => self.talk_ended(now, no, mode, out),
-            State::Refused(_) => {
+            State::Refused(refused) => {
+                let verdict = refused.keys.as_mut().map_or(Verdict::Nothing, Conversation::ended);
+                self.no_after_all(now, verdict, out);
                 if !self.streams.iter().any(|stream| stream.live) {
                     self.over(now, out);
                 }
@@ -599,12 +617,16 @@ impl Call {
 
     fn pressed(&mut self, now: Now, no: StreamNo, key: Key, heard: Heard, at: Place, out: &mut Outbox) {
         let new = self.presses.is_new(key, heard, at);
-        match &self.state {
+        match &mut self.state {
             State::Asking(_) if new => self.answered(now, no, key, out),
             State::Sealing(_) if new && key.symbol() == '2' => {
                 self.refuse(now, Actor::Client { id: self.identity.client_id.clone() }, None, out)
             }
             State::Open(_) => self.pressed_in_talk(now, no, key, heard, at, new, out),
+            State::Refused(refused) if new => {
+                let verdict = refused.keys.as_mut().map_or(Verdict::Nothing, |keys| keys.pressed(key, at, at));
+                self.no_after_all(now, verdict, out);
+            }
             State::Created | State::Asking(_) | State::Sealing(_) | State::Refused(_) | State::Over => {}
         }
     }

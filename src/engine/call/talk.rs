@@ -31,11 +31,16 @@ pub(super) struct Open {
     pub(super) fork_by: Option<Tick>,
     keys: Conversation,
     begun: bool,
+    /// The stream that is captured. Frames of any other are withheld.
+    recorded: Option<StreamNo>,
 }
 
 /// No consent, or no more. The call goes on without us.
+#[derive(Default)]
 pub(super) struct Refused {
     pub(super) closing: Option<Playback>,
+    /// Consent stands and it is we who failed: the client's no is still listened for.
+    pub(super) keys: Option<Conversation>,
 }
 
 impl Call {
@@ -76,6 +81,7 @@ impl Call {
             fork_by: awaits_fork.then(|| now.tick.plus_ms(FORK_WITHIN_MS)),
             keys: Conversation::new(self.settings.opt_out_keys),
             begun: false,
+            recorded: None,
         }));
         if let Some(no) = stays {
             self.recording_goes_on(no, out);
@@ -106,6 +112,7 @@ impl Call {
     pub(super) fn recording_goes_on(&mut self, no: StreamNo, out: &mut Outbox) {
         let State::Open(open) = &mut self.state else { return };
         open.fork_by = None;
+        open.recorded = Some(no);
         if !open.begun {
             open.begun = true;
             self.recording = RecordingState::Active;
@@ -121,9 +128,8 @@ impl Call {
     /// Every frame ends here: in the gate, if there is one and its stream is one to be captured.
     pub(super) fn capture(&mut self, frame: Frame, out: &mut Outbox) {
         let channel = frame.channel.index();
-        let stream = &self.streams[usize::from(frame.stream.0)];
         match &mut self.state {
-            State::Open(open) if open.begun && stream.mode != Mode::Consent => {
+            State::Open(open) if open.recorded == Some(frame.stream) => {
                 let before = out.captured.len();
                 self.withheld[channel] += open.gate.admit(frame, &mut out.captured);
                 self.count(before, out);
@@ -167,7 +173,10 @@ impl Call {
                 }
             }
             State::Refused(refused) => {
-                if closing_passed(&mut refused.closing, clock, now.tick, out) {
+                let closed = closing_passed(&mut refused.closing, clock, now.tick, out);
+                let verdict = refused.keys.as_mut().map_or(Verdict::Nothing, |keys| keys.passed(clock));
+                self.no_after_all(now, verdict, out);
+                if closed {
                     self.hand_back(out);
                 }
             }
@@ -225,6 +234,16 @@ impl Call {
         }
     }
 
+    /// The client says no in a call whose recording had failed: nothing is left to cut, but it is a no.
+    pub(super) fn no_after_all(&mut self, now: Now, verdict: Verdict, out: &mut Outbox) {
+        if let Verdict::OptOut(_) = verdict {
+            if let State::Refused(refused) = &mut self.state {
+                refused.keys = None;
+            }
+            self.write_refusal(now, Method::Keypress, Actor::Client { id: self.identity.client_id.clone() }, None, out);
+        }
+    }
+
     /// A 2 that belongs to the question, heard after the gate had opened: nothing of this call is kept.
     pub(super) fn decline_after_all(&mut self, now: Now, no: StreamNo, at: Place, out: &mut Outbox) {
         if let State::Open(open) = &self.state {
@@ -234,7 +253,7 @@ impl Call {
             self.shut(now, no, at, OnOptOut::DiscardCall, out);
             if let Some(no) = self.stream_that_plays() {
                 let closing = Some(self.play(now, no, Line::Declined, out));
-                self.state = State::Refused(Refused { closing });
+                self.state = State::Refused(Refused { closing, keys: None });
             }
         }
         let actor = Actor::Client { id: self.identity.client_id.clone() };
@@ -243,9 +262,11 @@ impl Call {
 
     /// The gate goes, first of all; then what it held is told apart at the cut.
     fn shut(&mut self, now: Now, no: StreamNo, at: Place, then: OnOptOut, out: &mut Outbox) {
-        let state = std::mem::replace(&mut self.state, State::Refused(Refused { closing: None }));
+        let state = std::mem::replace(&mut self.state, State::Refused(Refused::default()));
         let State::Open(open) = state else { return };
         let begun = open.begun;
+        // Another stream's time line says nothing about this one: then nothing that waits is let out.
+        let at = if open.recorded.is_none_or(|recorded| recorded == no) { at } else { open.gate.line_start() };
         let before = out.captured.len();
         let cut = open.gate.cut(at, &mut out.captured);
         self.count(before, out);
@@ -308,7 +329,7 @@ impl Call {
     pub(super) fn refuse(&mut self, now: Now, actor: Actor, reason: Option<String>, out: &mut Outbox) {
         let method = if matches!(actor, Actor::Client { .. }) { Method::Keypress } else { Method::Verbal };
         let closing = self.stream_that_plays().map(|no| self.play(now, no, Line::Declined, out));
-        self.state = State::Refused(Refused { closing });
+        self.state = State::Refused(Refused { closing, keys: None });
         self.write_refusal(now, method, actor, reason, out);
     }
 
@@ -337,7 +358,7 @@ impl Call {
         }
         let closing = self.stream_that_plays().filter(|_| asked).map(|no| self.play(now, no, Line::Declined, out));
         let silent = closing.is_none();
-        self.state = State::Refused(Refused { closing });
+        self.state = State::Refused(Refused { closing, keys: None });
         self.audit(
             now,
             EventKind::CallUnrecorded,
@@ -389,7 +410,7 @@ impl Call {
 
     /// The disk is full or stuck: the recording stops, the call does not (P6).
     pub(super) fn sink_failed(&mut self, now: Now, out: &mut Outbox) {
-        let state = std::mem::replace(&mut self.state, State::Refused(Refused { closing: None }));
+        let state = std::mem::replace(&mut self.state, State::Refused(Refused::default()));
         let State::Open(open) = state else {
             self.state = state;
             return;
@@ -398,6 +419,7 @@ impl Call {
         for (withheld, waiting) in self.withheld.iter_mut().zip(waiting) {
             *withheld += waiting;
         }
+        self.state = State::Refused(Refused { closing: None, keys: Some(open.keys) });
         self.recording = RecordingState::Failed;
         self.reason = Some(UnrecordedReason::SystemError);
         self.audit(now, EventKind::RecordingFailed, json!({ "why": "the spool could not take the audio" }), out);

@@ -267,11 +267,10 @@ impl Rig {
                     self.mark(play);
                 }
             }
-            Effect::Close { .. } => {
+            Effect::Close { stream } => {
                 let _ = writeln!(self.trace, "{at:>6} closes");
                 self.closed = true;
                 // As Twilio does: the stream stops. If the machine has ended it already, it does not mind.
-                let stream = self.stream();
                 self.step(Input::Stopped(stream));
             }
             Effect::Seal(grant) => {

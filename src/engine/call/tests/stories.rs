@@ -1,6 +1,7 @@
 //! What must hold of a call, from both ends of the keypad to a dead line.
 
 use super::rig::{LedgerMood, Rig};
+use crate::engine::audio::frame::StreamNo;
 use crate::engine::call::{Input, Mode, OnOptOut, Phase, RecordingState, Settings, Snapshot};
 use crate::engine::consent::{Actor, ConsentStatus, Direction, Method, UnrecordedReason};
 use crate::engine::time::MediaTime;
@@ -211,6 +212,31 @@ fn p6_when_the_ledger_fails_the_call_goes_on_unrecorded() {
     rig.quiet(1_000);
     assert!(!rig.closed, "the call goes on");
     assert_eq!(rig.state().unrecorded_reason, Some(UnrecordedReason::SystemError));
+    // Nothing is captured any more, and still the client's no is a no.
+    rig.key('2').quiet(3_000);
+    assert_eq!((rig.refusals, rig.state().consent.status), (1, ConsentStatus::Revoked), "{}", rig.trace);
+}
+
+#[test]
+fn p3_a_second_fork_is_turned_away_and_takes_nothing_of_the_delay_line() {
+    let mut rig = talking();
+    rig.quiet(400);
+    let (before, chunk, media_ms) = (rig.captured.len(), rig.chunk(), rig.media_ms);
+    rig.start(Mode::Capture);
+    assert!(rig.closed, "its socket is closed");
+    let (ours, foreign) = (rig.floor(), [0x55; 160]);
+    for n in 0..50 {
+        for (stream, codes) in [(0, &ours[..]), (1, &foreign[..])] {
+            let (chunk, timestamp) = (chunk + 1 + n, MediaTime(media_ms + n * 20));
+            rig.step(Input::Media { stream: StreamNo(stream), track: Track::Inbound, sequence: 1_000 + n, chunk, timestamp, codes });
+        }
+    }
+    assert_eq!(rig.captured.len() - before, 50, "as many as came: the delay line is as long as ever");
+    assert!(rig.captured.iter().all(|(_, _, codes)| codes[..] != foreign), "and none of the other's");
+    // One that has gone silent makes room.
+    rig.pass(3_000).start(Mode::Capture).quiet(1_000);
+    let fresh = rig.captured.len() - before;
+    assert!(fresh > 50 + 30, "{fresh}: {}", rig.trace);
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod auth;
 mod config;
 mod http;
 mod ids;
+mod key_set;
 mod live;
 mod media;
 mod metrics;
@@ -24,8 +25,9 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
-pub use auth::{Claims, TokenKey};
+pub use auth::{Claims, MintError, TokenKey, TokenKeyError, TokenSource};
 pub use config::{Config, Given, Wrong};
+pub use key_set::KeySetError;
 
 use crate::engine::consent::Actor;
 use crate::engine::ledger::{Event, EventKind};
@@ -57,6 +59,9 @@ pub enum StartError {
     /// The object store.
     #[error("{0}")]
     Objects(#[from] ObjectError),
+    /// What API tokens are checked by.
+    #[error("{0}")]
+    Tokens(#[from] TokenKeyError),
     /// A folder, a key file, a thread.
     #[error("{what}: {source}")]
     Local {
@@ -90,8 +95,7 @@ impl Gateway {
         let database = Database::open(&config.database_url).await?;
         let objects = Arc::new(ObjectStore::open(&config.objects).await?);
         let keys = Arc::new(KeyFile::open(&config.data_dir.join("keys/spool.key")).map_err(local("the spool's key cannot be opened"))?);
-        let tokens =
-            TokenKey::open(config.jwt_secret.clone(), &config.data_dir).map_err(local("the development secret cannot be opened"))?;
+        let tokens = TokenKey::open(&config.tokens, &config.data_dir)?;
         let folder = config.data_dir.join("spool");
         let (report, ends) = mpsc::unbounded_channel();
         let spool = SpoolWriters::start(&folder, &keys, SPOOL_THREADS, move |head, end| drop(report.send((head, end))))

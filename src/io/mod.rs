@@ -3,6 +3,7 @@
 
 pub mod clock;
 pub mod database;
+pub mod main_app;
 pub mod objects;
 pub mod recording;
 pub mod spool;

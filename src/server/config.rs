@@ -12,6 +12,7 @@ use super::auth::TokenSource;
 use crate::engine::call::{Clock, OnOptOut, Settings};
 use crate::engine::consent::keys::OptOutKeys;
 use crate::engine::twilio::twiml::Route;
+use crate::io::main_app::AppUrl;
 use crate::io::objects::{ObjectsSpec, Sse};
 use crate::io::recording::Format;
 
@@ -55,7 +56,7 @@ pub struct Given {
     /// Key set of RS256, ES256 and EdDSA API tokens, instead of a secret
     #[arg(long, env = "CALLGATE_JWKS_FILE")]
     pub jwks_file: Option<String>,
-    /// Where an inbound call goes after the prompt: a number or client:ID
+    /// Where an inbound call goes after the prompt: a number, client:ID, or the https:// URL of the main app, which answers with TwiML
     #[arg(long, env = "CALLGATE_INBOUND_ROUTE")]
     pub inbound_route: Option<String>,
     /// wav or opus [default: wav]
@@ -118,7 +119,7 @@ pub struct Config {
     /// What API tokens are checked by.
     pub tokens: TokenSource,
     /// Where inbound calls go.
-    pub inbound_route: Option<String>,
+    pub inbound_route: Option<InboundRoute>,
     /// How recordings are encoded.
     pub format: Format,
     /// What every call is told.
@@ -135,6 +136,21 @@ pub struct Config {
     pub log: String,
     /// Logs for machines.
     pub log_json: bool,
+}
+
+/// Where an inbound call goes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum InboundRoute {
+    /// Somebody is dialled.
+    Dial(Route),
+    /// The main app is asked.
+    Ask(AppUrl),
+}
+
+impl InboundRoute {
+    fn parse(text: &str) -> Option<Self> {
+        Route::parse(text).map(Self::Dial).or_else(|| AppUrl::parse(text).map(Self::Ask))
+    }
 }
 
 /// A value that is not allowed.
@@ -259,10 +275,11 @@ impl Given {
             twilio_auth_token: self.twilio_auth_token.filter(|token| !token.is_empty()).map(SecretString::from),
             tokens: tokens(self.jwt_secret, self.jwks_file)?,
             inbound_route: match self.inbound_route.filter(|route| !route.is_empty()) {
-                Some(route) if Route::parse(&route).is_none() => {
-                    return Err(wrong("CALLGATE_INBOUND_ROUTE", &route, "a number like +16175550123 or client:ID"));
-                }
-                route => route,
+                None => None,
+                Some(route) => Some(InboundRoute::parse(&route).ok_or_else(|| {
+                    let allowed = "a number like +16175550123, client:ID, or an https:// URL (http:// on loopback) without a user name";
+                    wrong("CALLGATE_INBOUND_ROUTE", &route, allowed)
+                })?),
             },
             format: parsed("CALLGATE_CAPTURE_FORMAT", self.capture_format, "wav", "wav or opus", Format::parse)?,
             settings,
@@ -330,6 +347,11 @@ impl Config {
             Some(Sse::Kms(Some(key))) => format!("aws:kms:{key}"),
         };
         let none = || "none".to_owned();
+        let route = self.inbound_route.as_ref().map_or_else(none, |route| match route {
+            InboundRoute::Dial(Route::Number(number)) => number.clone(),
+            InboundRoute::Dial(Route::Client(id)) => format!("client:{id}"),
+            InboundRoute::Ask(url) => url.as_str().to_owned(),
+        });
         let (jwt_secret, jwks_file) = match &self.tokens {
             TokenSource::Development => (none(), none()),
             TokenSource::Secret(_) => ("(masked)".to_owned(), none()),
@@ -348,7 +370,7 @@ impl Config {
             ("CALLGATE_TWILIO_VALIDATE", self.twilio_validate.to_string(), "check X-Twilio-Signature"),
             ("CALLGATE_JWT_SECRET", jwt_secret, "secret of HS256 API tokens; neither it nor a key set: a generated one in DATA_DIR"),
             ("CALLGATE_JWKS_FILE", jwks_file, "key set of RS256, ES256 and EdDSA API tokens"),
-            ("CALLGATE_INBOUND_ROUTE", text(&self.inbound_route), "where an inbound call goes after the prompt"),
+            ("CALLGATE_INBOUND_ROUTE", route, "where an inbound call goes after the prompt: dialled, or the main app is asked"),
             ("CALLGATE_CAPTURE_FORMAT", self.format.word().to_owned(), "wav or opus; client left, other party right"),
             (
                 "CALLGATE_ON_OPT_OUT",

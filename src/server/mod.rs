@@ -26,13 +26,14 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
 pub use auth::{Claims, MintError, TokenKey, TokenKeyError, TokenSource};
-pub use config::{Config, Given, Wrong};
+pub use config::{Config, Given, InboundRoute, Wrong};
 pub use key_set::KeySetError;
 
 use crate::engine::consent::Actor;
 use crate::engine::ledger::{Event, EventKind};
 use crate::io::clock::{Clocks, wall};
 use crate::io::database::{Database, DatabaseError, Work};
+use crate::io::main_app::MainApp;
 use crate::io::objects::{ObjectError, ObjectStore};
 use crate::io::spool::{KeyFile, SpoolWriters};
 
@@ -96,6 +97,10 @@ impl Gateway {
         let objects = Arc::new(ObjectStore::open(&config.objects).await?);
         let keys = Arc::new(KeyFile::open(&config.data_dir.join("keys/spool.key")).map_err(local("the spool's key cannot be opened"))?);
         let tokens = TokenKey::open(&config.tokens, &config.data_dir)?;
+        let main_app = match &config.inbound_route {
+            Some(InboundRoute::Ask(url)) => Some(MainApp::new(url.clone()).map_err(local("CALLGATE_INBOUND_ROUTE cannot be asked"))?),
+            Some(InboundRoute::Dial(_)) | None => None,
+        };
         let folder = config.data_dir.join("spool");
         let (report, ends) = mpsc::unbounded_channel();
         let spool = SpoolWriters::start(&folder, &keys, SPOOL_THREADS, move |head, end| drop(report.send((head, end))))
@@ -126,6 +131,7 @@ impl Gateway {
             media,
             objects,
             tokens,
+            main_app,
             config: Arc::new(config),
             public_url,
             draining: Arc::new(AtomicBool::new(false)),

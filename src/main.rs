@@ -123,7 +123,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Dtmf { file } => dtmf::print(&file).map(|()| ExitCode::SUCCESS),
         Command::Token(args) => {
             let config = args.configured.meant()?;
-            let key = TokenKey::open(config.jwt_secret, &config.data_dir).context("the secret of API tokens cannot be opened")?;
+            let key = TokenKey::open(&config.tokens, &config.data_dir)?;
             let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
             let exp = now + args.hours * 3_600;
             let claims =

@@ -269,6 +269,29 @@ async fn who_may_is_asked_on_every_route() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn with_a_key_set_the_main_apps_tokens_open_the_api_and_callgate_mints_none() {
+    use aws_lc_rs::signature::Ed25519KeyPair;
+    use jsonwebtoken::{Algorithm, EncodingKey, Header, jwk::Jwk};
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keys.json");
+    let key = EncodingKey::from_ed_der(Ed25519KeyPair::generate().unwrap().to_pkcs8v1().unwrap().as_ref());
+    let mut public = serde_json::to_value(Jwk::from_encoding_key(&key, Algorithm::EdDSA).unwrap()).unwrap();
+    public["kid"] = json!("main-app");
+    std::fs::write(&path, json!({ "keys": [public] }).to_string()).unwrap();
+    let rig = Rig::start(Given { jwks_file: Some(path.display().to_string()), ..Given::default() }).await;
+    let header = Header { kid: Some("main-app".into()), ..Header::new(Algorithm::EdDSA) };
+    let token = jsonwebtoken::encode(&header, &claims(&["canViewClients"], &["*"], "default"), &key).unwrap();
+    assert_eq!(rig.get_as("/api/calls", Some(&token)).await.0, 200);
+    assert_eq!(rig.get_as("/api/audit", Some(&token)).await.0, 403);
+    let mut callgate = Command::new(env!("CARGO_BIN_EXE_callgate"));
+    callgate.args(["token", "--sub", "me", "--permissions", "canViewClients"]).current_dir(&folder).env("CALLGATE_JWKS_FILE", &path);
+    let minted = callgate.output().unwrap();
+    let said = String::from_utf8_lossy(&minted.stderr);
+    assert!(minted.status.code() == Some(2) && minted.stdout.is_empty() && said.contains("cannot mint"), "{said}");
+    assert!(!rig.folder.path().join("keys/jwt.secret").exists(), "no secret lies beside a key set");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn twilio_is_answered_with_twiml_and_its_stream_with_a_token() {
     let token = "0123456789abcdef0123456789abcdef";
     let base = "https://gate.example.com";

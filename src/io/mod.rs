@@ -4,6 +4,7 @@
 pub mod clock;
 pub mod database;
 pub mod lock;
+pub mod main_app;
 pub mod objects;
 pub mod recording;
 pub mod spool;

@@ -4,7 +4,8 @@ use std::fs;
 use std::io::Write as _;
 use std::marker::PhantomData;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use axum::http::StatusCode;
@@ -16,6 +17,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 
 use super::http::App;
+use super::key_set::{KeySet, KeySetError};
 use super::problem::Problem;
 
 /// What a token says of its bearer.
@@ -51,52 +53,121 @@ impl Claims {
     }
 }
 
-/// The key of API tokens.
+/// So far may the clocks of who signs a token and who checks it differ, in seconds.
+const LEEWAY_S: u64 = 30;
+
+/// What API tokens are checked by, and, with a secret, made by.
 #[derive(Clone)]
-pub struct TokenKey {
-    secret: SecretString,
+pub struct TokenKey(Kind);
+
+#[derive(Clone)]
+enum Kind {
+    Secret(SecretString),
+    Set(Arc<KeySet>),
+}
+
+/// Where the key of API tokens comes from. There is one, so that it is never in doubt which of two lets somebody in.
+#[derive(Clone, Debug, Default)]
+pub enum TokenSource {
+    /// The development secret of the data folder, which is made on first use.
+    #[default]
+    Development,
+    /// `CALLGATE_JWT_SECRET`: HS256.
+    Secret(SecretString),
+    /// `CALLGATE_JWKS_FILE`: RS256, ES256, EdDSA.
+    KeySet(PathBuf),
+}
+
+/// Why there is no key of API tokens.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenKeyError {
+    /// The development secret.
+    #[error("the development secret of API tokens cannot be opened: {0}")]
+    Development(#[from] std::io::Error),
+    /// The key set.
+    #[error(transparent)]
+    KeySet(#[from] KeySetError),
+}
+
+/// Why no token is made.
+#[derive(Debug, thiserror::Error)]
+pub enum MintError {
+    /// Only who holds the private keys can.
+    #[error(
+        "callgate cannot mint a token: with CALLGATE_JWKS_FILE it knows public keys only; get one from who signs them, or unset it and set CALLGATE_JWT_SECRET"
+    )]
+    KeySet,
+    /// The key cannot sign.
+    #[error("a token cannot be signed: {0}")]
+    Sign(#[from] jsonwebtoken::errors::Error),
 }
 
 impl TokenKey {
-    /// The given secret, or the development secret of this data folder, which is made on first use.
+    /// The key that `source` names.
     ///
     /// # Errors
-    /// If the development secret can be neither read nor made.
-    pub fn open(given: Option<SecretString>, data_dir: &Path) -> std::io::Result<Self> {
-        if let Some(secret) = given {
-            return Ok(Self { secret });
-        }
-        let path = data_dir.join("keys/jwt.secret");
-        match fs::read_to_string(&path) {
-            Ok(secret) if secret.trim().len() >= 32 => Ok(Self { secret: secret.trim().to_owned().into() }),
-            Ok(_) => Err(std::io::Error::other(format!("{} is not a secret of 32 characters or more", path.display()))),
-            Err(why) if why.kind() == std::io::ErrorKind::NotFound => {
-                fs::create_dir_all(data_dir.join("keys"))?;
-                let mut bytes = [0u8; 32];
-                rand::rng().fill_bytes(&mut bytes);
-                let secret: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-                let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-                file.write_all(secret.as_bytes())?;
-                file.sync_all()?;
-                Ok(Self { secret: secret.into() })
-            }
-            Err(why) => Err(why),
-        }
+    /// [`TokenKeyError`] says what to mend.
+    pub fn open(source: &TokenSource, data_dir: &Path) -> Result<Self, TokenKeyError> {
+        Ok(Self(match source {
+            TokenSource::Development => Kind::Secret(development_secret(data_dir)?),
+            TokenSource::Secret(secret) => Kind::Secret(secret.clone()),
+            TokenSource::KeySet(path) => Kind::Set(Arc::new(KeySet::read(path)?)),
+        }))
     }
 
     /// A token.
     ///
     /// # Errors
-    /// If the key cannot sign.
-    pub fn mint(&self, claims: &Claims) -> Result<String, jsonwebtoken::errors::Error> {
-        jsonwebtoken::encode(&Header::new(Algorithm::HS256), claims, &EncodingKey::from_secret(self.secret.expose_secret().as_bytes()))
+    /// [`MintError`]: a key set mints none.
+    pub fn mint(&self, claims: &Claims) -> Result<String, MintError> {
+        match &self.0 {
+            Kind::Set(_) => Err(MintError::KeySet),
+            Kind::Secret(secret) => {
+                let key = EncodingKey::from_secret(secret.expose_secret().as_bytes());
+                Ok(jsonwebtoken::encode(&Header::new(Algorithm::HS256), claims, &key)?)
+            }
+        }
     }
 
     fn read(&self, token: &str) -> Option<Claims> {
-        let mut validation = Validation::new(Algorithm::HS256);
-        validation.validate_aud = false;
-        let key = DecodingKey::from_secret(self.secret.expose_secret().as_bytes());
-        jsonwebtoken::decode::<Claims>(token, &key, &validation).ok().map(|token| token.claims)
+        match &self.0 {
+            Kind::Secret(secret) => checked(token, &DecodingKey::from_secret(secret.expose_secret().as_bytes()), Algorithm::HS256),
+            Kind::Set(set) => {
+                let header = jsonwebtoken::decode_header(token).ok()?;
+                let (key, algorithm) = set.key_for(&header)?;
+                checked(token, key, algorithm)
+            }
+        }
+    }
+}
+
+/// The claims of a token, if `key` signed it by `algorithm`, whatever its header says, and it is in force.
+fn checked(token: &str, key: &DecodingKey, algorithm: Algorithm) -> Option<Claims> {
+    let mut validation = Validation::new(algorithm);
+    validation.leeway = LEEWAY_S;
+    validation.validate_nbf = true;
+    validation.validate_aud = false;
+    let token = jsonwebtoken::decode::<Claims>(token, key, &validation).ok()?;
+    // RFC 7515 §4.1.11: extensions that must be understood, and none is understood here.
+    token.header.crit.is_none().then_some(token.claims)
+}
+
+fn development_secret(data_dir: &Path) -> std::io::Result<SecretString> {
+    let path = data_dir.join("keys/jwt.secret");
+    match fs::read_to_string(&path) {
+        Ok(secret) if secret.trim().len() >= 32 => Ok(secret.trim().to_owned().into()),
+        Ok(_) => Err(std::io::Error::other(format!("{} is not a secret of 32 characters or more", path.display()))),
+        Err(why) if why.kind() == std::io::ErrorKind::NotFound => {
+            fs::create_dir_all(data_dir.join("keys"))?;
+            let mut bytes = [0u8; 32];
+            rand::rng().fill_bytes(&mut bytes);
+            let secret: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+            file.write_all(secret.as_bytes())?;
+            file.sync_all()?;
+            Ok(secret.into())
+        }
+        Err(why) => Err(why),
     }
 }
 
@@ -153,3 +224,6 @@ impl<P: Permission> FromRequestParts<App> for May<P> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

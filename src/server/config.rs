@@ -5,12 +5,14 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use serde::Deserialize;
 
+use super::auth::TokenSource;
 use crate::engine::call::{Clock, OnOptOut, Settings};
 use crate::engine::consent::keys::OptOutKeys;
 use crate::engine::twilio::twiml::Route;
+use crate::io::main_app::AppUrl;
 use crate::io::objects::{ObjectsSpec, Sse};
 use crate::io::recording::Format;
 
@@ -51,7 +53,10 @@ pub struct Given {
     /// Secret of HS256 API tokens [default: a generated one under DATA_DIR, loopback only]
     #[arg(long, env = "CALLGATE_JWT_SECRET", hide_env_values = true)]
     pub jwt_secret: Option<String>,
-    /// Where an inbound call goes after the prompt: a number or client:ID
+    /// Key set of RS256, ES256 and EdDSA API tokens, instead of a secret
+    #[arg(long, env = "CALLGATE_JWKS_FILE")]
+    pub jwks_file: Option<String>,
+    /// Where an inbound call goes after the prompt: a number, client:ID, or the https:// URL of the main app, which answers with TwiML
     #[arg(long, env = "CALLGATE_INBOUND_ROUTE")]
     pub inbound_route: Option<String>,
     /// wav or opus [default: wav]
@@ -111,10 +116,10 @@ pub struct Config {
     pub twilio_auth_token: Option<SecretString>,
     /// Whether signatures are checked.
     pub twilio_validate: bool,
-    /// Secret of API tokens, if given.
-    pub jwt_secret: Option<SecretString>,
+    /// What API tokens are checked by.
+    pub tokens: TokenSource,
     /// Where inbound calls go.
-    pub inbound_route: Option<String>,
+    pub inbound_route: Option<InboundRoute>,
     /// How recordings are encoded.
     pub format: Format,
     /// What every call is told.
@@ -131,6 +136,21 @@ pub struct Config {
     pub log: String,
     /// Logs for machines.
     pub log_json: bool,
+}
+
+/// Where an inbound call goes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum InboundRoute {
+    /// Somebody is dialled.
+    Dial(Route),
+    /// The main app is asked.
+    Ask(AppUrl),
+}
+
+impl InboundRoute {
+    fn parse(text: &str) -> Option<Self> {
+        Route::parse(text).map(Self::Dial).or_else(|| AppUrl::parse(text).map(Self::Ask))
+    }
 }
 
 /// A value that is not allowed.
@@ -173,6 +193,7 @@ impl Given {
             twilio_auth_token,
             twilio_validate,
             jwt_secret,
+            jwks_file,
             inbound_route,
             capture_format,
             on_opt_out,
@@ -252,12 +273,13 @@ impl Given {
             twilio_account_sid: self.twilio_account_sid.filter(|sid| !sid.is_empty()),
             twilio_validate: truth("CALLGATE_TWILIO_VALIDATE", self.twilio_validate, has_token)?,
             twilio_auth_token: self.twilio_auth_token.filter(|token| !token.is_empty()).map(SecretString::from),
-            jwt_secret: self.jwt_secret.filter(|secret| !secret.is_empty()).map(SecretString::from),
+            tokens: tokens(self.jwt_secret, self.jwks_file)?,
             inbound_route: match self.inbound_route.filter(|route| !route.is_empty()) {
-                Some(route) if Route::parse(&route).is_none() => {
-                    return Err(wrong("CALLGATE_INBOUND_ROUTE", &route, "a number like +16175550123 or client:ID"));
-                }
-                route => route,
+                None => None,
+                Some(route) => Some(InboundRoute::parse(&route).ok_or_else(|| {
+                    let allowed = "a number like +16175550123, client:ID, or an https:// URL (http:// on loopback) without a user name";
+                    wrong("CALLGATE_INBOUND_ROUTE", &route, allowed)
+                })?),
             },
             format: parsed("CALLGATE_CAPTURE_FORMAT", self.capture_format, "wav", "wav or opus", Format::parse)?,
             settings,
@@ -288,19 +310,14 @@ impl Config {
         if !loopback && self.twilio_auth_token.is_none() {
             return Err(wrong("CALLGATE_LISTEN", &listen, "without CALLGATE_TWILIO_AUTH_TOKEN only a loopback address is"));
         }
-        if !loopback && self.jwt_secret.is_none() {
-            return Err(wrong("CALLGATE_LISTEN", &listen, "without CALLGATE_JWT_SECRET only a loopback address is"));
+        if !loopback && matches!(self.tokens, TokenSource::Development) {
+            return Err(wrong("CALLGATE_LISTEN", &listen, "without CALLGATE_JWT_SECRET or CALLGATE_JWKS_FILE only a loopback address is"));
         }
         if !loopback && self.settings.clock == Clock::Media {
             return Err(wrong("CALLGATE_CLOCK", "media", "beyond loopback only strict is"));
         }
         if self.twilio_validate && self.twilio_auth_token.is_none() {
             return Err(wrong("CALLGATE_TWILIO_VALIDATE", "true", "without CALLGATE_TWILIO_AUTH_TOKEN there is nothing to validate with"));
-        }
-        if let Some(secret) = &self.jwt_secret
-            && secret.expose_secret().len() < 32
-        {
-            return Err(wrong("CALLGATE_JWT_SECRET", "(masked)", "at least 32 characters are needed"));
         }
         Ok(self)
     }
@@ -329,6 +346,17 @@ impl Config {
             Some(Sse::Kms(None)) => "aws:kms".to_owned(),
             Some(Sse::Kms(Some(key))) => format!("aws:kms:{key}"),
         };
+        let none = || "none".to_owned();
+        let route = self.inbound_route.as_ref().map_or_else(none, |route| match route {
+            InboundRoute::Dial(Route::Number(number)) => number.clone(),
+            InboundRoute::Dial(Route::Client(id)) => format!("client:{id}"),
+            InboundRoute::Ask(url) => url.as_str().to_owned(),
+        });
+        let (jwt_secret, jwks_file) = match &self.tokens {
+            TokenSource::Development => (none(), none()),
+            TokenSource::Secret(_) => ("(masked)".to_owned(), none()),
+            TokenSource::KeySet(path) => (none(), path.display().to_string()),
+        };
         vec![
             ("CALLGATE_LISTEN", self.listen.to_string(), "address of HTTP and WebSocket"),
             ("CALLGATE_PUBLIC_URL", self.seen_as(self.listen), "how Twilio sees this gateway; signatures and TwiML are built from it"),
@@ -340,8 +368,9 @@ impl Config {
             ("CALLGATE_TWILIO_ACCOUNT_SID", text(&self.twilio_account_sid), "Twilio's account"),
             ("CALLGATE_TWILIO_AUTH_TOKEN", secret(&self.twilio_auth_token), "its auth token; without one: loopback only"),
             ("CALLGATE_TWILIO_VALIDATE", self.twilio_validate.to_string(), "check X-Twilio-Signature"),
-            ("CALLGATE_JWT_SECRET", secret(&self.jwt_secret), "secret of HS256 API tokens; none: a generated one in DATA_DIR"),
-            ("CALLGATE_INBOUND_ROUTE", text(&self.inbound_route), "where an inbound call goes after the prompt"),
+            ("CALLGATE_JWT_SECRET", jwt_secret, "secret of HS256 API tokens; neither it nor a key set: a generated one in DATA_DIR"),
+            ("CALLGATE_JWKS_FILE", jwks_file, "key set of RS256, ES256 and EdDSA API tokens"),
+            ("CALLGATE_INBOUND_ROUTE", route, "where an inbound call goes after the prompt: dialled, or the main app is asked"),
             ("CALLGATE_CAPTURE_FORMAT", self.format.word().to_owned(), "wav or opus; client left, other party right"),
             (
                 "CALLGATE_ON_OPT_OUT",
@@ -369,6 +398,19 @@ impl Config {
             ("CALLGATE_LOG", self.log.clone(), "tracing filter"),
             ("CALLGATE_LOG_FORMAT", if self.log_json { "json" } else { "text" }.to_owned(), "text for people, json for machines"),
         ]
+    }
+}
+
+fn tokens(secret: Option<String>, key_set: Option<String>) -> Result<TokenSource, Wrong> {
+    match (secret.filter(|secret| !secret.is_empty()), key_set.filter(|path| !path.is_empty())) {
+        (None, None) => Ok(TokenSource::Development),
+        (Some(secret), None) if secret.len() < 32 => Err(wrong("CALLGATE_JWT_SECRET", "(masked)", "at least 32 characters are needed")),
+        (Some(secret), None) => Ok(TokenSource::Secret(secret.into())),
+        (None, Some(path)) => Ok(TokenSource::KeySet(path.into())),
+        (Some(_), Some(path)) => {
+            let why = "with CALLGATE_JWT_SECRET set as well nobody can tell which of the two lets people in: one of them needs to be unset";
+            Err(wrong("CALLGATE_JWKS_FILE", &path, why))
+        }
     }
 }
 
@@ -413,7 +455,7 @@ mod tests {
         let config = Given::default().meant().unwrap();
         assert_eq!(config.database_url, "sqlite://./callgate-data/callgate.db");
         assert!(config.unannounced && !config.twilio_validate && config.listen.ip().is_loopback());
-        assert_eq!(config.table().len(), 24);
+        assert_eq!(config.table().len(), 25);
     }
 
     #[test]
@@ -426,6 +468,9 @@ mod tests {
         assert!(refusal(Given { listen: some("0.0.0.0:80"), ..Given::default() }).contains("without CALLGATE_TWILIO_AUTH_TOKEN"));
         let short = refusal(Given { jwt_secret: some("hunter2"), ..Given::default() });
         assert!(short.contains("CALLGATE_JWT_SECRET") && !short.contains("hunter2"), "{short}");
+        let both = Given { jwt_secret: some("0123456789abcdef0123456789abcdef"), jwks_file: some("keys.json"), ..Given::default() };
+        let both = refusal(both);
+        assert!(both.contains("CALLGATE_JWKS_FILE") && both.contains("one of them needs to be unset") && !both.contains("0123"), "{both}");
         assert!(refusal(Given { database_url: some("postgres://u:pw@h/d"), ..Given::default() }).contains("(masked)"));
         assert!(refusal(Given { max_calls: some("0"), ..Given::default() }).contains("CALLGATE_MAX_CALLS"));
         assert!(Given::from_toml("lissten = \"x\"").is_err(), "unknown keys are refused");

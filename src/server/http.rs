@@ -32,6 +32,7 @@ use crate::engine::consent::Actor;
 use crate::engine::ledger::{Event, EventKind};
 use crate::engine::twilio::signature;
 use crate::io::database::Work;
+use crate::io::main_app::MainApp;
 use crate::io::objects::ObjectStore;
 
 /// A client has so long to send its request's head.
@@ -51,6 +52,7 @@ pub struct App {
     pub(super) media: MediaThreads,
     pub(super) objects: Arc<ObjectStore>,
     pub(super) tokens: TokenKey,
+    pub(super) main_app: Option<MainApp>,
     pub(super) config: Arc<Config>,
     pub(super) public_url: Arc<str>,
     pub(super) draining: Arc<AtomicBool>,

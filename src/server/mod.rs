@@ -5,6 +5,7 @@ mod auth;
 mod config;
 mod http;
 mod ids;
+mod key_set;
 mod live;
 mod media;
 mod metrics;
@@ -25,14 +26,16 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
-pub use auth::{Claims, TokenKey};
-pub use config::{Config, Given, Wrong};
+pub use auth::{Claims, MintError, TokenKey, TokenKeyError, TokenSource};
+pub use config::{Config, Given, InboundRoute, Wrong};
+pub use key_set::KeySetError;
 
 use crate::engine::consent::Actor;
 use crate::engine::ledger::{Event, EventKind};
 use crate::io::clock::{Clocks, wall};
 use crate::io::database::{Database, DatabaseError, Work};
 use crate::io::lock::{FolderLock, NotLocked};
+use crate::io::main_app::MainApp;
 use crate::io::objects::{ObjectError, ObjectStore};
 use crate::io::spool::{KeyFile, SpoolWriters};
 
@@ -68,6 +71,9 @@ pub enum StartError {
         /// By whom.
         source: NotLocked,
     },
+    /// What API tokens are checked by.
+    #[error("{0}")]
+    Tokens(#[from] TokenKeyError),
     /// A folder, a key file, a thread.
     #[error("{what}: {source}")]
     Local {
@@ -103,8 +109,11 @@ impl Gateway {
         let database = Database::open(&config.database_url).await?;
         let objects = Arc::new(ObjectStore::open(&config.objects).await?);
         let keys = Arc::new(KeyFile::open(&config.data_dir.join("keys/spool.key")).map_err(local("the spool's key cannot be opened"))?);
-        let tokens =
-            TokenKey::open(config.jwt_secret.clone(), &config.data_dir).map_err(local("the development secret cannot be opened"))?;
+        let tokens = TokenKey::open(&config.tokens, &config.data_dir)?;
+        let main_app = match &config.inbound_route {
+            Some(InboundRoute::Ask(url)) => Some(MainApp::new(url.clone()).map_err(local("CALLGATE_INBOUND_ROUTE cannot be asked"))?),
+            Some(InboundRoute::Dial(_)) | None => None,
+        };
         let folder = config.data_dir.join("spool");
         let (report, ends) = mpsc::unbounded_channel();
         let spool = SpoolWriters::start(&folder, &keys, SPOOL_THREADS, move |head, end| drop(report.send((head, end))))
@@ -135,6 +144,7 @@ impl Gateway {
             media,
             objects,
             tokens,
+            main_app,
             config: Arc::new(config),
             public_url,
             draining: Arc::new(AtomicBool::new(false)),

@@ -4,20 +4,23 @@
 use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
-use axum::middleware::Next;
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use secrecy::ExposeSecret as _;
+use serde_json::Value;
 
+use super::config::InboundRoute;
 use super::http::App;
 use super::ids;
 use super::media::ToMedia;
 use super::problem::Problem;
 use super::registry::Announced;
-use crate::engine::audio::prompts::{Language, Line};
+use crate::engine::audio::prompts::{Language, Line, library};
 use crate::engine::call::CallIdentity;
 use crate::engine::consent::Direction;
 use crate::engine::twilio::signature;
-use crate::engine::twilio::twiml::{self, Route, Stream};
+use crate::engine::twilio::twiml::{self, Next, Stream};
+use crate::engine::twilio::verbs::{NotVerbs, Verbs};
 
 /// Twilio's forms are a few kilobytes.
 const FORM_MAX: usize = 64 * 1024;
@@ -36,7 +39,7 @@ impl Form {
 }
 
 /// Lets nothing past that Twilio did not sign.
-pub(super) async fn signed(State(app): State<App>, request: Request, next: Next) -> Response {
+pub(super) async fn signed(State(app): State<App>, request: Request, next: middleware::Next) -> Response {
     let (parts, body) = request.into_parts();
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
     let Ok(bytes) = axum::body::to_bytes(body, FORM_MAX).await else {
@@ -100,24 +103,31 @@ pub(super) async fn voice(State(app): State<App>, axum::Extension(form): axum::E
     xml(twiml::connect(&stream, &format!("{}{CONNECTED}", app.public_url)))
 }
 
-/// `POST /api/webhooks/twilio/connected`: the consent stream is over. With consent the fork is started, then the other party dialled.
+/// `POST /api/webhooks/twilio/connected`: the consent stream is over. With consent the fork is started, then the call goes where it should.
 pub(super) async fn connected(State(app): State<App>, axum::Extension(form): axum::Extension<Form>) -> Response {
-    let route = app.config.inbound_route.as_deref().and_then(Route::parse);
-    let Some(route) = route else { return xml(twiml::nobody()) };
+    if app.config.inbound_route.is_none() {
+        return xml(twiml::proceed(None, None, &Next::Nobody));
+    }
     let id = app.registry.id_of(form.field("CallSid"));
     let live = id.as_deref().and_then(|id| app.registry.get(id));
     let announced = id.as_deref().and_then(|id| app.registry.announced(id));
     let (Some(live), Some(announced)) = (live, announced) else {
         // The stream was never opened, or its call is over: Twilio asks by keypad, and nothing is captured.
-        let asked = id.is_some_and(|id| app.registry.announced(&id).is_some());
-        return xml(if asked { twiml::gather(Language::En, &format!("{}{CONSENT}", app.public_url)) } else { twiml::dial(None, &route) });
+        if id.as_deref().is_some_and(|id| app.registry.announced(id).is_some()) {
+            return xml(twiml::gather(library().prompt(Language::En, Line::Consent), &format!("{}{CONSENT}", app.public_url)));
+        }
+        let next = next(&app, &form, id.as_deref(), None).await;
+        return xml(twiml::proceed(None, None, &next));
     };
-    let granted = live.json()["consent"]["status"] == "GRANTED" && live.json()["unrecordedReason"].is_null();
+    let next = next(&app, &form, id.as_deref(), Some(&live.json())).await;
+    // Only now: a no may have come while the main app was asked.
+    let state = live.json();
+    let granted = state["consent"]["status"] == "GRANTED" && state["unrecordedReason"].is_null();
     let socket = socket_url(&app);
     let status = format!("{}{STATUS}", app.public_url);
     let parameters = [("callId", announced.identity.call_id.as_str()), ("token", &announced.token), ("mode", "capture")];
     let stream = Stream { url: &socket, parameters: &parameters, status_url: &status };
-    xml(twiml::dial(granted.then_some(&stream), &route))
+    xml(twiml::proceed(None, granted.then_some(&stream), &next))
 }
 
 /// `POST /api/webhooks/twilio/consent`: the keypad fallback. Its answer connects the call; capture stays shut, since the stream
@@ -126,12 +136,59 @@ pub(super) async fn consent(State(app): State<App>, request: Request) -> Respons
     let Some(form) = request.extensions().get::<Form>().cloned() else { return Problem::not_found("route").into_response() };
     let spanish = request.uri().query().is_some_and(|query| query.split('&').any(|pair| pair == "lang=es"));
     let language = if spanish { Language::Es } else { Language::En };
-    let route = app.config.inbound_route.as_deref().and_then(Route::parse);
-    match form.field("Digits") {
-        "9" if !spanish => xml(twiml::gather(Language::Es, &format!("{}{CONSENT}?lang=es", app.public_url))),
-        "2" => xml(twiml::close_and_dial(language, Line::Declined, route.as_ref())),
-        _ => xml(twiml::close_and_dial(language, Line::Granted, route.as_ref())),
-    }
+    let line = match form.field("Digits") {
+        "9" if !spanish => {
+            let question = library().prompt(Language::Es, Line::Consent);
+            return xml(twiml::gather(question, &format!("{}{CONSENT}?lang=es", app.public_url)));
+        }
+        "2" => Line::Declined,
+        _ => Line::Granted,
+    };
+    let id = app.registry.id_of(form.field("CallSid"));
+    let next = next(&app, &form, id.as_deref(), None).await;
+    xml(twiml::proceed(Some(library().prompt(language, line)), None, &next))
+}
+
+/// Where a call goes. If the main app gives no answer that can be followed, Twilio asks it itself: the call lives on (P6).
+async fn next(app: &App, form: &Form, call_id: Option<&str>, state: Option<&Value>) -> Next {
+    let main_app = match (&app.config.inbound_route, &app.main_app) {
+        (Some(InboundRoute::Dial(route)), _) => return Next::Dial(route.clone()),
+        (Some(InboundRoute::Ask(_)), Some(main_app)) => main_app,
+        (Some(InboundRoute::Ask(_)) | None, _) => return Next::Nobody,
+    };
+    let text = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or_default().to_owned();
+    let status = state.map_or_else(|| "PENDING".to_owned(), |state| text(Some(&state["consent"]["status"])));
+    let reason = text(state.map(|state| &state["unrecordedReason"]));
+    let ours = [("callId", call_id.unwrap_or_default()), ("consentStatus", &status), ("unrecordedReason", &reason)];
+    let mut fields = form.0.clone();
+    fields.retain(|(name, _)| ours.iter().all(|(our, _)| our != name));
+    fields.extend(ours.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    // Signed as Twilio would sign it: what checks Twilio's requests in the main app checks ours.
+    let signature = app.config.twilio_auth_token.as_ref();
+    let signature = signature.map(|token| signature::sign(token.expose_secret(), main_app.url().as_str(), &fields));
+    let why = match main_app.ask(&fields, signature).await.map(|text| Verbs::parse(&text)) {
+        Ok(Ok(verbs)) => {
+            if !verbs.taken_out().is_empty() {
+                let what = verbs.taken_out().join(", ");
+                tracing::warn!(
+                    call.id = call_id,
+                    "main app: its TwiML would record past consent; taken out: {what}. Leave recording to callgate"
+                );
+            }
+            return Next::Verbs(verbs);
+        }
+        Ok(Err(why @ NotVerbs::OnlyListens(_))) => {
+            tracing::error!(call.id = call_id, "main app: its TwiML is not followed: {why}");
+            return Next::Nobody;
+        }
+        Ok(Err(why)) => why.to_string(),
+        Err(why) => why.to_string(),
+    };
+    tracing::error!(
+        call.id = call_id,
+        "main app: no TwiML to follow from CALLGATE_INBOUND_ROUTE: {why}. Twilio is told to ask it itself; mend its answer, and give the number a fallback URL"
+    );
+    Next::Ask(main_app.url().with(&ours))
 }
 
 /// `POST /api/webhooks/twilio/status`: how calls and streams fare.

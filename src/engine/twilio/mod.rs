@@ -7,3 +7,4 @@ pub mod message;
 pub mod outgoing;
 pub mod signature;
 pub mod twiml;
+pub mod verbs;

@@ -6,7 +6,8 @@ use std::io;
 use quick_xml::Writer;
 use quick_xml::events::BytesText;
 
-use crate::engine::audio::prompts::{Language, Line, library};
+use super::verbs::Verbs;
+use crate::engine::audio::prompts::{Language, Prompt};
 
 /// Where a call goes after the prompt.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -52,59 +53,64 @@ pub fn connect(stream: &Stream<'_>, action: &str) -> String {
     })
 }
 
-/// After the decision: the capture fork if consent stands, then the other party.
+/// What a call does once the decision has fallen.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Next {
+    /// Dials the other party.
+    Dial(Route),
+    /// Does what the main app says.
+    Verbs(Verbs),
+    /// Asks this URL itself: the main app could not be asked by us, so Twilio tries, with its own patience and fallback.
+    Ask(String),
+    /// There is nobody to connect to: says so, and ends.
+    Nobody,
+}
+
+/// After the decision: a closing line by Polly, if the prompt was Polly's too; the capture fork, if consent stands; then what is next.
 #[must_use]
-pub fn dial(fork: Option<&Stream<'_>>, route: &Route) -> String {
+pub fn proceed(closing: Option<&Prompt>, fork: Option<&Stream<'_>>, next: &Next) -> String {
     document(|xml| {
+        for sentence in closing.map_or(&[][..], |prompt| &prompt.sentences) {
+            say(xml, closing.map_or(Language::En, |prompt| prompt.language), &sentence.text)?;
+        }
         if let Some(stream) = fork {
             xml.create_element("Start").write_inner_content(|xml| stream.write(xml, "both_tracks"))?;
         }
-        let (noun, text) = match route {
-            Route::Number(number) => ("Number", number),
-            Route::Client(id) => ("Client", id),
-        };
-        xml.create_element("Dial")
-            .write_inner_content(|xml| xml.create_element(noun).write_text_content(BytesText::new(text)).map(|_| ()))
-            .map(|_| ())
-    })
-}
-
-/// Nobody to connect to: says so, and ends.
-#[must_use]
-pub fn nobody() -> String {
-    document(|xml| {
-        say(xml, Language::En, "We are sorry. Nobody can take your call right now.")?;
-        xml.create_element("Hangup").write_empty().map(|_| ())
+        match next {
+            Next::Dial(route) => {
+                let (noun, text) = match route {
+                    Route::Number(number) => ("Number", number),
+                    Route::Client(id) => ("Client", id),
+                };
+                let to = |xml: &mut Xml| xml.create_element(noun).write_text_content(BytesText::new(text)).map(|_| ());
+                xml.create_element("Dial").write_inner_content(to).map(|_| ())
+            }
+            Next::Verbs(verbs) => {
+                xml.get_mut().extend_from_slice(verbs.xml());
+                Ok(())
+            }
+            Next::Ask(url) => redirect(xml, url),
+            Next::Nobody => {
+                say(xml, Language::En, "We are sorry. Nobody can take your call right now.")?;
+                xml.create_element("Hangup").write_empty().map(|_| ())
+            }
+        }
     })
 }
 
 /// The keypad fallback of PX-735 §4.3, for when the stream could not be opened: asks by Polly, answers to `action`.
 #[must_use]
-pub fn gather(language: Language, action: &str) -> String {
+pub fn gather(question: &Prompt, action: &str) -> String {
     document(|xml| {
         xml.create_element("Gather")
             .with_attributes([("numDigits", "1"), ("timeout", "10"), ("actionOnEmptyResult", "true"), ("action", action)])
             .write_inner_content(|xml| {
-                for sentence in &library().prompt(language, Line::Consent).sentences {
-                    say(xml, language, &sentence.text)?;
+                for sentence in &question.sentences {
+                    say(xml, question.language, &sentence.text)?;
                 }
                 Ok(())
             })
             .map(|_| ())
-    })
-}
-
-/// A closing line by Polly, then what follows.
-#[must_use]
-pub fn close_and_dial(language: Language, line: Line, route: Option<&Route>) -> String {
-    let follows = route.map_or_else(nobody, |route| dial(None, route));
-    let inner = follows.strip_prefix(HEAD).and_then(|rest| rest.strip_suffix("</Response>")).unwrap_or_default().to_owned();
-    document(|xml| {
-        for sentence in &library().prompt(language, line).sentences {
-            say(xml, language, &sentence.text)?;
-        }
-        xml.get_mut().extend_from_slice(inner.as_bytes());
-        Ok(())
     })
 }
 
@@ -153,6 +159,7 @@ fn redirect(xml: &mut Xml, to: &str) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::audio::prompts::{Line, library};
 
     #[test]
     fn a_consent_stream_is_followed_by_a_safe_verb_and_everything_is_escaped() {
@@ -175,22 +182,31 @@ mod tests {
     #[test]
     fn the_fork_comes_before_the_dial_and_only_with_consent() {
         let stream = Stream { url: "wss://g/m", parameters: &[("mode", "capture")], status_url: "https://x/s" };
-        let route = Route::Number("+16175550123".into());
-        let with = dial(Some(&stream), &route);
+        let next = Next::Dial(Route::Number("+16175550123".into()));
+        let with = proceed(None, Some(&stream), &next);
         assert!(
             with.contains(r#"<Start><Stream url="wss://g/m" track="both_tracks""#)
                 && with.ends_with("<Dial><Number>+16175550123</Number></Dial></Response>"),
             "{with}"
         );
-        assert!(!dial(None, &Route::Client("cm-1".into())).contains("Stream"));
+        assert!(!proceed(None, None, &Next::Dial(Route::Client("cm-1".into()))).contains("Stream"));
+        let verbs = Verbs::parse("<Response><Say>Hello</Say><Dial><Queue>q</Queue></Dial></Response>").unwrap();
+        let asked = proceed(None, Some(&stream), &Next::Verbs(verbs));
+        assert!(asked.ends_with("</Start><Say>Hello</Say><Dial><Queue>q</Queue></Dial></Response>"), "{asked}");
+        let fallback = proceed(None, Some(&stream), &Next::Ask("https://app/route?a=1&b=2".into()));
+        assert!(fallback.ends_with("</Start><Redirect>https://app/route?a=1&amp;b=2</Redirect></Response>"), "{fallback}");
     }
 
     #[test]
     fn the_fallback_speaks_the_scripts_with_twilios_voices() {
-        let english = gather(Language::En, "https://x/consent");
+        let english = gather(library().prompt(Language::En, Line::Consent), "https://x/consent");
         assert!(english.contains(r#"<Say voice="Polly.Joanna" language="en-US">Press 2 to opt out of recording.</Say>"#), "{english}");
-        assert!(gather(Language::Es, "https://x").contains(r#"<Say voice="Polly.Lupe" language="es-US">Esta llamada"#));
-        let closing = close_and_dial(Language::En, Line::Declined, Some(&Route::Number("+16175550123".into())));
+        assert!(
+            gather(library().prompt(Language::Es, Line::Consent), "https://x")
+                .contains(r#"<Say voice="Polly.Lupe" language="es-US">Esta llamada"#)
+        );
+        let closing =
+            proceed(Some(library().prompt(Language::En, Line::Declined)), None, &Next::Dial(Route::Number("+16175550123".into())));
         assert!(closing.contains("Your call will not be recorded.</Say><Dial>"), "{closing}");
     }
 

@@ -165,7 +165,7 @@ macro_rules! built_in {
 const BUILT_IN: &[(&str, &str)] = built_in! {
     "presses-one" "stays-on-the-line" "presses-two" "spanish-then-one" "hangs-up-in-the-prompt" "two-by-tone-in-the-prompt"
     "opts-out-by-tone" "line-goes-dead" "voicemail" "one-then-two" "opts-out-by-event" "types-a-card-number" "lossy-line" "two-tracks"
-    "digital-silence" "consent-only"
+    "digital-silence" "consent-only" "fork-of-nothing" "socket-breaks" "muted-while-talking" "opts-out-in-a-burst" "opts-out-by-both" "dead-after-the-prompt"
 };
 
 fn stay() -> String {

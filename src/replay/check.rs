@@ -6,6 +6,7 @@
 
 use std::collections::HashSet;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -15,8 +16,6 @@ use super::scenario::{Expect, Scenario};
 use super::seen::{Press, Seen, Track};
 use super::{Failure, Trunk};
 
-/// A recording must be stored this long after its call.
-const STORED_WITHIN: Duration = Duration::from_secs(30);
 const ASK_AGAIN: Duration = Duration::from_millis(100);
 const ASK_AGAIN_AT_MOST: Duration = Duration::from_secs(2);
 /// The ten seconds of silence, in frames, less the one in which the prompt's last sample sounded.
@@ -81,15 +80,15 @@ impl Covered {
 }
 
 /// Asks, and opens the recording.
-pub(super) async fn look(trunk: &Trunk, scenario: &Scenario, seen: &Seen, inspect: bool) -> Found {
+pub(super) async fn look(trunk: &Trunk, scenario: &Scenario, seen: &Arc<Seen>, inspect: bool) -> Found {
     let mut found = Found::default();
     let Some(token) = trunk.target.token.as_deref().filter(|_| seen.refused.is_none()) else { return found };
+    let until = tokio::time::Instant::now() + trunk.stored_within;
     let ask = async |path: String| -> Result<reqwest::Response, String> {
         let answer =
             trunk.client.get(format!("{}{path}", trunk.target.api)).bearer_auth(token).send().await.map_err(|why| why.to_string())?;
         if answer.status().is_success() { Ok(answer) } else { Err(format!("{path} answers {}", answer.status())) }
     };
-    let until = tokio::time::Instant::now() + STORED_WITHIN;
     let mut again = ASK_AGAIN;
     loop {
         let asked = async {
@@ -135,8 +134,10 @@ pub(super) async fn look(trunk: &Trunk, scenario: &Scenario, seen: &Seen, inspec
                 // Opus changes every sample: what can be told is that there is something, and how long.
                 found.trouble = (row["durationMs"].as_u64().unwrap_or(0) == 0).then(|| "the recording says no durationMs".into());
             } else {
-                let covered = Covered::of(scenario, seen);
-                match Contents::of(&bytes, seen, |piece| covered.may(piece)) {
+                // A search takes long enough to make every other call late.
+                let (covered, seen) = (Covered::of(scenario, seen), Arc::clone(seen));
+                let search = move || Contents::of(&bytes, &seen, |piece| covered.may(piece));
+                match tokio::task::spawn_blocking(search).await.unwrap_or_else(|_| Err("the search itself failed".into())) {
                     Ok(contents) => found.contents = Some(contents),
                     Err(why) => found.trouble = Some(why),
                 }
@@ -187,6 +188,9 @@ pub(super) fn failures(scenario: &Scenario, seen: &Seen, found: &Found, asked: b
         (Some(contents), _) => recorded(scenario, seen, contents, call, &mut failures),
         // What is not stored cannot be opened, and so must not have been captured for keeping.
         (None, Some("NOT_STARTED")) if captured > 0 => failures.push(Failure::new("captured frames", "none without a recording", captured)),
+        (None, state) if state != Some("FINISHED") && !scenario.expect.must_hear.is_empty() => {
+            failures.push(Failure::new("heard", scenario.expect.must_hear.join(", "), "no recording"));
+        }
         (None, _) => {}
     }
     failures

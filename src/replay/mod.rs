@@ -74,6 +74,9 @@ pub struct ReplayArgs {
     /// A custom parameter of the stream, NAME=VALUE, such as callId and token; may be given several times
     #[arg(long = "parameter", value_name = "NAME=VALUE", value_parser = parameter)]
     parameters: Vec<(String, String)>,
+    /// A recording must be stored within so many seconds after its call
+    #[arg(long, default_value_t = 30)]
+    stored_within: u64,
     /// Write a summary as JSON; `-` is standard output
     #[arg(long)]
     json: Option<String>,
@@ -123,6 +126,7 @@ struct Trunk {
     target: Target,
     client: reqwest::Client,
     timeout: Duration,
+    stored_within: Duration,
     public_url: Option<String>,
     parameters: Vec<(String, String)>,
 }
@@ -155,7 +159,7 @@ pub struct CallOutcome {
     /// Which scenario.
     pub scenario: Arc<Scenario>,
     /// What was seen at the socket.
-    pub seen: Seen,
+    pub seen: Arc<Seen>,
     /// What was found afterwards.
     pub found: Found,
     /// Expectations that did not come true.
@@ -181,8 +185,8 @@ pub async fn run(args: ReplayArgs) -> Result<bool, ReplayError> {
     let bar = ProgressBar::new(args.calls as u64).with_style(
         ProgressStyle::with_template("{bar:40} {pos}/{len} calls, {elapsed} {msg}").unwrap_or_else(|_| ProgressStyle::default_bar()),
     );
-    let timeout = Duration::from_secs(args.timeout);
-    let trunk = Trunk { target, client: client(), timeout, public_url: args.public_url, parameters: args.parameters };
+    let (timeout, stored_within) = (Duration::from_secs(args.timeout), Duration::from_secs(args.stored_within));
+    let trunk = Trunk { target, client: client(), timeout, stored_within, public_url: args.public_url, parameters: args.parameters };
     let outcomes = play_over(trunk, &scenarios, args.calls, args.ramp, args.inspect, |done, failed| {
         bar.set_position(done as u64);
         if failed > 0 {
@@ -221,6 +225,8 @@ fn client() -> reqwest::Client {
 
 /// How long a call that says nothing of it may last.
 const TIMEOUT: Duration = Duration::from_secs(300);
+/// How long after its call a recording must be stored, if nothing is said of it.
+const STORED_WITHIN: Duration = Duration::from_secs(30);
 
 /// Plays `calls` calls, scenarios in turn, and looks at what came of each.
 pub async fn play(
@@ -231,7 +237,14 @@ pub async fn play(
     inspect: usize,
     progress: impl Fn(usize, usize),
 ) -> Vec<CallOutcome> {
-    let trunk = Trunk { target: target.clone(), client: client(), timeout: TIMEOUT, public_url: None, parameters: Vec::new() };
+    let trunk = Trunk {
+        target: target.clone(),
+        client: client(),
+        timeout: TIMEOUT,
+        stored_within: STORED_WITHIN,
+        public_url: None,
+        parameters: Vec::new(),
+    };
     play_over(trunk, scenarios, calls, ramp, inspect, progress).await
 }
 
@@ -280,7 +293,7 @@ async fn play_over(
     // A call whose task was lost is one that failed, not one that never was.
     let lost = |n: usize| CallOutcome {
         scenario: Arc::clone(&scenarios[n % scenarios.len()]),
-        seen: Seen::default(),
+        seen: Arc::default(),
         found: Found::default(),
         failures: vec![Failure::new("the call", "played to its end", "the load tester itself failed")],
     };
@@ -289,7 +302,7 @@ async fn play_over(
 
 async fn one(trunk: &Trunk, scenario: Arc<Scenario>, n: usize, inspect: bool) -> CallOutcome {
     let seed = trunk.target.seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(n as u64);
-    let seen = twilio::call(trunk, &scenario, n, seed, inspect).await;
+    let seen = Arc::new(twilio::call(trunk, &scenario, n, seed, inspect).await);
     let found = check::look(trunk, &scenario, &seen, inspect).await;
     let failures = check::failures(&scenario, &seen, &found, trunk.target.token.is_some());
     CallOutcome { scenario, seen, found, failures }

@@ -39,14 +39,14 @@ pub fn table<const N: usize>(head: [&str; N]) -> Table {
 }
 
 impl Latency {
-    fn of(
+    fn of<V: IntoIterator<Item = f64>>(
         outcomes: &[CallOutcome],
         name: &'static str,
         key: &'static str,
         what: &'static str,
-        value: fn(&CallOutcome) -> Option<f64>,
+        values: impl Fn(&CallOutcome) -> V,
     ) -> Self {
-        let mut values: Vec<f64> = outcomes.iter().filter_map(value).collect();
+        let mut values: Vec<f64> = outcomes.iter().flat_map(values).collect();
         values.sort_by(f64::total_cmp);
         Self { name, key, what, values }
     }
@@ -70,15 +70,19 @@ impl Summary {
             let named = |failure: &Failure| (outcome.scenario.name.clone(), outcome.seen.call_sid.clone(), failure.clone());
             failures.extend(outcome.failures.iter().map(named));
         }
-        let of = |name, key, what, value| Latency::of(outcomes, name, key, what, value);
+        let of = |name, key, what, value: fn(&CallOutcome) -> Option<f64>| Latency::of(outcomes, name, key, what, value);
         let latencies = vec![
             of("handshake", "handshake", "until the socket is open", |outcome| outcome.seen.handshake_ms),
             of("first audio", "firstAudio", "from start to the prompt's first message", |outcome| outcome.seen.first_audio_ms),
             of("decision", "decision", "from the key to the gateway's clear, closing line or close", |outcome| outcome.seen.decision_ms),
             of("cut", "cut", "media time from the last captured frame's end to the key's first sample", cut_ms),
-            of("own lateness", "ownLateness", "how late this end was with a frame at worst; nothing above is more exact", |outcome| {
-                outcome.seen.refused.is_none().then_some(outcome.seen.late_ms)
-            }),
+            Latency::of(
+                outcomes,
+                "own lateness",
+                "ownLateness",
+                "how late this end was with a frame; nothing above is more exact",
+                |outcome| outcome.seen.late_ms.clone(),
+            ),
         ];
         let opened = outcomes.iter().filter(|outcome| outcome.found.contents.is_some()).count();
         Self { calls: outcomes.len(), speed, scenarios, latencies, failures, opened }
@@ -150,8 +154,8 @@ mod tests {
 
     pub(in crate::replay) fn outcome(name: &str, first_audio_ms: f64, failures: Vec<Failure>) -> CallOutcome {
         let scenario = Scenario::read("x.toml", &format!("name = '{name}'\nstep = []\n[expect]")).unwrap();
-        let seen = Seen { call_sid: "CA1".into(), first_audio_ms: Some(first_audio_ms), late_ms: 1.5, ..Seen::default() };
-        CallOutcome { scenario: Arc::new(scenario), seen, found: Found::default(), failures }
+        let seen = Seen { call_sid: "CA1".into(), first_audio_ms: Some(first_audio_ms), late_ms: vec![1.5], ..Seen::default() };
+        CallOutcome { scenario: Arc::new(scenario), seen: Arc::new(seen), found: Found::default(), failures }
     }
 
     #[test]

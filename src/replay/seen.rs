@@ -63,8 +63,8 @@ pub struct Seen {
     pub first_audio_ms: Option<f64>,
     /// From the deciding key to the gateway's reaction, in milliseconds of the wall.
     pub decision_ms: Option<f64>,
-    /// The latest this end of the line ever was with a frame, in milliseconds: what is measured is no better.
-    pub late_ms: f64,
+    /// How late this end of the line was with some of its frames, in milliseconds: what is measured is no better.
+    pub late_ms: Vec<f64>,
     /// Whether the gateway closed the socket.
     pub closed_by_gateway: bool,
     /// Whether this end hung up, with a `stop`.

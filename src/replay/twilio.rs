@@ -34,6 +34,8 @@ const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
 /// A gateway that reads nothing for so long is stuck.
 const SENT_WITHIN: Duration = Duration::from_secs(5);
 const TICK_MS: u64 = 20;
+/// Of so many frames, the lateness of one is kept.
+const LATENESS_EVERY: u64 = 64;
 
 struct Caller<'a> {
     web: Web,
@@ -319,7 +321,9 @@ impl Caller<'_> {
         let due = self.began + Duration::from_secs_f64(self.ticks as f64 * 0.02 / self.trunk.target.speed);
         self.listen(due).await;
         let now = Instant::now();
-        self.seen.late_ms = self.seen.late_ms.max(now.saturating_duration_since(due).as_secs_f64() * 1_000.0);
+        if self.ticks.is_multiple_of(LATENESS_EVERY) {
+            self.seen.late_ms.push(now.saturating_duration_since(due).as_secs_f64() * 1_000.0);
+        }
         if now > self.until && self.open {
             self.seen.overdue = true;
             self.open = false;

@@ -1,28 +1,34 @@
-//! The look afterwards: not at what the gateway says of itself, but into the recording.
+//! The look afterwards: not only at what the gateway says of itself, but into the recording.
 //!
-//! Every frame sent was different, so every frame in the recording can be named. What must not be there is looked for at
-//! every sample, not only where a frame would lie.
+//! What consent covers is worked out from what was sent, never from what the gateway says it decided: from the key that
+//! grants, or the end of the ten seconds, to the key that withdraws, or the end of the call, less every sample
+//! of a key tone.
 
-use std::collections::{HashMap, HashSet};
-use std::io::Cursor;
+use std::collections::HashSet;
+use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 
-use super::Target;
-use super::line::FRAME;
+use super::recording::{Contents, Piece};
 use super::scenario::{Expect, Scenario};
-use super::twilio::Seen;
-use crate::engine::audio::g711;
-use crate::engine::audio::keytone::Detector;
+use super::seen::{Press, Seen, Track};
+use super::{Failure, Trunk};
 
-/// A recording must be stored this long after its call.
-const STORED_WITHIN: Duration = Duration::from_secs(30);
 const ASK_AGAIN: Duration = Duration::from_millis(100);
-/// So many codes name a frame.
-const ANCHOR: usize = 40;
-/// The ten seconds of silence, in frames, less what a media clock may be off.
-const WINDOW_FRAMES: usize = 490;
+const ASK_AGAIN_AT_MOST: Duration = Duration::from_secs(2);
+/// The ten seconds of silence, in frames, less the one in which the prompt's last sample sounded.
+const WINDOW_FRAMES: usize = 499;
+/// Capture begins so long after the grant at most, by the wall: the record has to become durable.
+const BEGUN_WITHIN_MS: f64 = 2_000.0;
+/// Of a key told by event alone, fragments of a tone are looked for so many frames around it.
+const EVENT_FRAMES: usize = 12;
+/// A socket that breaks takes with it what was under way.
+const BROKEN_FRAMES: usize = 25;
+/// A timestamp may be rounded.
+const ROUNDED_MS: u64 = 2;
+const FRAME_MS: u64 = 20;
 
 /// What was found.
 #[derive(Default)]
@@ -33,26 +39,57 @@ pub struct Found {
     pub recording: Option<Value>,
     /// Why something could not be asked.
     pub trouble: Option<String>,
-    /// Numbers of the frames in the recording, in order; `None` if it was not opened.
-    pub frames: Option<Vec<usize>>,
-    /// Frames of before the decision, or from the key's first sample on, of which a piece lies in the recording.
-    pub foreign: Vec<usize>,
-    /// Key tones in the recording.
-    pub tones: usize,
+    /// What lies in the recording; `None` if it was not opened, or is no WAV.
+    pub contents: Option<Contents>,
     /// Bytes of the recording.
     pub bytes: usize,
 }
 
+/// What consent covers of a call.
+struct Covered {
+    frames: Range<usize>,
+    presses: Vec<Press>,
+}
+
+impl Covered {
+    fn of(scenario: &Scenario, seen: &Seen) -> Self {
+        let told = |n: Option<usize>| n.and_then(|n| n.checked_sub(1)).and_then(|n| seen.presses.get(n)).map(|press| press.at);
+        let by_key =
+            told(scenario.expect.granted_at_key).or_else(|| seen.presses.iter().find(|press| press.key == '1').map(|press| press.at));
+        let from = match scenario.mode.as_str() {
+            "capture" => 0,
+            _ => by_key.or_else(|| seen.prompt_heard_at.map(|at| at + WINDOW_FRAMES)).unwrap_or(usize::MAX),
+        };
+        let end = usize::try_from(seen.sent).unwrap_or(usize::MAX);
+        Self { frames: from..told(scenario.expect.cut_at_key).unwrap_or(end), presses: seen.presses.clone() }
+    }
+
+    fn may(&self, piece: Piece) -> bool {
+        self.frames.contains(&piece.frame) && !(piece.track == Track::Inbound && self.presses.iter().any(|press| piece.sounds_in(press)))
+    }
+
+    /// Frames of the inbound track of which something may be blank: key tones with a frame on either side, and where fragments
+    /// of one were looked for.
+    fn blanked(&self) -> HashSet<usize> {
+        let around = |press: &Press| match press.tone_samples {
+            0 => press.at.saturating_sub(EVENT_FRAMES)..press.at + EVENT_FRAMES,
+            samples => press.at.saturating_sub(1)..press.at + samples.div_ceil(super::line::FRAME) + 1,
+        };
+        self.presses.iter().flat_map(around).collect()
+    }
+}
+
 /// Asks, and opens the recording.
-pub(super) async fn look(target: &Target, seen: &Seen, inspect: bool) -> Found {
+pub(super) async fn look(trunk: &Trunk, scenario: &Scenario, seen: &Arc<Seen>, inspect: bool) -> Found {
     let mut found = Found::default();
-    let Some(token) = target.token.as_deref().filter(|_| seen.refused.is_none()) else { return found };
-    let client = reqwest::Client::new();
+    let Some(token) = trunk.target.token.as_deref().filter(|_| seen.refused.is_none()) else { return found };
+    let until = tokio::time::Instant::now() + trunk.stored_within;
     let ask = async |path: String| -> Result<reqwest::Response, String> {
-        let answer = client.get(format!("{}{path}", target.api)).bearer_auth(token).send().await.map_err(|why| why.to_string())?;
+        let answer =
+            trunk.client.get(format!("{}{path}", trunk.target.api)).bearer_auth(token).send().await.map_err(|why| why.to_string())?;
         if answer.status().is_success() { Ok(answer) } else { Err(format!("{path} answers {}", answer.status())) }
     };
-    let until = tokio::time::Instant::now() + STORED_WITHIN;
+    let mut again = ASK_AGAIN;
     loop {
         let asked = async {
             let calls: Value = ask(format!("/api/calls?callSid={}", seen.call_sid)).await?.json().await.map_err(|why| why.to_string())?;
@@ -77,85 +114,52 @@ pub(super) async fn look(target: &Target, seen: &Seen, inspect: bool) -> Found {
             found.trouble.get_or_insert_with(|| "the call did not settle".into());
             return found;
         }
-        tokio::time::sleep(ASK_AGAIN).await;
+        tokio::time::sleep(again).await;
+        again = (again * 2).min(ASK_AGAIN_AT_MOST);
     }
-    let id = found.call.as_ref().and_then(|call| call["recording"]["recordingId"].as_str()).map(str::to_owned);
-    let stored = found.call.as_ref().is_some_and(|call| call["recording"]["state"] == "FINISHED");
-    if let (Some(id), true, true) = (id, stored, inspect) {
-        let opened = async {
-            let row: Value = ask(format!("/api/recordings/{id}")).await?.json().await.map_err(|why| why.to_string())?;
-            let bytes = ask(format!("/api/recordings/{id}/audio")).await?.bytes().await.map_err(|why| why.to_string())?;
-            Ok::<_, String>((row, bytes))
-        };
-        match opened.await {
-            Ok((row, bytes)) => {
-                found.bytes = bytes.len();
-                if row["format"] == "wav" {
-                    search(&bytes, seen, &mut found);
+    let Some(call) = found.call.as_ref().filter(|call| call["recording"]["state"] == "FINISHED" && inspect) else { return found };
+    let Some(id) = call["recording"]["recordingId"].as_str() else {
+        found.trouble = Some("the recording is FINISHED and has no recordingId".into());
+        return found;
+    };
+    let opened = async {
+        let row: Value = ask(format!("/api/recordings/{id}")).await?.json().await.map_err(|why| why.to_string())?;
+        let bytes = ask(format!("/api/recordings/{id}/audio")).await?.bytes().await.map_err(|why| why.to_string())?;
+        Ok::<_, String>((row, bytes))
+    };
+    match opened.await {
+        Ok((row, bytes)) => {
+            found.bytes = bytes.len();
+            if bytes.starts_with(b"OggS") {
+                // Opus changes every sample: what can be told is that there is something, and how long.
+                found.trouble = (row["durationMs"].as_u64().unwrap_or(0) == 0).then(|| "the recording says no durationMs".into());
+            } else {
+                // A search takes long enough to make every other call late.
+                let (covered, seen) = (Covered::of(scenario, seen), Arc::clone(seen));
+                let search = move || Contents::of(&bytes, &seen, |piece| covered.may(piece));
+                match tokio::task::spawn_blocking(search).await.unwrap_or_else(|_| Err("the search itself failed".into())) {
+                    Ok(contents) => found.contents = Some(contents),
+                    Err(why) => found.trouble = Some(why),
                 }
-                found.recording = Some(row);
             }
-            Err(why) => found.trouble = Some(why),
+            found.recording = Some(row);
         }
+        Err(why) => found.trouble = Some(why),
     }
     found
 }
 
-/// Names the frames in a recording.
-fn search(wav: &[u8], seen: &Seen, found: &mut Found) {
-    let Ok(reader) = hound::WavReader::new(Cursor::new(wav)) else {
-        found.trouble = Some("the recording is no WAV".into());
-        return;
-    };
-    let samples: Vec<i16> = reader.into_samples::<i16>().map_while(Result::ok).collect();
-    let left: Vec<i16> = samples.iter().step_by(2).copied().collect();
-    let codes: Vec<u8> = left.iter().map(|sample| g711::encode(*sample)).collect();
-    let silent = |piece: &[u8]| piece.iter().all(|code| g711::decode(*code) == 0);
-    let normal = |codes: &[u8]| -> Vec<u8> { codes.iter().map(|code| g711::encode(g711::decode(*code))).collect() };
-    let mut names: HashMap<Vec<u8>, usize> = HashMap::new();
-    for (n, frame) in seen.frames.iter().enumerate() {
-        for piece in frame.chunks(ANCHOR) {
-            if !silent(piece) {
-                names.insert(normal(piece), n);
-            }
-        }
-    }
-    // At every sample: which frames have a piece here?
-    let mut pieces: HashMap<usize, usize> = HashMap::new();
-    for at in 0..codes.len().saturating_sub(ANCHOR - 1) {
-        if let Some(n) = names.get(&codes[at..at + ANCHOR]) {
-            *pieces.entry(*n).or_default() += 1;
-        }
-    }
-    let mut whole: Vec<usize> = pieces.iter().filter(|(_, count)| **count >= FRAME / ANCHOR).map(|(n, _)| *n).collect();
-    whole.sort_unstable();
-    let mut any: Vec<usize> = pieces.into_keys().collect();
-    any.sort_unstable();
-    found.foreign = any;
-    found.frames = Some(whole);
-    let mut tones = 0;
-    let mut detector = Detector::new();
-    detector.feed(&left, |heard| tones += usize::from(matches!(heard, crate::engine::audio::keytone::Heard::Began { .. })));
-    found.tones = tones;
-}
-
-/// What did not come true, a sentence each.
-pub(super) fn failures(scenario: &Scenario, seen: &Seen, found: &Found, asked: bool) -> Vec<String> {
-    let mut failures = Vec::new();
-    if let Some(why) = &seen.refused {
-        return vec![format!("the call did not take place: {why}")];
-    }
-    if !asked {
-        if seen.first_audio_ms.is_none() && scenario.direction == "INBOUND" {
-            failures.push("no prompt was heard".into());
-        }
+/// What did not come true.
+pub(super) fn failures(scenario: &Scenario, seen: &Seen, found: &Found, asked: bool) -> Vec<Failure> {
+    let mut failures = at_the_socket(scenario, seen);
+    if seen.refused.is_some() || !asked {
         return failures;
     }
     if let Some(why) = &found.trouble {
-        failures.push(format!("the gateway could not be asked: {why}"));
+        failures.push(Failure::new("the API", "to tell how the call ended", why));
     }
     let Some(call) = &found.call else {
-        failures.push("the gateway knows no such call".into());
+        failures.push(Failure::new("the call", "known to the gateway", "no such call"));
         return failures;
     };
     let Expect { consent, method, language, phase, recording, reason, .. } = &scenario.expect;
@@ -167,63 +171,158 @@ pub(super) fn failures(scenario: &Scenario, seen: &Seen, found: &Found, asked: b
         ("recording", recording, &call["recording"]["state"]),
         ("reason", reason, &call["unrecordedReason"]),
     ] {
-        if let Some(expected) = expected
-            && at.as_str().unwrap_or("null") != expected
-        {
-            failures.push(format!("{what}: expected {expected}, seen {at}"));
+        let seen = at.as_str().unwrap_or("none");
+        if let Some(expected) = expected.as_ref().filter(|expected| *expected != seen) {
+            failures.push(Failure::new(what, expected, seen));
         }
     }
-    if let Some(frames) = &found.frames {
-        recorded(scenario, seen, found, frames, call, &mut failures);
+    let is = |expected: Option<bool>, seen: &Value| expected.filter(|expected| seen.as_bool() != Some(*expected));
+    if let Some(expected) = is(scenario.expect.is_recorded, &call["isRecorded"]) {
+        failures.push(Failure::new("isRecorded", expected, &call["isRecorded"]));
+    }
+    let captured = captured(call, Track::Inbound);
+    if let Some(count) = scenario.expect.captured_frames.filter(|count| !count.holds(captured)) {
+        failures.push(Failure::new("captured frames", format!("{count:?}"), captured));
+    }
+    match (&found.contents, call["recording"]["state"].as_str()) {
+        (Some(contents), _) => recorded(scenario, seen, contents, call, &mut failures),
+        // What is not stored cannot be opened, and so must not have been captured for keeping.
+        (None, Some("NOT_STARTED")) if captured > 0 => failures.push(Failure::new("captured frames", "none without a recording", captured)),
+        (None, state) if state != Some("FINISHED") && !scenario.expect.must_hear.is_empty() => {
+            failures.push(Failure::new("heard", scenario.expect.must_hear.join(", "), "no recording"));
+        }
+        (None, _) => {}
     }
     failures
 }
 
-/// Whether exactly the frames that consent covers lie in the recording.
-fn recorded(scenario: &Scenario, seen: &Seen, found: &Found, frames: &[usize], call: &Value, failures: &mut Vec<String>) {
-    if found.tones > 0 {
-        failures.push(format!("{} key tones can be heard in the recording", found.tones));
+/// What the socket alone shows.
+fn at_the_socket(scenario: &Scenario, seen: &Seen) -> Vec<Failure> {
+    if let Some(why) = &seen.refused {
+        return vec![Failure::new("the call", "to take place", why)];
     }
-    let (Some(first), Some(last)) = (frames.first().copied(), frames.last().copied()) else {
-        failures.push("none of the caller's frames is in the recording".into());
+    let mut failures = Vec::new();
+    let asks = scenario.mode != "capture" && scenario.answered_by.is_none();
+    let decides = matches!(scenario.expect.consent.as_deref(), Some("GRANTED" | "REVOKED"));
+    let handed_back = scenario.mode == "consent" && scenario.steps.iter().any(|step| step.until.as_deref() == Some("closed"));
+    let hangs_up = scenario.steps.iter().any(|step| step.hang_up);
+    for (wrong, what, expected, seen) in [
+        (asks && seen.first_audio_ms.is_none(), "the prompt", "heard", "no audio came"),
+        (asks && decides && !seen.reacted, "a reaction", "a clear, a closing line or the socket's end", "none"),
+        (handed_back && !seen.closed_by_gateway, "the socket", "closed by the gateway", "left open"),
+        (hangs_up && seen.closed_by_gateway, "the socket", "left open until the caller hangs up", "closed by the gateway"),
+        (seen.stuck, "the socket", "read from", "nothing taken for 5 s"),
+        (seen.overdue, "the call", "over in time", "still going on; see --timeout"),
+        (seen.faults > 0, "messages", "media, mark and clear as Twilio takes them", "others"),
+    ] {
+        if wrong {
+            failures.push(Failure::new(what, expected, seen));
+        }
+    }
+    failures
+}
+
+fn captured(call: &Value, track: Track) -> u64 {
+    call["recording"]["framesCaptured"][["inbound", "outbound"][track.index()]].as_u64().unwrap_or(0)
+}
+
+/// Whether exactly the frames that consent covers lie in the recording.
+fn recorded(scenario: &Scenario, seen: &Seen, contents: &Contents, call: &Value, failures: &mut Vec<Failure>) {
+    let covered = Covered::of(scenario, seen);
+    let only = format!("only frames {} to {} and no key tone", covered.frames.start, covered.frames.end);
+    if let Some((track, frame)) = contents.foreign.first() {
+        failures.push(Failure::new("in the recording", only, format!("frame {frame}, {track:?} ({} in all)", contents.foreign.len())));
+    }
+    if let Some((track, frame)) = contents.crossed.first() {
+        failures.push(Failure::new("channels", "each party on its own", format!("frame {frame}, {track:?}, on the other's")));
+    }
+    if let Some((channel, at)) = contents.tones.first() {
+        let seen = format!("{}, the first on channel {channel} at {} ms", contents.tones.len(), at / 8);
+        failures.push(Failure::new("key tones in the recording", "none", seen));
+    }
+    if let Some((track, frame, off)) = contents.off_place {
+        failures.push(Failure::new("places", "all on one grid", format!("frame {frame}, {track:?}, {} ms off", off / 8)));
+    }
+    for track in Track::BOTH.into_iter().take(usize::from(scenario.tracks)) {
+        complete(scenario, seen, contents, &covered, track, captured(call, track), failures);
+    }
+    if let (Some(first), Some(last)) = (contents.whole[0].first(), contents.whole[0].last()) {
+        segments(seen, &covered, first.0, last.0, &call["recording"]["segments"], failures);
+    }
+    for (fixtures, must) in [(&scenario.expect.must_hear, true), (&scenario.expect.must_not_hear, false)] {
+        for fixture in fixtures {
+            let spoken: Vec<_> = seen.spoken.iter().filter(|spoken| spoken.fixture == *fixture).collect();
+            let all: usize = spoken.iter().map(|spoken| (spoken.from..spoken.to).filter(|frame| !seen.lost.contains(frame)).count()).sum();
+            let count = |frames: &dyn Fn(Track) -> HashSet<usize>| -> usize {
+                spoken.iter().map(|spoken| (spoken.from..spoken.to).filter(|frame| frames(spoken.track).contains(frame)).count()).sum()
+            };
+            let whole = count(&|track| contents.whole[track.index()].iter().map(|(frame, _)| *frame).collect());
+            let any = count(&|track| contents.any[track.index()].iter().copied().collect());
+            if must && (all == 0 || whole * 20 < all * 19) {
+                failures.push(Failure::new("heard", format!("{fixture}, {all} frames"), format!("{whole} of them")));
+            } else if !must && any > 0 {
+                failures.push(Failure::new("heard", format!("nothing of {fixture}"), format!("{any} of its {all} frames")));
+            }
+        }
+    }
+}
+
+/// Whether all that consent covers of a track is there.
+fn complete(
+    scenario: &Scenario,
+    seen: &Seen,
+    contents: &Contents,
+    covered: &Covered,
+    track: Track,
+    captured: u64,
+    failures: &mut Vec<Failure>,
+) {
+    let whole: HashSet<usize> = contents.whole[track.index()].iter().map(|(frame, _)| *frame).collect();
+    let (Some(first), Some(last)) = (whole.iter().min().copied(), whole.iter().max().copied()) else {
+        failures.push(Failure::new("in the recording", format!("the caller's frames, {track:?}"), "none"));
         return;
     };
-    let granting = match scenario.expect.method.as_deref() {
-        Some("SILENCE_TIMEOUT") => seen.prompt_heard_at.map_or(0, |at| at + WINDOW_FRAMES),
-        _ => seen.presses.iter().rev().nth(seen.presses.len().saturating_sub(1)).map_or(0, |(at, _, _)| *at),
+    let blanked = if track == Track::Inbound { covered.blanked() } else { HashSet::new() };
+    let silent = |frame: usize| seen.frames[track.index()].get(frame).is_some_and(|codes| codes.iter().all(|code| *code == 0xFF));
+    let excused = |frame: usize| blanked.contains(&frame) || seen.lost.contains(&frame) || silent(frame);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of frames")]
+    let begun_within = (BEGUN_WITHIN_MS * seen.speed / FRAME_MS as f64) as usize;
+    if first > covered.frames.start.saturating_add(begun_within) {
+        failures.push(Failure::new("capture", format!("begun soon after frame {}", covered.frames.start), format!("begun at {first}")));
+    }
+    let missing: Vec<usize> = (first..=last).filter(|frame| !whole.contains(frame) && !excused(*frame)).collect();
+    if let Some(frame) = missing.first() {
+        let seen = format!("{} missing, the first is {frame}", missing.len());
+        failures.push(Failure::new("in the recording", format!("every consented frame, {track:?}"), seen));
+    }
+    let may_lack = match scenario.expect.cut_at_key {
+        Some(_) => usize::try_from(scenario.expect.lost_at_most).unwrap_or(usize::MAX),
+        None if seen.dropped => BROKEN_FRAMES,
+        None => 0,
     };
-    let granting = if call["consent"]["prior"] == true { 0 } else { granting };
-    let cut = scenario.expect.cut_at_key.and_then(|n| seen.presses.get(n - 1)).map(|(at, _, _)| *at);
-    let end = cut.unwrap_or(seen.frames.len());
-    if let Some(n) = found.foreign.iter().find(|n| **n < granting || **n >= end) {
-        let total = found.foreign.iter().filter(|n| **n < granting || **n >= end).count();
-        failures.push(format!("frame {n} is in the recording, where only {granting}..{end} may be ({total} such frames)"));
+    let lacking = match scenario.expect.cut_at_key {
+        Some(_) => covered.frames.end.saturating_sub(last + 1),
+        None => (last + 1..covered.frames.end).filter(|frame| !excused(*frame)).count(),
+    };
+    if lacking > may_lack {
+        let expected = format!("up to frame {}, {may_lack} may be lost, {track:?}", covered.frames.end);
+        failures.push(Failure::new("captured", expected, format!("{lacking} lost, the last is {last}")));
     }
-    let toned: HashSet<usize> = seen
-        .presses
-        .iter()
-        .filter(|(_, tone, _)| *tone)
-        .flat_map(|(at, _, ms)| at.saturating_sub(1)..at + usize::try_from(ms / 20).unwrap_or(0) + 2)
-        .collect();
-    let by_event: HashSet<usize> =
-        seen.presses.iter().filter(|(_, tone, _)| !tone).flat_map(|(at, _, _)| at.saturating_sub(12)..at + 12).collect();
-    let there: HashSet<usize> = frames.iter().copied().collect();
-    let missing: Vec<usize> =
-        (first..=last).filter(|n| !there.contains(n) && !toned.contains(n) && !by_event.contains(n) && !seen.lost.contains(n)).collect();
-    if !missing.is_empty() {
-        failures.push(format!("{} consented frames are missing, the first is {}", missing.len(), missing[0]));
+    let most = (last + 1 - first + (0..=covered.frames.end).filter(|frame| excused(*frame)).count()) as u64;
+    if captured < whole.len() as u64 || captured > most {
+        failures.push(Failure::new("framesCaptured", format!("{} as in the recording, {track:?}", whole.len()), captured));
     }
-    if let Some(cut) = cut {
-        let lost = cut.saturating_sub(last + 1) as u64;
-        if lost > scenario.expect.lost_at_most {
-            failures.push(format!("{lost} consented frames before the cut are missing; {} may be", scenario.expect.lost_at_most));
-        }
-    } else if last + 1 < seen.frames.len() && !toned.contains(&(last + 1)) && !by_event.contains(&(last + 1)) {
-        failures.push(format!("the recording ends at frame {last} of {}", seen.frames.len()));
-    }
-    let captured = call["recording"]["framesCaptured"]["inbound"].as_u64().unwrap_or(0);
-    let most = (last + 1 - first + toned.len() + by_event.len()) as u64;
-    if captured < frames.len() as u64 || captured > most {
-        failures.push(format!("the gateway says {captured} frames are captured; {} are in the recording", frames.len()));
+}
+
+/// Whether the API's segments are where the recording's frames were.
+fn segments(seen: &Seen, covered: &Covered, first: usize, last: usize, told: &Value, failures: &mut Vec<Failure>) {
+    let told = told.as_array().map_or(&[][..], Vec::as_slice);
+    let start = told.first().and_then(|segment| segment["startMs"].as_u64()).unwrap_or(u64::MAX);
+    let end = told.last().and_then(|segment| segment["endMs"].as_u64()).unwrap_or(0);
+    let starts = seen.timestamp(covered.frames.start).saturating_sub(ROUNDED_MS)..=seen.timestamp(first) + ROUNDED_MS;
+    let ends = (seen.timestamp(last) + FRAME_MS).saturating_sub(ROUNDED_MS)..=seen.timestamp(covered.frames.end) + ROUNDED_MS;
+    if !starts.contains(&start) || !ends.contains(&end) || told.iter().any(|segment| segment["streamSid"] != *seen.stream_sid) {
+        let expected = format!("{} ms to {} ms of {}", seen.timestamp(first), seen.timestamp(last) + FRAME_MS, seen.stream_sid);
+        failures.push(Failure::new("segments", expected, Value::from(told.to_vec())));
     }
 }

@@ -29,9 +29,10 @@ pub async fn demo(gateway: SocketAddr, token: String, folder: &Path) -> Result<b
     let outcomes = play(&target, &scenarios, scenarios.len(), 50.0, usize::MAX, |_, _| {}).await;
     let mut rows = table(["call", "asked", "answered", "decided", "captured", "withheld", "cut", "stored", ""]);
     for outcome in &outcomes {
-        rows.add_row(row(outcome, folder));
+        rows.add_row(row(outcome));
     }
     println!("{rows}");
+    println!("♪ by its tone alone; recordings lie under {}", folder.join("objects/recordings").display());
     let failures: Vec<String> =
         outcomes.iter().flat_map(|outcome| outcome.failures.iter().map(|why| format!("  {}: {why}", outcome.scenario.name))).collect();
     if failures.is_empty() {
@@ -42,7 +43,7 @@ pub async fn demo(gateway: SocketAddr, token: String, folder: &Path) -> Result<b
     Ok(failures.is_empty())
 }
 
-fn row(outcome: &CallOutcome, folder: &Path) -> [String; 9] {
+fn row(outcome: &CallOutcome) -> [String; 9] {
     let none = Value::Null;
     let call = outcome.found.call.as_ref().unwrap_or(&none);
     let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
@@ -74,8 +75,7 @@ fn row(outcome: &CallOutcome, folder: &Path) -> [String; 9] {
     let stored = match (stored, call["recording"]["state"].as_str()) {
         (Some(key), _) => {
             let name = key.rsplit('/').next().unwrap_or(key);
-            let _ = folder;
-            format!("…/{}", name.chars().rev().take(14).collect::<Vec<_>>().into_iter().rev().collect::<String>())
+            format!("…{}", name.char_indices().rev().nth(13).map_or(name, |(at, _)| &name[at..]))
         }
         (None, Some("DISCARDED")) => "discarded".into(),
         (None, _) => "nothing".into(),

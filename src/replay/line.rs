@@ -20,24 +20,34 @@ pub(super) const FIXTURES: [(&str, &[u8]); 8] = [
 pub(super) const FRAME: usize = 160;
 /// Loudest sample of the noise that makes frames different: about -63 dBov.
 const NOISE: i32 = 40;
-const ROWS_HZ: [f64; 4] = [697.0, 770.0, 852.0, 941.0];
-const COLUMNS_HZ: [f64; 4] = [1_209.0, 1_336.0, 1_477.0, 1_633.0];
+pub(super) const ROWS_HZ: [f64; 4] = [697.0, 770.0, 852.0, 941.0];
+pub(super) const COLUMNS_HZ: [f64; 4] = [1_209.0, 1_336.0, 1_477.0, 1_633.0];
 const KEYPAD: &str = "123A456B789C*0#D";
 
 /// What a step puts on the line, as linear samples; empty for what only happens.
 pub(super) fn sound(step: &Step) -> Vec<i16> {
     if let Some(name) = &step.say {
-        let fixture = FIXTURES.iter().find(|(fixture, _)| fixture == name).map_or(&[][..], |(_, codes)| *codes);
-        return fixture.iter().map(|code| g711::decode(*code)).collect();
+        return fixture(name);
     }
-    match (step.key, step.by.as_deref()) {
-        (Some(key), Some("tone" | "both")) => tone(key, step.tone_ms.unwrap_or(120), step.dbm0.unwrap_or(-8.0)),
+    match step.key {
+        Some(key) if step.by() != "event" => tone(key, tone_ms(step), step.dbm0.unwrap_or(-8.0)),
         _ => Vec::new(),
     }
 }
 
+/// How long a step's key tone is.
+pub(super) fn tone_ms(step: &Step) -> u64 {
+    step.tone_ms.unwrap_or(120)
+}
+
+/// A fixture, as linear samples.
+pub(super) fn fixture(name: &str) -> Vec<i16> {
+    let codes = FIXTURES.iter().find(|(fixture, _)| *fixture == name).map_or(&[][..], |(_, codes)| *codes);
+    codes.iter().map(|code| g711::decode(*code)).collect()
+}
+
 /// A key's two tones, with a handset's ramps of 1 ms.
-fn tone(key: char, ms: u64, dbm0: f64) -> Vec<i16> {
+pub(super) fn tone(key: char, ms: u64, dbm0: f64) -> Vec<i16> {
     let at = KEYPAD.find(key).unwrap_or(0);
     let amplitude = 32_124.0 * 10f64.powf((dbm0 - 3.17) / 20.0);
     let count = usize::try_from(ms * 8).unwrap_or(0);
@@ -55,12 +65,16 @@ fn tone(key: char, ms: u64, dbm0: f64) -> Vec<i16> {
 /// Makes frames.
 pub(super) struct Frames {
     noise: u64,
-    exact: bool,
+    /// Where nobody speaks there is nothing at all.
+    pub(super) exact: bool,
 }
 
 impl Frames {
     pub(super) const fn new(seed: u64, exact_silence: bool) -> Self {
-        Self { noise: seed | 1, exact: exact_silence }
+        // Stirred (splitmix64), so that calls with seeds in a row do not sound alike; never 0.
+        let stirred = (seed ^ (seed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let stirred = (stirred ^ (stirred >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        Self { noise: if stirred == 0 { 1 } else { stirred }, exact: exact_silence }
     }
 
     /// A frame with these samples on it, and the echo of what is playing; no two frames are alike but exact silence.

@@ -1,16 +1,22 @@
 //! The load tester, and the demo: a gateway seen from outside, as Twilio and the main app see it.
 //!
 //! [`scenario`] is what a call should do and what should come of it, [`line`] the caller's end as frames, [`twilio`] the
-//! other end of the socket, [`check`] the look into the recording itself, [`report`] what people read. Nothing here
-//! shares state with the gateway: all it is given is a URL and a token.
+//! other end of the socket with its [`playout`] queue, [`seen`] what was sent and seen there; [`recording`] finds the sent
+//! frames in a recording, [`check`] holds both against the scenario, [`report`] and [`page`] are what people read. Nothing
+//! here shares state with the gateway: all it is given is a URL and a token.
 
 mod check;
 mod demo;
 mod line;
+mod page;
+mod playout;
+mod recording;
 mod report;
 mod scenario;
+mod seen;
 mod twilio;
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,9 +25,12 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::task::JoinSet;
 
+pub use check::Found;
 pub use demo::demo;
+pub use recording::Contents;
 pub use report::table;
-pub use scenario::{Scenario, ScenarioError};
+pub use scenario::{Count, Expect, Scenario, ScenarioError, Step};
+pub use seen::{Press, Seen, Spoken, Track};
 
 /// What `callgate replay` is told.
 #[derive(Args)]
@@ -56,6 +65,18 @@ pub struct ReplayArgs {
     /// Of so many calls the recording is opened and searched
     #[arg(long, default_value_t = 50)]
     inspect: usize,
+    /// A call that is not over after so many seconds is given up, and has failed
+    #[arg(long, default_value_t = 300)]
+    timeout: u64,
+    /// The URL that Twilio would sign, where a proxy stands before the gateway [default: --url]
+    #[arg(long)]
+    public_url: Option<String>,
+    /// A custom parameter of the stream, NAME=VALUE, such as callId and token; may be given several times
+    #[arg(long = "parameter", value_name = "NAME=VALUE", value_parser = parameter)]
+    parameters: Vec<(String, String)>,
+    /// A recording must be stored within so many seconds after its call
+    #[arg(long, default_value_t = 30)]
+    stored_within: u64,
     /// Write a summary as JSON; `-` is standard output
     #[arg(long)]
     json: Option<String>,
@@ -100,16 +121,49 @@ pub struct Target {
     pub seed: u64,
 }
 
+/// A target, and what all its calls share.
+struct Trunk {
+    target: Target,
+    client: reqwest::Client,
+    timeout: Duration,
+    stored_within: Duration,
+    public_url: Option<String>,
+    parameters: Vec<(String, String)>,
+}
+
+/// An expectation that did not come true.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Failure {
+    /// Of what.
+    pub what: &'static str,
+    /// What the scenario says.
+    pub expected: String,
+    /// What was seen.
+    pub seen: String,
+}
+
+impl Failure {
+    fn new(what: &'static str, expected: impl fmt::Display, seen: impl fmt::Display) -> Self {
+        Self { what, expected: expected.to_string(), seen: seen.to_string() }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: expected {}, seen {}", self.what, self.expected, self.seen)
+    }
+}
+
 /// What one call came to.
 pub struct CallOutcome {
     /// Which scenario.
     pub scenario: Arc<Scenario>,
     /// What was seen at the socket.
-    pub seen: twilio::Seen,
+    pub seen: Arc<Seen>,
     /// What was found afterwards.
-    pub found: check::Found,
-    /// Expectations that did not come true, a sentence each.
-    pub failures: Vec<String>,
+    pub found: Found,
+    /// Expectations that did not come true.
+    pub failures: Vec<Failure>,
 }
 
 /// Runs the load tester; `true` if every expectation came true.
@@ -131,7 +185,9 @@ pub async fn run(args: ReplayArgs) -> Result<bool, ReplayError> {
     let bar = ProgressBar::new(args.calls as u64).with_style(
         ProgressStyle::with_template("{bar:40} {pos}/{len} calls, {elapsed} {msg}").unwrap_or_else(|_| ProgressStyle::default_bar()),
     );
-    let outcomes = play(&target, &scenarios, args.calls, args.ramp, args.inspect, |done, failed| {
+    let (timeout, stored_within) = (Duration::from_secs(args.timeout), Duration::from_secs(args.stored_within));
+    let trunk = Trunk { target, client: client(), timeout, stored_within, public_url: args.public_url, parameters: args.parameters };
+    let outcomes = play_over(trunk, &scenarios, args.calls, args.ramp, args.inspect, |done, failed| {
         bar.set_position(done as u64);
         if failed > 0 {
             bar.set_message(format!("{failed} failed"));
@@ -152,11 +208,25 @@ pub async fn run(args: ReplayArgs) -> Result<bool, ReplayError> {
     if args.json.as_deref() != Some("-") {
         println!("{}", summary.text());
     }
-    for line in summary.failures() {
+    for line in summary.failure_lines() {
         eprintln!("{line}");
     }
-    Ok(summary.failures().is_empty())
+    Ok(summary.passed())
 }
+
+fn parameter(text: &str) -> Result<(String, String), String> {
+    text.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned())).ok_or_else(|| "NAME=VALUE is wanted".to_owned())
+}
+
+/// One for all calls: each of its own would read the system's certificates again.
+fn client() -> reqwest::Client {
+    reqwest::Client::new()
+}
+
+/// How long a call that says nothing of it may last.
+const TIMEOUT: Duration = Duration::from_secs(300);
+/// How long after its call a recording must be stored, if nothing is said of it.
+const STORED_WITHIN: Duration = Duration::from_secs(30);
 
 /// Plays `calls` calls, scenarios in turn, and looks at what came of each.
 pub async fn play(
@@ -167,6 +237,29 @@ pub async fn play(
     inspect: usize,
     progress: impl Fn(usize, usize),
 ) -> Vec<CallOutcome> {
+    let trunk = Trunk {
+        target: target.clone(),
+        client: client(),
+        timeout: TIMEOUT,
+        stored_within: STORED_WITHIN,
+        public_url: None,
+        parameters: Vec::new(),
+    };
+    play_over(trunk, scenarios, calls, ramp, inspect, progress).await
+}
+
+async fn play_over(
+    trunk: Trunk,
+    scenarios: &[Arc<Scenario>],
+    calls: usize,
+    ramp: f64,
+    inspect: usize,
+    progress: impl Fn(usize, usize),
+) -> Vec<CallOutcome> {
+    if scenarios.is_empty() {
+        return Vec::new();
+    }
+    let trunk = Arc::new(trunk);
     let mut tasks = JoinSet::new();
     let mut outcomes: Vec<Option<CallOutcome>> = (0..calls).map(|_| None).collect();
     let (mut done, mut failed) = (0, 0);
@@ -189,21 +282,28 @@ pub async fn play(
                 }
             }
         }
-        let (target, scenario) = (target.clone(), Arc::clone(&scenarios[n % scenarios.len()]));
-        tasks.spawn(async move { (n, one(&target, scenario, n, n < inspect).await) });
+        let (trunk, scenario) = (Arc::clone(&trunk), Arc::clone(&scenarios[n % scenarios.len()]));
+        tasks.spawn(async move { (n, one(&trunk, scenario, n, n < inspect).await) });
     }
     while let Some(finished) = tasks.join_next().await {
         if let Ok((n, outcome)) = finished {
             note(n, outcome);
         }
     }
-    outcomes.into_iter().flatten().collect()
+    // A call whose task was lost is one that failed, not one that never was.
+    let lost = |n: usize| CallOutcome {
+        scenario: Arc::clone(&scenarios[n % scenarios.len()]),
+        seen: Arc::default(),
+        found: Found::default(),
+        failures: vec![Failure::new("the call", "played to its end", "the load tester itself failed")],
+    };
+    outcomes.into_iter().enumerate().map(|(n, outcome)| outcome.unwrap_or_else(|| lost(n))).collect()
 }
 
-async fn one(target: &Target, scenario: Arc<Scenario>, n: usize, inspect: bool) -> CallOutcome {
-    let seed = target.seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(n as u64);
-    let seen = twilio::call(target, &scenario, n, seed, inspect).await;
-    let found = check::look(target, &seen, inspect).await;
-    let failures = check::failures(&scenario, &seen, &found, target.token.is_some());
+async fn one(trunk: &Trunk, scenario: Arc<Scenario>, n: usize, inspect: bool) -> CallOutcome {
+    let seed = trunk.target.seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(n as u64);
+    let seen = Arc::new(twilio::call(trunk, &scenario, n, seed, inspect).await);
+    let found = check::look(trunk, &scenario, &seen, inspect).await;
+    let failures = check::failures(&scenario, &seen, &found, trunk.target.token.is_some());
     CallOutcome { scenario, seen, found, failures }
 }

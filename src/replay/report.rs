@@ -1,21 +1,34 @@
-//! What people read: tables, JSON, a page with plots that opens offline.
+//! What people and scripts read of a replay: tables, JSON. The page with plots is [`super::page`].
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{ContentArrangement, Table};
 use serde_json::{Value, json};
 
-use super::CallOutcome;
+use super::{CallOutcome, Failure};
 
 /// What a replay came to.
 pub(super) struct Summary {
-    calls: usize,
-    speed: f64,
-    scenarios: BTreeMap<String, (usize, usize)>,
-    latencies: Vec<(&'static str, &'static str, Vec<f64>)>,
-    failures: Vec<String>,
+    pub(super) calls: usize,
+    pub(super) speed: f64,
+    /// By scenario: calls, and how many of them failed.
+    pub(super) scenarios: BTreeMap<String, (usize, usize)>,
+    pub(super) latencies: Vec<Latency>,
+    pub(super) failures: Vec<(String, String, Failure)>,
+    /// Recordings that were opened and searched.
+    pub(super) opened: usize,
+}
+
+/// One thing that takes time, in milliseconds.
+pub(super) struct Latency {
+    /// In tables.
+    pub(super) name: &'static str,
+    /// In JSON.
+    pub(super) key: &'static str,
+    pub(super) what: &'static str,
+    /// Ascending.
+    pub(super) values: Vec<f64>,
 }
 
 /// A table as all commands print them.
@@ -23,6 +36,27 @@ pub fn table<const N: usize>(head: [&str; N]) -> Table {
     let mut table = Table::new();
     table.load_style(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic).set_header(head);
     table
+}
+
+impl Latency {
+    fn of<V: IntoIterator<Item = f64>>(
+        outcomes: &[CallOutcome],
+        name: &'static str,
+        key: &'static str,
+        what: &'static str,
+        values: impl Fn(&CallOutcome) -> V,
+    ) -> Self {
+        let mut values: Vec<f64> = outcomes.iter().flat_map(values).collect();
+        values.sort_by(f64::total_cmp);
+        Self { name, key, what, values }
+    }
+
+    /// The smallest value that so large a part of all does not exceed.
+    pub(super) fn quantile(&self, q: f64) -> f64 {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index")]
+        let at = ((self.values.len().saturating_sub(1)) as f64 * q).round() as usize;
+        self.values.get(at).copied().unwrap_or(f64::NAN)
+    }
 }
 
 impl Summary {
@@ -33,24 +67,38 @@ impl Summary {
             let counts = scenarios.entry(outcome.scenario.name.clone()).or_default();
             counts.0 += 1;
             counts.1 += usize::from(!outcome.failures.is_empty());
-            failures.extend(outcome.failures.iter().map(|why| format!("{} ({}): {why}", outcome.scenario.name, outcome.seen.call_sid)));
+            let named = |failure: &Failure| (outcome.scenario.name.clone(), outcome.seen.call_sid.clone(), failure.clone());
+            failures.extend(outcome.failures.iter().map(named));
         }
-        let of = |value: fn(&CallOutcome) -> Option<f64>| {
-            let mut values: Vec<f64> = outcomes.iter().filter_map(value).collect();
-            values.sort_by(f64::total_cmp);
-            values
-        };
+        let of = |name, key, what, value: fn(&CallOutcome) -> Option<f64>| Latency::of(outcomes, name, key, what, value);
         let latencies = vec![
-            ("handshake", "until the socket is open", of(|outcome| outcome.seen.handshake_ms)),
-            ("first audio", "from start to the prompt's first message", of(|outcome| outcome.seen.first_audio_ms)),
-            ("decision", "from the last key to the gateway's reaction", of(|outcome| outcome.seen.decision_ms)),
-            ("cut", "from the last captured frame's end to the key's first frame", of(cut_ms)),
+            of("handshake", "handshake", "until the socket is open", |outcome| outcome.seen.handshake_ms),
+            of("first audio", "firstAudio", "from start to the prompt's first message", |outcome| outcome.seen.first_audio_ms),
+            of("decision", "decision", "from the key to the gateway's clear, closing line or close", |outcome| outcome.seen.decision_ms),
+            of("cut", "cut", "media time from the last captured frame's end to the key's first sample", cut_ms),
+            Latency::of(
+                outcomes,
+                "own lateness",
+                "ownLateness",
+                "how late this end was with a frame; nothing above is more exact",
+                |outcome| outcome.seen.late_ms.clone(),
+            ),
         ];
-        Self { calls: outcomes.len(), speed, scenarios, latencies, failures }
+        let opened = outcomes.iter().filter(|outcome| outcome.found.contents.is_some()).count();
+        Self { calls: outcomes.len(), speed, scenarios, latencies, failures, opened }
     }
 
-    pub(super) fn failures(&self) -> &[String] {
-        &self.failures
+    pub(super) fn passed(&self) -> bool {
+        self.failures.is_empty()
+    }
+
+    pub(super) fn failed(&self) -> usize {
+        self.scenarios.values().map(|(_, failed)| failed).sum()
+    }
+
+    /// A line a failure: scenario, call, expected, seen.
+    pub(super) fn failure_lines(&self) -> impl Iterator<Item = String> + '_ {
+        self.failures.iter().map(|(scenario, call, failure)| format!("{scenario} ({call}): {failure}"))
     }
 
     pub(super) fn text(&self) -> String {
@@ -59,132 +107,74 @@ impl Summary {
             by_scenario.add_row([name.clone(), calls.to_string(), failed.to_string()]);
         }
         let mut by_latency = table(["ms", "what", "n", "p50", "p90", "p99", "max"]);
-        for (name, what, values) in self.latencies.iter().filter(|(_, _, values)| !values.is_empty()) {
-            let q = |q| format!("{:.2}", quantile(values, q));
-            by_latency.add_row([(*name).to_owned(), (*what).to_owned(), values.len().to_string(), q(0.5), q(0.9), q(0.99), q(1.0)]);
+        for latency in self.latencies.iter().filter(|latency| !latency.values.is_empty()) {
+            let q = |q| format!("{:.2}", latency.quantile(q));
+            let count = latency.values.len().to_string();
+            by_latency.add_row([latency.name.to_owned(), latency.what.to_owned(), count, q(0.5), q(0.9), q(0.99), q(1.0)]);
         }
-        format!("{by_scenario}\n{by_latency}")
+        format!("{by_scenario}\n{by_latency}\n{} recordings opened and searched", self.opened)
     }
 
-    /// `{calls, failed, speed, scenarios: {name: {calls, failed}}, latencyMs: {name: {n, p50, p90, p99, max}}, failures: […]}`
+    /// `{calls, failed, opened, speed, scenarios: {NAME: {calls, failed}},
+    /// latencyMs: {handshake|firstAudio|decision|cut|ownLateness: {n, p50, p90, p99, max}},
+    /// failures: [{scenario, callSid, what, expected, seen}]}`; a latency that nobody had is `null` in each place but `n`.
     pub(super) fn json(&self) -> String {
         let latencies: serde_json::Map<String, Value> = self
             .latencies
             .iter()
-            .map(|(name, _, values)| {
-                let q = |q| if values.is_empty() { Value::Null } else { json!(quantile(values, q)) };
-                ((*name).to_owned(), json!({ "n": values.len(), "p50": q(0.5), "p90": q(0.9), "p99": q(0.99), "max": q(1.0) }))
+            .map(|latency| {
+                let q = |q| if latency.values.is_empty() { Value::Null } else { json!(latency.quantile(q)) };
+                let told = json!({ "n": latency.values.len(), "p50": q(0.5), "p90": q(0.9), "p99": q(0.99), "max": q(1.0) });
+                (latency.key.to_owned(), told)
             })
             .collect();
         let scenarios: serde_json::Map<String, Value> =
             self.scenarios.iter().map(|(name, (calls, failed))| (name.clone(), json!({ "calls": calls, "failed": failed }))).collect();
-        let failed: usize = self.scenarios.values().map(|(_, failed)| failed).sum();
-        let all = json!({ "calls": self.calls, "failed": failed, "speed": self.speed, "scenarios": scenarios,
-                          "latencyMs": latencies, "failures": self.failures });
+        let failure = |(scenario, call, failure): &(String, String, Failure)| json!({ "scenario": scenario, "callSid": call, "what": failure.what, "expected": failure.expected, "seen": failure.seen });
+        let failures: Vec<Value> = self.failures.iter().map(failure).collect();
+        let all = json!({ "calls": self.calls, "failed": self.failed(), "opened": self.opened, "speed": self.speed,
+                          "scenarios": scenarios, "latencyMs": latencies, "failures": failures });
         serde_json::to_string_pretty(&all).unwrap_or_default()
     }
-
-    pub(super) fn html(&self) -> String {
-        let mut page = String::from(HEAD);
-        let failed: usize = self.scenarios.values().map(|(_, failed)| failed).sum();
-        let verdict =
-            if failed == 0 { "every call came out as its scenario says".to_owned() } else { format!("{failed} came out otherwise") };
-        let _ = write!(page, "<h1>callgate replay</h1><p>{} calls at {} times real time: {verdict}.</p>", self.calls, self.speed);
-        page.push_str("<h2>Scenarios</h2><table><tr><th>scenario<th>calls<th>failed</tr>");
-        for (name, (calls, failed)) in &self.scenarios {
-            let _ = write!(page, "<tr><td>{}<td>{calls}<td>{failed}</tr>", escaped(name));
-        }
-        page.push_str("</table><h2>Latencies</h2>");
-        for (name, what, values) in self.latencies.iter().filter(|(_, _, values)| !values.is_empty()) {
-            let q = |q| quantile(values, q);
-            let _ = write!(
-                page,
-                "<figure><figcaption><b>{name}</b>, {what}: median {:.2} ms, p99 {:.2} ms, at most {:.2} ms ({} calls)</figcaption>{}</figure>",
-                q(0.5),
-                q(0.99),
-                q(1.0),
-                values.len(),
-                histogram(values)
-            );
-        }
-        if !self.failures.is_empty() {
-            page.push_str("<h2>What came out otherwise</h2><ul>");
-            for failure in &self.failures {
-                let _ = write!(page, "<li>{}</li>", escaped(failure));
-            }
-            page.push_str("</ul>");
-        }
-        page.push_str("</main></body></html>\n");
-        page
-    }
 }
 
-/// From the end of the last captured frame to the frame at which the deciding key began, in milliseconds of media.
+/// From the end of the last captured frame to the first sample of the key that withdrew, in milliseconds of media.
 pub(super) fn cut_ms(outcome: &CallOutcome) -> Option<f64> {
-    let key = outcome.scenario.expect.cut_at_key?;
-    let (at, _, _) = outcome.seen.presses.get(key - 1)?;
-    let last = outcome.found.frames.as_ref()?.last()?;
-    Some((*at as f64 - (*last as f64 + 1.0)) * 20.0)
+    let press = outcome.seen.presses.get(outcome.scenario.expect.cut_at_key?.checked_sub(1)?)?;
+    let (last, _) = outcome.found.contents.as_ref()?.whole[0].last()?;
+    Some((press.at as f64 - (*last as f64 + 1.0)) * 20.0)
 }
 
-fn quantile(sorted: &[f64], q: f64) -> f64 {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index")]
-    let at = ((sorted.len().saturating_sub(1)) as f64 * q).round() as usize;
-    sorted.get(at).copied().unwrap_or(f64::NAN)
-}
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
 
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
-}
+    use super::*;
+    use crate::replay::{Found, Scenario, Seen};
 
-/// Bars over equal steps between the smallest and the largest value.
-fn histogram(values: &[f64]) -> String {
-    const BARS: usize = 40;
-    const WIDTH: f64 = 640.0;
-    const HEIGHT: f64 = 120.0;
-    let (low, high) = (quantile(values, 0.0).min(0.0), quantile(values, 1.0));
-    let step = ((high - low) / BARS as f64).max(f64::MIN_POSITIVE);
-    let mut counts = [0usize; BARS];
-    for value in values {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a bar")]
-        let bar = (((value - low) / step) as usize).min(BARS - 1);
-        counts[bar] += 1;
+    pub(in crate::replay) fn outcome(name: &str, first_audio_ms: f64, failures: Vec<Failure>) -> CallOutcome {
+        let scenario = Scenario::read("x.toml", &format!("name = '{name}'\nstep = []\n[expect]")).unwrap();
+        let seen = Seen { call_sid: "CA1".into(), first_audio_ms: Some(first_audio_ms), late_ms: vec![1.5], ..Seen::default() };
+        CallOutcome { scenario: Arc::new(scenario), seen: Arc::new(seen), found: Found::default(), failures }
     }
-    let most = counts.iter().copied().max().unwrap_or(1).max(1) as f64;
-    let mut svg = format!(r#"<svg viewBox="0 0 {WIDTH} {:.0}" role="img">"#, HEIGHT + 22.0);
-    for (bar, count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
-        let tall = *count as f64 / most * HEIGHT;
-        let (x, width) = (bar as f64 * WIDTH / BARS as f64, WIDTH / BARS as f64 - 1.5);
-        let _ = write!(
-            svg,
-            r#"<rect x="{x:.1}" y="{:.1}" width="{width:.1}" height="{:.1}"><title>{count}</title></rect>"#,
-            HEIGHT - tall,
-            tall.max(1.0)
-        );
-    }
-    for n in 0..=4 {
-        let x = WIDTH * f64::from(n) / 4.0;
-        let anchor = ["start", "middle", "middle", "middle", "end"][n as usize];
-        let _ = write!(
-            svg,
-            r#"<text x="{x:.0}" y="{:.0}" text-anchor="{anchor}">{:.1} ms</text>"#,
-            HEIGHT + 16.0,
-            low + (high - low) * f64::from(n) / 4.0
-        );
-    }
-    svg.push_str("</svg>");
-    svg
-}
 
-const HEAD: &str = r#"<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>callgate replay</title><style>
-:root { color-scheme: light dark; --ink: #1c2430; --paper: #fbfaf7; --line: #d8d4ca; --bar: #2f6f8f; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e6e3dc; --paper: #171a1f; --line: #3a3f48; --bar: #6fb1d1; } }
-body { margin: 0; background: var(--paper); color: var(--ink); font: 16px/1.5 system-ui, sans-serif; }
-main { max-width: 46rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.6rem; } h2 { font-size: 1.15rem; margin-top: 2rem; border-bottom: 1px solid var(--line); }
-table { border-collapse: collapse; width: 100%; } th, td { text-align: left; padding: .3rem .6rem .3rem 0; border-bottom: 1px solid var(--line); }
-th + th, td + td { text-align: right; font-variant-numeric: tabular-nums; }
-figure { margin: 1.4rem 0; } figcaption { margin-bottom: .4rem; } svg { width: 100%; }
-rect { fill: var(--bar); } text { fill: var(--ink); font-size: 11px; }
-</style></head><body><main>"#;
+    #[test]
+    fn the_json_has_the_shape_that_is_documented() {
+        let failure = Failure::new("consent", "GRANTED", "PENDING");
+        let outcomes = [outcome("a", 3.0, vec![]), outcome("a", 1.0, vec![failure]), outcome("b", 2.0, vec![])];
+        let summary = Summary::of(&outcomes, 4.0);
+        let nobody = json!({ "n": 0, "p50": null, "p90": null, "p99": null, "max": null });
+        let expected = json!({
+            "calls": 3, "failed": 1, "opened": 0, "speed": 4.0,
+            "scenarios": { "a": { "calls": 2, "failed": 1 }, "b": { "calls": 1, "failed": 0 } },
+            "latencyMs": {
+                "handshake": nobody, "decision": nobody, "cut": nobody,
+                "firstAudio": { "n": 3, "p50": 2.0, "p90": 3.0, "p99": 3.0, "max": 3.0 },
+                "ownLateness": { "n": 3, "p50": 1.5, "p90": 1.5, "p99": 1.5, "max": 1.5 },
+            },
+            "failures": [{ "scenario": "a", "callSid": "CA1", "what": "consent", "expected": "GRANTED", "seen": "PENDING" }],
+        });
+        assert_eq!(serde_json::from_str::<Value>(&summary.json()).unwrap(), expected);
+        assert_eq!(summary.failure_lines().collect::<Vec<_>>(), ["a (CA1): consent: expected GRANTED, seen PENDING"]);
+    }
+}

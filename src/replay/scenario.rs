@@ -5,6 +5,9 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
+use super::line::FIXTURES;
+use crate::engine::audio::key::Key;
+
 /// A call to be played.
 #[derive(Deserialize, Debug, Clone, PartialEq)]
 #[serde(deny_unknown_fields)]
@@ -34,7 +37,7 @@ pub struct Scenario {
     pub expect: Expect,
 }
 
-/// One thing that happens. Exactly one of its first group of fields is given.
+/// One thing that happens. Exactly one of its first group of fields is given; the others go with one of those.
 #[derive(Deserialize, Debug, Clone, PartialEq, Default)]
 #[serde(deny_unknown_fields, default)]
 pub struct Step {
@@ -42,9 +45,11 @@ pub struct Step {
     pub say: Option<String>,
     /// Press this key.
     pub key: Option<char>,
-    /// Be quiet so long.
+    /// Be quiet so long: the noise of a room.
     pub quiet_ms: Option<u64>,
-    /// Be quiet until: `prompt-heard`, `decided`, `closing-heard`, `closed`.
+    /// Be exactly silent so long, as a muted telephone is.
+    pub silent_ms: Option<u64>,
+    /// Be quiet until: `key-named` (the sentence that names the 1 begins), `prompt-heard`, `decided`, `closing-heard`, `closed`.
     pub until: Option<String>,
     /// Frames that get lost.
     pub lose_frames: Option<u64>,
@@ -52,7 +57,9 @@ pub struct Step {
     pub double_frames: Option<u64>,
     /// The next so many pairs of frames come in the wrong order.
     pub swap_frames: Option<u64>,
-    /// Nothing comes any more, for so long; the socket stays open.
+    /// The next so many frames are held up on the way and come all at once.
+    pub burst_frames: Option<u64>,
+    /// Nothing comes any more, for so long by the wall; the socket stays open, and what was queued is played.
     pub dead_ms: Option<u64>,
     /// Hang up: `stop` and the end of the socket.
     pub hang_up: bool,
@@ -65,6 +72,29 @@ pub struct Step {
     pub tone_ms: Option<u64>,
     /// Of a key: how loud each tone is.
     pub dbm0: Option<f64>,
+    /// Of a key by `both`: the event comes so long after the tone began.
+    pub event_delay_ms: Option<u64>,
+    /// Of speech or quiet, on two tracks: what the other party says meanwhile.
+    pub other_says: Option<String>,
+}
+
+/// A number, or `[least, most]`.
+#[derive(Deserialize, Debug, Clone, Copy, PartialEq, Eq)]
+#[serde(untagged)]
+pub enum Count {
+    /// So many.
+    Exactly(u64),
+    /// From least to most.
+    Between(u64, u64),
+}
+
+impl Count {
+    pub(super) fn holds(self, seen: u64) -> bool {
+        match self {
+            Self::Exactly(count) => seen == count,
+            Self::Between(least, most) => (least..=most).contains(&seen),
+        }
+    }
 }
 
 /// What must come of a call. What is not given is not checked.
@@ -81,9 +111,19 @@ pub struct Expect {
     pub phase: Option<String>,
     /// `NOT_STARTED`, `FINISHED`, `DISCARDED`, …
     pub recording: Option<String>,
-    /// `CLIENT_OPT_OUT`, …
+    /// `CLIENT_OPT_OUT`, …; `none` for a recorded call.
     pub reason: Option<String>,
-    /// Everything after the decision is in the recording, up to the last key press if this is set, or to the end.
+    /// Whether the call is a recorded one.
+    pub is_recorded: Option<bool>,
+    /// Frames of the inbound track that the gateway says it captured.
+    pub captured_frames: Option<Count>,
+    /// Fixtures of which every word is in the recording.
+    pub must_hear: Vec<String>,
+    /// Fixtures of which not 4 ms are.
+    pub must_not_hear: Vec<String>,
+    /// Which key press, from 1, gave consent. If not told: the first press of 1; without one, the ten seconds.
+    pub granted_at_key: Option<usize>,
+    /// Which key press, from 1, withdrew it: not a sample from its first on is in the recording. If not told, the recording goes on to the end.
     pub cut_at_key: Option<usize>,
     /// So many consented frames may be missing before the cut.
     #[serde(default = "two")]
@@ -96,6 +136,9 @@ pub enum ScenarioError {
     /// It is not there.
     #[error("{0}: no such file, folder or built-in scenario; built in are: {1}")]
     Missing(String, String),
+    /// A folder without one.
+    #[error("{0}: no scenario (*.toml) in it")]
+    Empty(String),
     /// It cannot be read.
     #[error("{path} cannot be read: {source}")]
     Read {
@@ -122,7 +165,7 @@ macro_rules! built_in {
 const BUILT_IN: &[(&str, &str)] = built_in! {
     "presses-one" "stays-on-the-line" "presses-two" "spanish-then-one" "hangs-up-in-the-prompt" "two-by-tone-in-the-prompt"
     "opts-out-by-tone" "line-goes-dead" "voicemail" "one-then-two" "opts-out-by-event" "types-a-card-number" "lossy-line" "two-tracks"
-    "digital-silence" "consent-only"
+    "digital-silence" "consent-only" "fork-of-nothing" "socket-breaks" "muted-while-talking" "opts-out-in-a-burst" "opts-out-by-both" "dead-after-the-prompt"
 };
 
 fn stay() -> String {
@@ -146,43 +189,21 @@ impl Scenario {
     pub fn read(name: &str, text: &str) -> Result<Self, ScenarioError> {
         let wrong = |why: String| ScenarioError::Wrong { name: name.to_owned(), why };
         let scenario: Self = toml::from_str(text).map_err(|why| wrong(why.to_string()))?;
-        let within = |what: &str, value: &str, allowed: &[&str]| {
-            if allowed.contains(&value) { Ok(()) } else { Err(wrong(format!("{what} {value:?} is none of {}", allowed.join(", ")))) }
-        };
-        within("mode", &scenario.mode, &["consent", "stay", "capture"])?;
-        within("direction", &scenario.direction, &["INBOUND", "OUTBOUND"])?;
-        for (n, step) in scenario.steps.iter().enumerate() {
-            let kinds = [
-                step.say.is_some(),
-                step.key.is_some(),
-                step.quiet_ms.is_some(),
-                step.until.is_some(),
-                step.lose_frames.is_some(),
-                step.double_frames.is_some(),
-                step.swap_frames.is_some(),
-                step.dead_ms.is_some(),
-                step.hang_up,
-                step.drop_socket,
-            ];
-            if kinds.into_iter().filter(|kind| *kind).count() != 1 {
-                return Err(wrong(format!("step {} must do exactly one thing", n + 1)));
-            }
-            if let Some(until) = &step.until {
-                within("until", until, &["prompt-heard", "decided", "closing-heard", "closed"])?;
-            }
-            if let Some(by) = &step.by {
-                within("by", by, &["event", "tone", "both"])?;
-            }
-            if let Some(say) = &step.say {
-                within("say", say, &super::line::FIXTURES.map(|(name, _)| name))?;
-            }
-            if let Some(key) = step.key
-                && crate::engine::audio::key::Key::from_symbol(key).is_none()
-            {
-                return Err(wrong(format!("step {}: no telephone has this key", n + 1)));
-            }
-        }
+        scenario.sense(text).map_err(wrong)?;
         Ok(scenario)
+    }
+
+    /// What TOML's types cannot say. Errors begin with the line.
+    fn sense(&self, text: &str) -> Result<(), String> {
+        within(text, "mode", &self.mode, &["consent", "stay", "capture"])?;
+        within(text, "direction", &self.direction, &["INBOUND", "OUTBOUND"])?;
+        if !(1..=2).contains(&self.tracks) {
+            return Err(format!("line {}: tracks is {}, and there can be 1 or 2", line(text, "tracks"), self.tracks));
+        }
+        for (n, step) in self.steps.iter().enumerate() {
+            step.sense(self.tracks).map_err(|why| format!("line {}: step {} {why}", step_line(text, n), n + 1))?;
+        }
+        self.expect.sense(text, self.steps.iter().filter(|step| step.key.is_some()).count())
     }
 
     /// All that are part of the program.
@@ -192,6 +213,108 @@ impl Scenario {
     pub fn built_in() -> Result<Vec<Arc<Self>>, ScenarioError> {
         BUILT_IN.iter().map(|(name, text)| Self::read(name, text).map(Arc::new)).collect()
     }
+}
+
+impl Step {
+    fn sense(&self, tracks: u8) -> Result<(), String> {
+        let kinds = [
+            self.say.is_some(),
+            self.key.is_some(),
+            self.quiet_ms.is_some(),
+            self.silent_ms.is_some(),
+            self.until.is_some(),
+            self.lose_frames.is_some(),
+            self.double_frames.is_some(),
+            self.swap_frames.is_some(),
+            self.burst_frames.is_some(),
+            self.dead_ms.is_some(),
+            self.hang_up,
+            self.drop_socket,
+        ];
+        if kinds.into_iter().filter(|kind| *kind).count() != 1 {
+            return Err(
+                "must do exactly one thing: say, key, quiet_ms, silent_ms, until, lose_frames, double_frames, swap_frames, burst_frames, dead_ms, hang_up or drop_socket".into(),
+            );
+        }
+        if let Some(until) = &self.until {
+            one_of("waits until", until, &["key-named", "prompt-heard", "decided", "closing-heard", "closed"])?;
+        }
+        for fixture in self.say.iter().chain(&self.other_says) {
+            one_of("says", fixture, &FIXTURES.map(|(name, _)| name))?;
+        }
+        if self.other_says.is_some() && (tracks != 2 || (self.say.is_none() && self.quiet_ms.is_none())) {
+            return Err("has other_says, which needs tracks = 2 and goes with say or quiet_ms".into());
+        }
+        let Some(key) = self.key else {
+            let of_key = self.by.is_some() || self.tone_ms.is_some() || self.dbm0.is_some() || self.event_delay_ms.is_some();
+            return if of_key { Err("has by, tone_ms, dbm0 or event_delay_ms, which go with a key".into()) } else { Ok(()) };
+        };
+        if Key::from_symbol(key).is_none() {
+            return Err(format!("presses {key:?}, and a telephone has 0 to 9, *, #, A to D"));
+        }
+        one_of("is told by", self.by(), &["event", "tone", "both"])?;
+        if self.by() == "event" && (self.tone_ms.is_some() || self.dbm0.is_some()) {
+            return Err("has tone_ms or dbm0, and its key has no tone: by is \"event\"".into());
+        }
+        if self.by() != "both" && self.event_delay_ms.is_some() {
+            return Err("has event_delay_ms, which needs by = \"both\"".into());
+        }
+        if self.tone_ms == Some(0) {
+            return Err("has a tone of 0 ms".into());
+        }
+        Ok(())
+    }
+
+    /// Of a key: how it is told.
+    pub(super) fn by(&self) -> &str {
+        self.by.as_deref().unwrap_or("event")
+    }
+}
+
+impl Expect {
+    fn sense(&self, text: &str, keys: usize) -> Result<(), String> {
+        for (key, value, allowed) in [
+            ("consent", &self.consent, &["GRANTED", "REVOKED", "PENDING"][..]),
+            ("method", &self.method, &["KEYPRESS", "SILENCE_TIMEOUT", "VERBAL", "WRITTEN", "none"]),
+            ("phase", &self.phase, &["CREATED", "PROMPTING", "AWAITING_RESPONSE", "CONNECTED", "ENDED", "ABANDONED"]),
+            ("recording", &self.recording, &["NOT_STARTED", "ACTIVE", "PAUSED", "HALTED", "FINISHED", "DISCARDED", "FAILED"]),
+            ("reason", &self.reason, &["CLIENT_OPT_OUT", "PRIOR_OPT_OUT", "SYSTEM_ERROR", "MANUAL_OVERRIDE", "none"]),
+        ] {
+            if let Some(value) = value {
+                within(text, key, value, allowed)?;
+            }
+        }
+        for (key, fixtures) in [("must_hear", &self.must_hear), ("must_not_hear", &self.must_not_hear)] {
+            for fixture in fixtures {
+                within(text, key, fixture, &FIXTURES.map(|(name, _)| name))?;
+            }
+        }
+        for (key, press) in [("granted_at_key", self.granted_at_key), ("cut_at_key", self.cut_at_key)] {
+            if press.is_some_and(|press| !(1..=keys).contains(&press)) {
+                return Err(format!("line {}: {key} counts key presses from 1, and the scenario has {keys}", line(text, key)));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn one_of(what: &str, value: &str, allowed: &[&str]) -> Result<(), String> {
+    if allowed.contains(&value) { Ok(()) } else { Err(format!("{what} {value:?}, which is none of {}", allowed.join(", "))) }
+}
+
+fn within(text: &str, key: &str, value: &str, allowed: &[&str]) -> Result<(), String> {
+    one_of(&format!("line {}: {key} is", line(text, key)), value, allowed)
+}
+
+/// The line on which a key is given.
+fn line(text: &str, key: &str) -> usize {
+    let is = |line: &str| line.trim_start().strip_prefix(key).is_some_and(|rest| rest.trim_start().starts_with('='));
+    text.lines().position(is).map_or(1, |at| at + 1)
+}
+
+/// The line on which step `n`, from 0, begins.
+fn step_line(text: &str, n: usize) -> usize {
+    text.lines().enumerate().filter(|(_, line)| line.trim_start().starts_with("[[step]]")).nth(n).map_or(1, |(at, _)| at + 1)
 }
 
 /// Scenarios by file, folder or name.
@@ -218,6 +341,9 @@ pub(super) fn find(asked: &[String]) -> Result<Vec<Arc<Scenario>>, ScenarioError
             return Err(ScenarioError::Missing(asked.clone(), names.join(", ")));
         }
     }
+    if found.is_empty() {
+        return Err(ScenarioError::Empty(asked.join(", ")));
+    }
     Ok(found)
 }
 
@@ -239,8 +365,28 @@ mod tests {
     fn a_wrong_scenario_says_what_is_wrong_and_where() {
         let why = |text: &str| Scenario::read("x.toml", text).unwrap_err().to_string();
         assert!(why("name = \"n\"\nstep = []\nexpekt = 1").contains("expekt"));
-        assert!(why("name = \"n\"\nmode = \"listen\"\nstep = []\n[expect]").contains("none of consent, stay, capture"));
-        assert!(why("name = \"n\"\n[[step]]\nkey = \"1\"\nhang_up = true\n[expect]").contains("step 1 must do exactly one thing"));
-        assert!(why("name = \"n\"\n[[step]]\nsay = \"nonsense\"\n[expect]").contains("client-en"));
+        let cases = [
+            (
+                "name = 'n'\nmode = 'listen'\nstep = []\n[expect]",
+                "x.toml: line 2: mode is \"listen\", which is none of consent, stay, capture",
+            ),
+            ("name = 'n'\ntracks = 3\nstep = []\n[expect]", "x.toml: line 2: tracks is 3, and there can be 1 or 2"),
+            ("name = 'n'\n[[step]]\nkey = '1'\nhang_up = true\n[expect]", "x.toml: line 2: step 1 must do exactly one thing: say, key, "),
+            (
+                "name = 'n'\n[[step]]\nquiet_ms = 1\n[[step]]\nsay = 'x'\n[expect]",
+                "x.toml: line 4: step 2 says \"x\", which is none of client-en",
+            ),
+            ("name = 'n'\n[[step]]\nkey = 'x'\n[expect]", "x.toml: line 2: step 1 presses 'x', and a telephone has 0 to 9"),
+            ("name = 'n'\n[[step]]\nquiet_ms = 1\ndbm0 = 1.0\n[expect]", "x.toml: line 2: step 1 has by, tone_ms, dbm0"),
+            ("name = 'n'\n[[step]]\nkey = '1'\n[expect]\ncut_at_key = 0", "x.toml: line 5: cut_at_key counts key presses from 1"),
+            ("name = 'n'\n[[step]]\nkey = '1'\n[expect]\ncut_at_key = 2", "x.toml: line 5: cut_at_key counts key presses from 1"),
+            (
+                "name = 'n'\nstep = []\n[expect]\nrecording = 'FINISH'",
+                "x.toml: line 4: recording is \"FINISH\", which is none of NOT_STARTED",
+            ),
+        ];
+        for (text, expected) in cases {
+            assert!(why(text).starts_with(expected), "{}", why(text));
+        }
     }
 }

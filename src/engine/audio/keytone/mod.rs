@@ -7,7 +7,8 @@
 //! 2. The phase advance between blocks gives both frequencies; voices mostly fail here.
 //! 3. [`fit`] fits two sinusoids by least squares to the last 30 to 120 ms. What is left over decides: the shorter the
 //!    evidence, the purer it must be. Voices leave 5 to 15 %, and they wander; noise and the echo of a
-//!    prompt leave more, but the two tones under them stand still for as long as the finger does.
+//!    prompt leave more, but the two tones under them stand still for as long as the finger does, begin together,
+//!    and lie near a keypad's nominal ones.
 //!
 //! Then the fit is followed backwards to where the tone began, so that a cut can fall at the finger. Figures of
 //! ITU-T Q.23/Q.24, AT&T and MT8870; what is measured stands in `docs/keytone.md`.
@@ -89,8 +90,14 @@ const TWIST_MAX: f32 = 8.0;
 /// The more is left over, the nearer to a telephone's keypad the tones must be: left over from, both off together (root of
 /// the squares) at most, twist at most. Notes of music lie 0.1 to 1.8 % off, harmonics of a voice anywhere; telephones
 /// count crystals.
-const NEARNESS: [(f32, f32, f32); 6] =
-    [(0.25, 0.0125, 3.2), (0.125, 0.0135, 4.0), (0.09, 0.016, 5.7), (STEADY_FROM, 0.0215, 7.1), (0.02, 0.0225, TWIST_MAX), (0.0, 0.0258, TWIST_MAX)];
+const NEARNESS: [(f32, f32, f32); 6] = [
+    (0.25, 0.0125, 3.2),
+    (0.125, 0.0135, 4.0),
+    (0.09, 0.016, 5.7),
+    (STEADY_FROM, 0.0215, 7.1),
+    (0.02, 0.0225, TWIST_MAX),
+    (-1.0, 0.0258, TWIST_MAX),
+];
 /// Weak evidence must have begun at once: each tone's share of its amplitude just before the onset, and just after it.
 const ONSET_SPAN: usize = 120;
 /// The onset is told up to 5 ms early.
@@ -101,8 +108,6 @@ const IS_MIN: f32 = 0.6;
 const HOPELESS: f32 = 0.75;
 /// Blocks in a row that must suspect the same key before it is worth a fit.
 const SUSPECT_BLOCKS_MIN: usize = 2;
-/// More than fill the longest evidence tell no more.
-const SUSPECT_BLOCKS_MAX: usize = EVIDENCE_MAX / BLOCK;
 /// The first block of a tone may come this much before the first suspicion.
 const SUSPECT_SLACK_BLOCKS: usize = 3;
 const EVIDENCE_MAX: usize = 960;
@@ -187,16 +192,8 @@ impl Detector {
             return;
         };
         let (row, column, blocks) = self.suspected;
-        let blocks = if (row, column) == (suspect.row, suspect.column) {
-            blocks + 1
-        } else if blocks > SUSPECT_BLOCKS_MIN {
-            // A voice over a key brings others up for a moment.
-            self.suspected.2 = blocks - 2;
-            return;
-        } else {
-            1
-        };
-        self.suspected = (suspect.row, suspect.column, blocks.min(SUSPECT_BLOCKS_MAX));
+        let blocks = if (row, column) == (suspect.row, suspect.column) { blocks + 1 } else { 1 };
+        self.suspected = (suspect.row, suspect.column, blocks);
         if blocks < SUSPECT_BLOCKS_MIN {
             return;
         }
@@ -248,8 +245,11 @@ impl Detector {
             let weak = fit.left_over > STEADY_FROM;
             let [low, high] = fit.amplitudes();
             let twist = (high / low) * (high / low);
-            let Some((_, together_max, twist_max)) = NEARNESS.into_iter().find(|(from, ..)| fit.left_over >= *from) else { return None };
-            let is_key = fit.is_on(suspect, OFF_MAX) && fit.off(suspect) <= together_max && low.min(high) >= AMPLITUDE_MIN && (1.0 / twist_max..=twist_max).contains(&twist);
+            let (_, together_max, twist_max) = NEARNESS.into_iter().find(|(from, ..)| fit.left_over >= *from)?;
+            let is_key = fit.is_on(suspect, OFF_MAX)
+                && fit.off(suspect) <= together_max
+                && low.min(high) >= AMPLITUDE_MIN
+                && (1.0 / twist_max..=twist_max).contains(&twist);
             if is_key && (!weak || fit.stands_still(samples) && self.began_at_once(&fit)) {
                 return Some(fit);
             }

@@ -47,6 +47,11 @@ impl Fit {
         near(self.frequencies[0], LOW_HZ[suspect.row]) && near(self.frequencies[1], HIGH_HZ[suspect.column])
     }
 
+    /// How far both frequencies together are off those of the suspected key.
+    pub(super) fn off(&self, suspect: &Suspect) -> f32 {
+        (self.frequencies[0] / LOW_HZ[suspect.row] - 1.0).hypot(self.frequencies[1] / HIGH_HZ[suspect.column] - 1.0)
+    }
+
     /// Whether both tones are as strong, and in step, in every quarter of the span. Voices are not.
     pub(super) fn stands_still(&self, samples: &[f32]) -> bool {
         let quarter = self.span / 4;

@@ -7,7 +7,8 @@
 //! 2. The phase advance between blocks gives both frequencies; voices mostly fail here.
 //! 3. [`fit`] fits two sinusoids by least squares to the last 30 to 120 ms. What is left over decides: the shorter the
 //!    evidence, the purer it must be. Voices leave 5 to 15 %, and they wander; noise and the echo of a
-//!    prompt leave more, but the two tones under them stand still for as long as the finger does.
+//!    prompt leave more, but the two tones under them stand still for as long as the finger does, begin together,
+//!    and lie near a keypad's nominal ones.
 //!
 //! Then the fit is followed backwards to where the tone began, so that a cut can fall at the finger. Figures of
 //! ITU-T Q.23/Q.24, AT&T and MT8870; what is measured stands in `docs/keytone.md`.
@@ -68,17 +69,41 @@ struct Pressed {
 /// 160 ms: the longest evidence, and room to look for its beginning.
 const RING: usize = 1_280;
 /// Spans of evidence in samples, and what may be left over by the fit of each.
-const EVIDENCE: [(usize, f32); 9] =
-    [(240, 0.020), (280, 0.040), (320, 0.065), (360, 0.095), (400, 0.125), (480, 0.160), (560, 0.190), (720, 0.270), (960, 0.400)];
+const EVIDENCE: [(usize, f32); 10] = [
+    (240, 0.020),
+    (280, 0.040),
+    (320, 0.065),
+    (360, 0.095),
+    (400, 0.125),
+    (480, 0.160),
+    (560, 0.190),
+    (640, 0.230),
+    (720, 0.270),
+    (960, 0.400),
+];
 /// More than this left over needs tones that stand still, too.
 const STEADY_FROM: f32 = 0.05;
 /// Off frequency by more than this is no key (must hear 1.5 % and 2 Hz; must not hear 3.5 %).
 const OFF_MAX: f32 = 0.0215;
 /// High against low, in power: 9 dB either way.
 const TWIST_MAX: f32 = 8.0;
-/// The same for evidence that leaves much over.
-const OFF_MAX_WEAK: f32 = 0.018;
-const TWIST_MAX_WEAK: f32 = 7.1;
+/// The more is left over, the nearer to a telephone's keypad the tones must be: left over from, both off together (root of
+/// the squares) at most, twist at most. Notes of music lie 0.1 to 1.8 % off, harmonics of a voice anywhere; telephones
+/// count crystals.
+const NEARNESS: [(f32, f32, f32); 6] = [
+    (0.25, 0.0125, 3.2),
+    (0.125, 0.0135, 4.0),
+    (0.09, 0.016, 5.7),
+    (STEADY_FROM, 0.0215, 7.1),
+    (0.02, 0.0225, TWIST_MAX),
+    (-1.0, 0.0258, TWIST_MAX),
+];
+/// Weak evidence must have begun at once: each tone's share of its amplitude just before the onset, and just after it.
+const ONSET_SPAN: usize = 120;
+/// The onset is told up to 5 ms early.
+const ONSET_SLACK: usize = 32;
+const WAS_MAX: f32 = 0.6;
+const IS_MIN: f32 = 0.6;
 /// What even a long look could not excuse.
 const HOPELESS: f32 = 0.75;
 /// Blocks in a row that must suspect the same key before it is worth a fit.
@@ -87,7 +112,7 @@ const SUSPECT_BLOCKS_MIN: usize = 2;
 const SUSPECT_SLACK_BLOCKS: usize = 3;
 const EVIDENCE_MAX: usize = 960;
 /// What a longer span may take off what is left over.
-const LONGER_IS_PURER: f32 = 0.75;
+const LONGER_IS_PURER: f32 = 0.7;
 /// Amplitude of the weaker tone: -39 dBm0.
 const AMPLITUDE_MIN: f32 = 250.0;
 /// Blocks without the tones that end a press: a gap of 28 ms and more.
@@ -220,9 +245,12 @@ impl Detector {
             let weak = fit.left_over > STEADY_FROM;
             let [low, high] = fit.amplitudes();
             let twist = (high / low) * (high / low);
-            let (off_max, twist_max) = if weak { (OFF_MAX_WEAK, TWIST_MAX_WEAK) } else { (OFF_MAX, TWIST_MAX) };
-            let is_key = fit.is_on(suspect, off_max) && low.min(high) >= AMPLITUDE_MIN && (1.0 / twist_max..=twist_max).contains(&twist);
-            if is_key && (!weak || fit.stands_still(samples)) {
+            let (_, together_max, twist_max) = NEARNESS.into_iter().find(|(from, ..)| fit.left_over >= *from)?;
+            let is_key = fit.is_on(suspect, OFF_MAX)
+                && fit.off(suspect) <= together_max
+                && low.min(high) >= AMPLITUDE_MIN
+                && (1.0 / twist_max..=twist_max).contains(&twist);
+            if is_key && (!weak || fit.stands_still(samples) && self.began_at_once(&fit)) {
                 return Some(fit);
             }
             if !weak {
@@ -230,6 +258,22 @@ impl Detector {
             }
         }
         None
+    }
+
+    /// Whether both tones began together, and suddenly, as a finger's do. The notes of music ring on into each other, and a
+    /// voice swells.
+    fn began_at_once(&self, fit: &Fit) -> bool {
+        let before = (self.position - self.onset(fit)) as usize + 4;
+        if !(ONSET_SLACK + ONSET_SPAN..=RING - ONSET_SPAN).contains(&before) {
+            return false;
+        }
+        let mut samples = [0.0; RING];
+        self.last(&mut samples);
+        let at = RING - before;
+        let was = fit::levels(&samples[at - ONSET_SPAN..at], fit.frequencies);
+        let is = fit::levels(&samples[at + ONSET_SLACK..at + ONSET_SLACK + ONSET_SPAN], fit.frequencies);
+        let amplitudes = fit.amplitudes();
+        (0..2).all(|tone| was[tone] < amplitudes[tone] * WAS_MAX && is[tone] > amplitudes[tone] * IS_MIN)
     }
 
     /// Follows the fit backwards to where the tones began.

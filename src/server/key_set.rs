@@ -117,11 +117,14 @@ impl PublicKey {
         let ours = matches!((row["kty"].as_str(), row["crv"].as_str()), (Some("RSA"), _) | (_, Some("P-256" | "Ed25519")));
         let otherwise = || if ours { Err("a member of it is missing or wrong".to_owned()) } else { Ok(None) };
         let Ok(jwk) = serde_json::from_value::<Jwk>(row.clone()) else { return otherwise() };
-        let (algorithm, named) = match &jwk.algorithm {
-            AlgorithmParameters::RSA(_) => (Algorithm::RS256, KeyAlgorithm::RS256),
-            AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P256 => (Algorithm::ES256, KeyAlgorithm::ES256),
-            AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => (Algorithm::EdDSA, KeyAlgorithm::EdDSA),
-            _ => return otherwise(),
+        let (algorithm, named) = if matches!(jwk.algorithm, AlgorithmParameters::RSA(_)) {
+            (Algorithm::RS256, KeyAlgorithm::RS256)
+        } else if matches!(&jwk.algorithm, AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P256) {
+            (Algorithm::ES256, KeyAlgorithm::ES256)
+        } else if matches!(&jwk.algorithm, AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519) {
+            (Algorithm::EdDSA, KeyAlgorithm::EdDSA)
+        } else {
+            return otherwise();
         };
         let for_signatures = matches!(jwk.common.public_key_use, None | Some(PublicKeyUse::Signature));
         if !for_signatures || jwk.common.key_algorithm.is_some_and(|told| told != named) {

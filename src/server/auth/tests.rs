@@ -107,7 +107,7 @@ fn a_set_of_one_key_needs_no_kid() {
 fn the_algorithm_is_the_keys_and_never_the_tokens() {
     let rsa = Signer::rsa();
     let public = rsa.public("rsa-1");
-    let keys = set_of(&[public.clone()]).unwrap();
+    let keys = set_of(std::slice::from_ref(&public)).unwrap();
     let claims = in_force(-5, 60);
     assert!(keys.read(&rsa.sign(Some("rsa-1"), &claims)).is_some());
     // The same key signs RS384 and PS256 as well, but not for us.

@@ -1,0 +1,189 @@
+//! What a deployment has chosen, who a call is, and everything that can happen to it.
+
+use crate::engine::audio::frame::{Channel, StreamNo};
+use crate::engine::audio::key::Key;
+use crate::engine::consent::keys::OptOutKeys;
+use crate::engine::consent::{Actor, ConsentStatus, Direction, Grant, Receipt};
+use crate::engine::time::{MediaTime, Tick, WallTime};
+use crate::engine::twilio::message::Track;
+
+/// Which clock the ten seconds are counted on (`CALLGATE_CLOCK`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Clock {
+    /// They must pass in received media and on the wall.
+    Strict,
+    /// In received media alone: accelerated replay.
+    Media,
+}
+
+/// What a mid-call opt-out does with audio captured before it (`CALLGATE_ON_OPT_OUT`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OnOptOut {
+    /// What consent covered is kept.
+    KeepConsented,
+    /// The whole recording is destroyed.
+    DiscardCall,
+}
+
+/// What a deployment has chosen. The same for every call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Settings {
+    /// On which clock the ten seconds run.
+    pub clock: Clock,
+    /// Whether a line of exact digital silence may grant by silence: not while this is set.
+    pub silence_needs_noise_floor: bool,
+    /// Which keys opt out in the middle of a conversation.
+    pub opt_out_keys: OptOutKeys,
+    /// What happens to what was captured before an opt-out.
+    pub on_opt_out: OnOptOut,
+    /// Whether a recording begins with our own prompt.
+    pub prompt_in_recording: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            clock: Clock::Strict,
+            silence_needs_noise_floor: true,
+            opt_out_keys: OptOutKeys::ALL,
+            on_opt_out: OnOptOut::KeepConsented,
+            prompt_in_recording: true,
+        }
+    }
+}
+
+/// Who and what a call is: fixed when it is made.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CallIdentity {
+    /// Ours, opaque, unique.
+    pub call_id: String,
+    /// Twilio's, `CA…`; empty until Twilio tells.
+    pub call_sid: String,
+    /// The client.
+    pub client_id: String,
+    /// The case manager, if one is known.
+    pub case_manager_id: String,
+    /// The organisation.
+    pub org_id: String,
+    /// Who called whom.
+    pub direction: Direction,
+}
+
+/// Where the client stood in the ledger when the call began.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Standing {
+    /// Granted, revoked, or pending.
+    pub status: ConsentStatus,
+    /// How many consent records that was read from.
+    pub seen: u64,
+}
+
+/// What a stream is for (`mode` of `customParameters`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mode {
+    /// Prompt, decide, hand the call back.
+    Consent,
+    /// Prompt, decide, and go on capturing on the same socket.
+    Stay,
+    /// A fork of a call already decided.
+    Capture,
+}
+
+/// A stream that begins.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StreamStart {
+    /// `MZ…`
+    pub stream_sid: String,
+    /// What it is for.
+    pub mode: Mode,
+    /// Whether the inbound and the outbound track come.
+    pub tracks: [bool; 2],
+    /// Whose leg it is: whose voice the inbound track carries.
+    pub leg: Channel,
+    /// Twilio's `AnsweredBy`, if the call was screened for machines.
+    pub answered_by: Option<String>,
+}
+
+/// The instants at which an input is handled.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Now {
+    /// For waiting.
+    pub tick: Tick,
+    /// For people.
+    pub wall: WallTime,
+}
+
+/// Why the ledger made no receipt.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NotSealed {
+    /// The client has revoked since the call began.
+    Superseded,
+    /// The database is full, gone, or slow.
+    Unavailable,
+}
+
+/// What can happen to a call.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a receipt arrives once a call")]
+pub enum Input<'a> {
+    /// A stream begins; its number is the count of streams before it.
+    StreamStarted(StreamStart),
+    /// Audio came.
+    Media {
+        /// On which stream.
+        stream: StreamNo,
+        /// On which track.
+        track: Track,
+        /// Its sequence number.
+        sequence: u64,
+        /// Its chunk number, 0 if none was told.
+        chunk: u64,
+        /// Its timestamp.
+        timestamp: MediaTime,
+        /// mu-law.
+        codes: &'a [u8],
+    },
+    /// Twilio tells of a key.
+    Dtmf {
+        /// On which stream.
+        stream: StreamNo,
+        /// Its sequence number: its only place.
+        sequence: u64,
+        /// The key.
+        key: Key,
+    },
+    /// A mark came back.
+    Mark {
+        /// On which stream.
+        stream: StreamNo,
+        /// The play it ends.
+        play: u32,
+    },
+    /// Twilio says that the stream is over.
+    Stopped(StreamNo),
+    /// The socket is gone without a word.
+    Lost(StreamNo),
+    /// What came on the socket was no media stream any more; it is closed, and the call goes on without us.
+    Garbled(StreamNo),
+    /// The grant is durable.
+    Sealed(Receipt<Grant>),
+    /// It is not, and will not be.
+    NotSealed(NotSealed),
+    /// The client said no, as somebody with the right to say so tells us.
+    OptOut {
+        /// Who tells.
+        actor: Actor,
+        /// In what words.
+        reason: Option<String>,
+    },
+    /// The spool cannot take any more.
+    SinkFailed,
+    /// Twilio's screening says, late, that a machine answered.
+    Machine,
+    /// Twilio says that the call itself is over.
+    HungUp,
+    /// The gateway stops; what is captured must be sealed.
+    Shutdown,
+    /// The deadline has come.
+    Wake,
+}

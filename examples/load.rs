@@ -4,6 +4,8 @@
 //! Every call sends a frame each 20 ms, spread over the 20 ms; after five seconds each presses 1, and from then on is
 //! recorded. What is measured is the CPU time of the server's process over the last SECONDS, by /proc.
 
+mod wire;
+
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
@@ -22,10 +24,7 @@ fn main() {
     let raw = arguments.get(5).is_some_and(|word| word == "raw");
     let idle_kib = resident_kib(pid);
     let mut lines: Vec<Line> = (0..calls).map(|n| connect(address, n, raw)).collect();
-    let voice = callgate::engine::audio::prompts::library()
-        .prompt(callgate::engine::audio::prompts::Language::Es, callgate::engine::audio::prompts::Line::Consent)
-        .codes;
-    let payloads: Vec<String> = voice.chunks_exact(160).map(|codes| base64_simd::STANDARD.encode_to_string(codes)).collect();
+    let payloads = wire::voice();
     let (began, mut tick, mut sent) = (Instant::now(), 0u64, 0u64);
     let warm = 12_000;
     let mut before = None;
@@ -40,20 +39,11 @@ fn main() {
         for line in lines.iter_mut().skip((tick % 20) as usize).step_by(20) {
             line.frames += 1;
             sent += 1;
-            if line.frames == 255 && !raw {
-                let sid = line.sid.clone();
-                line.say(&format!(
-                    r#"{{"event":"dtmf","streamSid":"{sid}","sequenceNumber":"{}","dtmf":{{"track":"inbound_track","digit":"1"}}}}"#,
-                    line.frames + 1
-                ));
-            }
             let (n, sid) = (line.frames, line.sid.clone());
-            let payload = &payloads[(n as usize) % payloads.len()];
-            line.say(&format!(
-                r#"{{"event":"media","sequenceNumber":"{}","media":{{"track":"inbound","chunk":"{n}","timestamp":"{}","payload":"{payload}"}},"streamSid":"{sid}"}}"#,
-                n + 2,
-                100 + n * 20
-            ));
+            if n == 255 && !raw {
+                line.say(&wire::key(&sid, n + 1, '1'));
+            }
+            line.say(&wire::media(&sid, n + 2, n, &payloads[(n as usize) % payloads.len()]));
             loop {
                 match line.stream.read(&mut sink) {
                     Ok(count) if count == sink.len() => {}
@@ -77,43 +67,18 @@ fn main() {
 }
 
 fn connect(address: &str, n: usize, raw: bool) -> Line {
-    let mut stream = TcpStream::connect(address).expect("the server listens");
-    stream.set_nodelay(true).expect("nodelay");
-    if !raw {
-        let request = "GET /twilio/media HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-        stream.write_all(request.as_bytes()).expect("a handshake");
-        let mut answer = Vec::new();
-        let mut byte = [0];
-        while !answer.ends_with(b"\r\n\r\n") {
-            stream.read_exact(&mut byte).expect("an answer");
-            answer.push(byte[0]);
-        }
-        assert!(answer.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&answer));
-    }
+    let stream = if raw { wire::tcp(address) } else { wire::handshake(address) };
     stream.set_nonblocking(true).expect("nonblocking");
     let sid = format!("MZ{n:032x}");
     let mut line = Line { stream, sid: sid.clone(), frames: 0, backlog: Vec::new() };
-    line.say(r#"{"event":"connected","protocol":"Call","version":"1.0.0"}"#);
-    line.say(&format!(
-        r#"{{"event":"start","sequenceNumber":"1","streamSid":"{sid}","start":{{"accountSid":"AC1","streamSid":"{sid}","callSid":"CA{n:032x}","tracks":["inbound"],"mediaFormat":{{"encoding":"audio/x-mulaw","sampleRate":8000,"channels":1}},"customParameters":{{"mode":"stay"}}}}}}"#
-    ));
+    line.say(wire::CONNECTED);
+    line.say(&wire::start(n, &sid));
     line
 }
 
 impl Line {
-    /// A text message in one frame, masked with zeros: legal, and free for the sender.
     fn say(&mut self, text: &str) {
-        let mut frame = vec![0x81];
-        match text.len() {
-            short @ 0..=125 => frame.push(0x80 | short as u8),
-            long => {
-                frame.push(0x80 | 126);
-                frame.extend_from_slice(&(long as u16).to_be_bytes());
-            }
-        }
-        frame.extend_from_slice(&[0; 4]);
-        frame.extend_from_slice(text.as_bytes());
-        self.backlog.extend_from_slice(&frame);
+        wire::frame(text, &mut self.backlog);
         match self.stream.write(&self.backlog) {
             Ok(count) => drop(self.backlog.drain(..count)),
             Err(why) if why.kind() == ErrorKind::WouldBlock => assert!(self.backlog.len() < 1 << 20, "the server does not read"),

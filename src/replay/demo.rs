@@ -33,6 +33,9 @@ pub async fn demo(gateway: SocketAddr, token: String, folder: &Path) -> Result<b
     }
     println!("{rows}");
     println!("♪ by its tone alone; recordings lie under {}", folder.join("objects/recordings").display());
+    for limit in limits(&outcomes) {
+        println!("† as things are, {limit}");
+    }
     let failures: Vec<String> =
         outcomes.iter().flat_map(|outcome| outcome.failures.iter().map(|why| format!("  {}: {why}", outcome.scenario.name))).collect();
     if failures.is_empty() {
@@ -41,6 +44,11 @@ pub async fn demo(gateway: SocketAddr, token: String, folder: &Path) -> Result<b
         println!("\nnot as the scenario says:\n{}", failures.join("\n"));
     }
     Ok(failures.is_empty())
+}
+
+/// What is known to be wanting, so that nobody takes a ✓ for more than it says.
+fn limits(outcomes: &[CallOutcome]) -> impl Iterator<Item = &str> {
+    outcomes.iter().filter_map(|outcome| outcome.scenario.limit.as_deref())
 }
 
 fn row(outcome: &CallOutcome) -> [String; 9] {
@@ -82,7 +90,7 @@ fn row(outcome: &CallOutcome) -> [String; 9] {
     };
     let frames = &call["recording"];
     [
-        outcome.scenario.name.clone(),
+        format!("{}{}", outcome.scenario.name, if outcome.scenario.limit.is_some() { " †" } else { "" }),
         asked,
         answered,
         decided,

@@ -4,17 +4,15 @@
 use super::scenario::Step;
 use crate::engine::audio::g711;
 
+macro_rules! fixtures {
+    ($($name:literal)*) => { &[$(($name, include_bytes!(concat!("../../fixtures/audio/", $name, ".ulaw")))),*] };
+}
+
 /// Audio that scenarios can say.
-pub(super) const FIXTURES: [(&str, &[u8]); 8] = [
-    ("client-en", include_bytes!("../../fixtures/audio/client-en.ulaw")),
-    ("client-es", include_bytes!("../../fixtures/audio/client-es.ulaw")),
-    ("agent-en", include_bytes!("../../fixtures/audio/agent-en.ulaw")),
-    ("canary-en", include_bytes!("../../fixtures/audio/canary-en.ulaw")),
-    ("voicemail-en", include_bytes!("../../fixtures/audio/voicemail-en.ulaw")),
-    ("fax-calling", include_bytes!("../../fixtures/audio/fax-calling.ulaw")),
-    ("fax-answer", include_bytes!("../../fixtures/audio/fax-answer.ulaw")),
-    ("tty", include_bytes!("../../fixtures/audio/tty.ulaw")),
-];
+pub(super) const FIXTURES: &[(&str, &[u8])] = fixtures! {
+    "client-en" "second-client-en" "client-es" "agent-en" "agent-es" "canary-en" "refusal-en"
+    "screener-en" "voicemail-en" "room-noise" "hold-music" "ringback" "fax-calling" "fax-answer" "tty"
+};
 
 /// Samples in a frame.
 pub(super) const FRAME: usize = 160;

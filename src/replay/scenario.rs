@@ -30,6 +30,8 @@ pub struct Scenario {
     /// The line is exactly silent where nobody speaks; otherwise it has the noise of a room.
     #[serde(default)]
     pub digital_silence: bool,
+    /// What a reader should know who thinks that something else ought to come of it.
+    pub limit: Option<String>,
     /// What happens, in order.
     #[serde(rename = "step")]
     pub steps: Vec<Step>,
@@ -161,11 +163,14 @@ macro_rules! built_in {
     ($($name:literal)*) => { &[$(($name, include_str!(concat!("../../fixtures/scenarios/", $name, ".toml")))),*] };
 }
 
-/// Scenarios that are part of the program, in the order of the demo.
+/// Scenarios that are part of the program, in the order of the demo: the answer, silence, the conversation.
 const BUILT_IN: &[(&str, &str)] = built_in! {
-    "presses-one" "stays-on-the-line" "presses-two" "spanish-then-one" "hangs-up-in-the-prompt" "two-by-tone-in-the-prompt"
-    "opts-out-by-tone" "line-goes-dead" "voicemail" "one-then-two" "opts-out-by-event" "types-a-card-number" "lossy-line" "two-tracks"
-    "digital-silence" "consent-only" "fork-of-nothing" "socket-breaks" "muted-while-talking" "opts-out-in-a-burst" "opts-out-by-both" "dead-after-the-prompt"
+    "presses-one" "stays-on-the-line" "presses-two" "one-then-two" "spanish-then-one" "two-by-tone-in-the-prompt" "hangs-up-in-the-prompt"
+    "consent-only" "music-under-the-prompt" "rings-under-the-prompt"
+    "room-noise" "digital-silence" "line-goes-dead" "dead-after-the-prompt" "voicemail" "fax-calls" "fax-answers" "text-telephone" "screener-known" "screener-unknown"
+    "music-all-along" "says-no-aloud"
+    "opts-out-by-tone" "opts-out-by-event" "opts-out-by-both" "opts-out-in-a-burst" "two-tracks" "two-tracks-es" "types-a-card-number"
+    "muted-while-talking" "lossy-line" "socket-breaks" "fork-of-nothing"
 };
 
 fn stay() -> String {
@@ -240,7 +245,7 @@ impl Step {
             one_of("waits until", until, &["key-named", "prompt-heard", "decided", "closing-heard", "closed"])?;
         }
         for fixture in self.say.iter().chain(&self.other_says) {
-            one_of("says", fixture, &FIXTURES.map(|(name, _)| name))?;
+            one_of("says", fixture, &fixtures())?;
         }
         if self.other_says.is_some() && (tracks != 2 || (self.say.is_none() && self.quiet_ms.is_none())) {
             return Err("has other_says, which needs tracks = 2 and goes with say or quiet_ms".into());
@@ -284,9 +289,9 @@ impl Expect {
                 within(text, key, value, allowed)?;
             }
         }
-        for (key, fixtures) in [("must_hear", &self.must_hear), ("must_not_hear", &self.must_not_hear)] {
-            for fixture in fixtures {
-                within(text, key, fixture, &FIXTURES.map(|(name, _)| name))?;
+        for (key, names) in [("must_hear", &self.must_hear), ("must_not_hear", &self.must_not_hear)] {
+            for fixture in names {
+                within(text, key, fixture, &fixtures())?;
             }
         }
         for (key, press) in [("granted_at_key", self.granted_at_key), ("cut_at_key", self.cut_at_key)] {
@@ -296,6 +301,11 @@ impl Expect {
         }
         Ok(())
     }
+}
+
+/// Names of the audio that can be said.
+fn fixtures() -> Vec<&'static str> {
+    FIXTURES.iter().map(|(name, _)| *name).collect()
 }
 
 fn one_of(what: &str, value: &str, allowed: &[&str]) -> Result<(), String> {
@@ -356,9 +366,27 @@ fn from_file(path: &Path) -> Result<Scenario, ScenarioError> {
 mod tests {
     use super::*;
 
+    /// Names of the files in a folder of fixtures, in order.
+    fn files(folder: &str, ending: &str) -> Vec<String> {
+        let entries = std::fs::read_dir(format!("{}/fixtures/{folder}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<_> = names.filter_map(|name| name.strip_suffix(ending).map(str::to_owned)).collect();
+        names.sort();
+        names
+    }
+
     #[test]
-    fn the_built_in_scenarios_can_all_be_read() {
-        assert_eq!(Scenario::built_in().unwrap().len(), BUILT_IN.len());
+    fn every_scenario_in_the_folder_is_built_in_and_every_sound_is_heard_in_one() {
+        let mut names: Vec<_> = BUILT_IN.iter().map(|(name, _)| *name).collect();
+        names.sort_unstable();
+        assert_eq!(names, files("scenarios", ".toml"));
+        let scenarios = Scenario::built_in().unwrap();
+        let said = |name: &str| {
+            let mut steps = scenarios.iter().flat_map(|scenario| &scenario.steps);
+            steps.any(|step| [&step.say, &step.other_says].into_iter().flatten().any(|said| said == name))
+        };
+        let silent: Vec<_> = files("audio", ".ulaw").into_iter().filter(|name| !said(name)).collect();
+        assert_eq!(silent, Vec::<String>::new());
     }
 
     #[test]

@@ -1,0 +1,158 @@
+//! The generator of `scripts/bench-latency`: calls in real time from one thread that never sleeps, and how long a gateway takes
+//! to answer them. `latency ADDRESS CALLS RAMP_MS`
+//!
+//! Every call sends a frame each 20 ms, evenly spread, begins with its own `start` within RAMP_MS, and presses a key in the
+//! prompt six seconds later: 1 in even calls, 2 in odd ones. Measured at this end, from just before the write to just after
+//! the read: `start` to the first prompt audio, and the key to the `clear` that the gateway sends once its machine has
+//! stepped, before anything is durable. How late the frames themselves went out is told with them: figures near it mean nothing.
+
+mod wire;
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::time::{Duration, Instant};
+
+use mio::net::TcpStream;
+use mio::{Events, Interest, Poll, Token};
+
+const FRAME: Duration = Duration::from_millis(20);
+/// The key comes after so many frames: both keys are named by then, and the prompt still plays.
+const KEY_AT: u64 = 300;
+/// A call goes on for so long after its key, so that the last ones decide under the full load.
+const FRAMES: u32 = 700;
+const STRIDE: usize = 617;
+/// Between two looks at what the gateway says.
+const SENT_AT_ONCE: usize = 8;
+const MEDIA: &[u8] = br#"{"event":"media""#;
+const CLEAR: &[u8] = br#"{"event":"clear""#;
+
+struct Line {
+    stream: TcpStream,
+    sid: String,
+    frames: u64,
+    waits: Option<(&'static [u8], Instant)>,
+    heard: Vec<u8>,
+    first_audio: Option<Duration>,
+    decision: Option<Duration>,
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    let [_, address, calls, ramp_ms] = &arguments[..] else { panic!("latency ADDRESS CALLS RAMP_MS") };
+    let (calls, ramp_ms): (usize, u64) = (calls.parse().expect("CALLS"), ramp_ms.parse().expect("RAMP_MS"));
+    let mut poll = Poll::new().expect("a poller");
+    let sockets: Vec<TcpStream> = (0..calls)
+        .map(|n| {
+            let stream = wire::handshake(address);
+            stream.set_nonblocking(true).expect("nonblocking");
+            let mut stream = TcpStream::from_std(stream);
+            poll.registry().register(&mut stream, Token(n), Interest::READABLE).expect("a watched socket");
+            stream
+        })
+        .collect();
+    let began = Instant::now();
+    // Starts are spread over the ramp, and the calls' frames evenly over the 20 ms.
+    let frames_of_ramp = ramp_ms / FRAME.as_millis() as u64;
+    let start = |n: usize| {
+        let whole = (n as u64 * frames_of_ramp / calls as u64) as u32;
+        began + FRAME * whole + FRAME * (n * STRIDE % calls) as u32 / calls as u32
+    };
+    let mut due: BinaryHeap<Reverse<(Instant, usize)>> = (0..calls).map(|n| Reverse((start(n), n))).collect();
+    let mut lines: Vec<Line> = sockets.into_iter().enumerate().map(|(n, stream)| Line::new(n, stream)).collect();
+    let payloads = wire::voice();
+    let mut sink = vec![0; 64 * 1024];
+    let mut events = Events::with_capacity(1_024);
+    let mut late = Vec::with_capacity(calls * FRAMES as usize);
+    let mut buffer = Vec::with_capacity(1_024);
+    let end = began + Duration::from_millis(ramp_ms) + FRAME * FRAMES;
+    while Instant::now() < end {
+        for _ in 0..SENT_AT_ONCE {
+            let now = Instant::now();
+            let Some(Reverse((_, n))) = due.peek().copied().filter(|Reverse((at, _))| *at <= now) else { break };
+            let Some(Reverse((at, _))) = due.pop() else { break };
+            late.push(now - at);
+            lines[n].speak(n, now, &payloads, &mut buffer);
+            due.push(Reverse((at + FRAME, n)));
+        }
+        poll.poll(&mut events, Some(Duration::ZERO)).expect("the poller");
+        for event in &events {
+            lines[event.token().0].listen(&mut sink);
+        }
+    }
+    let quarter = calls - calls / 4;
+    let first: Vec<_> = lines.iter().filter_map(|line| line.first_audio).collect();
+    let last: Vec<_> = lines[quarter..].iter().filter_map(|line| line.first_audio).collect();
+    let decided = |odd: usize| lines.iter().skip(odd).step_by(2).filter_map(|line| line.decision).collect();
+    println!(
+        "calls {calls}, starts spread over {ramp_ms} ms, a frame each 20 ms; milliseconds\n{}\n{}\n{}\n{}\n{}",
+        told("start to the first prompt audio", first),
+        told("  of these, the last quarter of calls", last),
+        told("key 1 to clear (asks the ledger)", decided(0)),
+        told("key 2 to clear (the gate is shut)", decided(1)),
+        told("own lateness with a frame", late)
+    );
+    let mute = lines.iter().filter(|line| line.first_audio.is_none() || line.decision.is_none()).count();
+    assert_eq!(mute, 0, "calls in which no audio or no clear came");
+}
+
+impl Line {
+    fn new(n: usize, stream: TcpStream) -> Self {
+        Self { stream, sid: format!("MZ{n:032x}"), frames: 0, waits: None, heard: Vec::new(), first_audio: None, decision: None }
+    }
+
+    /// The next frame, and what comes with it: before the first `start`, before one in the prompt a key.
+    fn speak(&mut self, n: usize, now: Instant, payloads: &[String], buffer: &mut Vec<u8>) {
+        self.frames += 1;
+        buffer.clear();
+        if self.frames == 1 {
+            wire::frame(wire::CONNECTED, buffer);
+            wire::frame(&wire::start(n, &self.sid), buffer);
+            self.waits = Some((MEDIA, now));
+        }
+        if self.frames == KEY_AT {
+            self.heard.clear();
+            wire::frame(&wire::key(&self.sid, self.frames + 1, if n.is_multiple_of(2) { '1' } else { '2' }), buffer);
+            self.waits = Some((CLEAR, now));
+        }
+        let sequence = self.frames + 1 + u64::from(self.frames >= KEY_AT);
+        let payload = &payloads[self.frames as usize % payloads.len()];
+        wire::frame(&wire::media(&self.sid, sequence, self.frames, payload), buffer);
+        let written = self.stream.write(buffer).expect("the gateway reads");
+        assert_eq!(written, buffer.len(), "the gateway reads");
+    }
+
+    /// Reads all there is, and looks for what is waited for.
+    fn listen(&mut self, sink: &mut [u8]) {
+        loop {
+            match self.stream.read(sink) {
+                Ok(0) => panic!("the gateway closed call {}", self.sid),
+                Ok(count) => self.look(&sink[..count]),
+                Err(why) if why.kind() == ErrorKind::WouldBlock => return,
+                Err(why) => panic!("call {}: {why}", self.sid),
+            }
+        }
+    }
+
+    fn look(&mut self, bytes: &[u8]) {
+        let Some((awaited, since)) = self.waits else { return };
+        let took = since.elapsed();
+        // The word may lie across two reads.
+        self.heard.extend_from_slice(bytes);
+        if self.heard.windows(awaited.len()).any(|window| window == awaited) {
+            self.waits = None;
+            if awaited == MEDIA { self.first_audio = Some(took) } else { self.decision = Some(took) }
+        } else {
+            self.heard.drain(..self.heard.len().saturating_sub(awaited.len()));
+        }
+    }
+}
+
+fn told(what: &str, mut values: Vec<Duration>) -> String {
+    values.sort_unstable();
+    let q = |q: f64| {
+        values.get(((values.len().saturating_sub(1)) as f64 * q).round() as usize).map_or(f64::NAN, |value| value.as_secs_f64() * 1e3)
+    };
+    let [p50, p90, p99, p999, max] = [0.5, 0.9, 0.99, 0.999, 1.0].map(q);
+    format!("{what:38} n {:7}  p50 {p50:8.3}  p90 {p90:8.3}  p99 {p99:8.3}  p99.9 {p999:8.3}  max {max:8.3}", values.len())
+}

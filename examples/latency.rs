@@ -24,6 +24,8 @@ const FRAMES: u32 = 700;
 const STRIDE: usize = 617;
 /// Between two looks at what the gateway says.
 const SENT_AT_ONCE: usize = 8;
+/// If one frame in a hundred goes out later than this, the machine had other things to do.
+const LATE_MAX: Duration = Duration::from_micros(200);
 const MEDIA: &[u8] = br#"{"event":"media""#;
 const CLEAR: &[u8] = br#"{"event":"clear""#;
 
@@ -80,6 +82,8 @@ fn main() {
             lines[event.token().0].listen(&mut sink);
         }
     }
+    late.sort_unstable();
+    let own = late.get(late.len() * 99 / 100).copied().unwrap_or_default();
     let quarter = calls - calls / 4;
     let first: Vec<_> = lines.iter().filter_map(|line| line.first_audio).collect();
     let last: Vec<_> = lines[quarter..].iter().filter_map(|line| line.first_audio).collect();
@@ -92,6 +96,9 @@ fn main() {
         told("key 2 to clear (the gate is shut)", decided(1)),
         told("own lateness with a frame", late)
     );
+    if own > LATE_MAX {
+        println!("the generator itself was late: figures of that size are no measure of the gateway; is the machine otherwise quiet?");
+    }
     let mute = lines.iter().filter(|line| line.first_audio.is_none() || line.decision.is_none()).count();
     assert_eq!(mute, 0, "calls in which no audio or no clear came");
 }

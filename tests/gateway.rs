@@ -26,7 +26,7 @@ async fn every_scenario_comes_out_as_it_says() {
         api: format!("http://{}", rig.address()),
         token: Some(rig.token.clone()),
         auth_token: None,
-        speed: 8.0,
+        speed: 4.0,
         seed: 7,
     };
     let scenarios = Scenario::built_in().unwrap();

@@ -10,7 +10,7 @@ macro_rules! fixtures {
 
 /// Audio that scenarios can say.
 pub(super) const FIXTURES: &[(&str, &[u8])] = fixtures! {
-    "client-en" "second-client-en" "client-es" "agent-en" "agent-es" "canary-en" "refusal-en"
+    "client-en" "client-es" "second-client-en" "agent-en" "agent-es" "canary-en" "refusal-en"
     "screener-en" "voicemail-en" "room-noise" "hold-music" "ringback" "fax-calling" "fax-answer" "tty"
 };
 

@@ -14,21 +14,12 @@ use callgate::engine::ledger::{Event, EventKind, Position};
 use callgate::engine::time::WallTime;
 use callgate::io::database::{Database, Work};
 use common::{Caller, Served, files, frames_in, left};
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
 use tokio::time::MissedTickBehavior;
 
 const NO_PROMPT: (&str, &str) = ("CALLGATE_PROMPT_IN_RECORDING", "false");
-
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, count: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 20) % count
-    }
-}
 
 fn spools(folder: &Path) -> Vec<PathBuf> {
     files(&folder.join("spool")).into_iter().filter(|file| file.extension().is_some_and(|ending| ending == "spool")).collect()
@@ -80,7 +71,7 @@ async fn p8_kill_nine_loses_at_most_half_a_second() {
     let folder = tempfile::tempdir().unwrap();
     let mut expected = Vec::new();
     for seed in 1..=4u64 {
-        let mut random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+        let mut random = StdRng::seed_from_u64(seed);
         let served = Served::start(folder.path(), &[NO_PROMPT]);
         until("the last round's recordings are stored", || spools(folder.path()).is_empty()).await;
         let killed = Arc::new(AtomicBool::new(false));
@@ -88,7 +79,7 @@ async fn p8_kill_nine_loses_at_most_half_a_second() {
         for n in 0..5 {
             let sid = format!("CAkill{seed}x{n}");
             let mut caller = talking(&served, folder.path(), &sid).await;
-            let (killed, pause) = (Arc::clone(&killed), random.below(200));
+            let (killed, pause) = (Arc::clone(&killed), random.random_range(0..200));
             callers.push(tokio::spawn(async move {
                 // In real time, each call at another phase of its chunks; a sender that was late does not catch up.
                 tokio::time::sleep(Duration::from_millis(pause)).await;
@@ -103,7 +94,7 @@ async fn p8_kill_nine_loses_at_most_half_a_second() {
                 (sid, first, caller)
             }));
         }
-        tokio::time::sleep(Duration::from_millis(900 + random.below(700))).await;
+        tokio::time::sleep(Duration::from_millis(900 + random.random_range(0..700))).await;
         killed.store(true, Ordering::SeqCst);
         served.signal("-KILL");
         let _ = served.log();
@@ -136,7 +127,7 @@ async fn p8_kill_nine_loses_at_most_half_a_second() {
 async fn a_kill_while_recordings_are_being_stored_loses_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let mut expected = Vec::new();
-    let mut random = Random(0x9E37_79B9_7F4A_7C15);
+    let mut random = StdRng::seed_from_u64(0);
     for round in 0..4 {
         let served = Served::start(folder.path(), &[NO_PROMPT]);
         let mut callers = Vec::new();
@@ -154,7 +145,7 @@ async fn a_kill_while_recordings_are_being_stored_loses_nothing() {
         for caller in &mut callers {
             caller.stop().await;
         }
-        tokio::time::sleep(Duration::from_micros(random.below(60_000))).await;
+        tokio::time::sleep(Duration::from_micros(random.random_range(0..60_000))).await;
         served.signal("-KILL");
         let _ = served.log();
     }

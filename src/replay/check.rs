@@ -13,8 +13,9 @@ use serde_json::Value;
 
 use super::recording::{Contents, Piece};
 use super::scenario::{Expect, Scenario};
-use super::seen::{Press, Seen, Track};
+use super::seen::{Press, Seen};
 use super::{Failure, Trunk};
+use crate::engine::twilio::message::Track;
 
 const ASK_AGAIN: Duration = Duration::from_millis(100);
 const ASK_AGAIN_AT_MOST: Duration = Duration::from_secs(2);

@@ -30,7 +30,7 @@ pub use demo::demo;
 pub use recording::Contents;
 pub use report::table;
 pub use scenario::{Count, Expect, Scenario, ScenarioError, Step};
-pub use seen::{Press, Seen, Spoken, Track};
+pub use seen::{Press, Seen, Spoken};
 
 /// What `callgate replay` is told.
 #[derive(Args)]

@@ -9,8 +9,9 @@ use std::collections::HashMap;
 use std::io::Cursor;
 
 use super::line::{COLUMNS_HZ, FRAME, ROWS_HZ};
-use super::seen::{Press, Seen, Track};
+use super::seen::{Press, Seen};
 use crate::engine::audio::g711;
+use crate::engine::twilio::message::Track;
 
 /// So many samples name a frame.
 const PIECE: usize = 32;

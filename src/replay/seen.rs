@@ -1,26 +1,7 @@
 //! What was seen of a call at its socket, and what was sent into it: the truth that a recording is held against.
 
 use super::line::FRAME;
-
-/// Whose voice a frame is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
-pub enum Track {
-    /// The client's: the left channel.
-    Inbound,
-    /// The other party's: the right one.
-    Outbound,
-}
-
-impl Track {
-    pub(super) const BOTH: [Self; 2] = [Self::Inbound, Self::Outbound];
-
-    pub(super) const fn index(self) -> usize {
-        match self {
-            Self::Inbound => 0,
-            Self::Outbound => 1,
-        }
-    }
-}
+use crate::engine::twilio::message::Track;
 
 /// A key was pressed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

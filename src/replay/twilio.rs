@@ -20,8 +20,9 @@ use super::Trunk;
 use super::line::{FRAME, Frames, fixture, sound, tone_ms};
 use super::playout::Playout;
 use super::scenario::{Scenario, Step};
-use super::seen::{Press, Seen, Spoken, Track};
+use super::seen::{Press, Seen, Spoken};
 use crate::engine::audio::prompts::{Language, Line, library};
+use crate::engine::twilio::message::Track;
 use crate::engine::twilio::signature;
 
 type Web = WebSocketStream<MaybeTlsStream<TcpStream>>;

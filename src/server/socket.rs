@@ -15,7 +15,6 @@ use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tungstenite::{Error, Message, WebSocket};
 
-use super::media::Gone;
 use super::metrics::Metrics;
 use super::registry::Place;
 use crate::engine::audio::key::Key;
@@ -35,6 +34,36 @@ const START_WITHIN_MS: u64 = 10_000;
 const MESSAGES_A_TURN: u32 = 512;
 /// Of a stream given up, so many reads are thrown away at a time.
 const DRAIN_READS: usize = 64;
+
+/// Why a socket is over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub(super) enum Gone {
+    /// A close frame, or the end of the connection.
+    #[error("it was closed")]
+    Closed,
+    /// The connection broke.
+    #[error("the connection broke")]
+    Broken,
+    /// A message larger than any of Twilio's.
+    #[error("a message is larger than 64 KiB")]
+    TooLarge,
+    /// A text message that is none.
+    #[error("a text message is not UTF-8")]
+    NotText,
+    /// What came was no WebSocket.
+    #[error("what came was no WebSocket frame")]
+    Protocol,
+    /// The other side does not read.
+    #[error("the other side does not read")]
+    Stuck,
+}
+
+impl Gone {
+    /// Whether it is we who close.
+    pub(super) const fn is_ours(self) -> bool {
+        matches!(self, Self::TooLarge | Self::NotText | Self::Protocol)
+    }
+}
 
 /// What a media stream said. Audio lies in the buffer given to `read`.
 #[derive(Debug)]

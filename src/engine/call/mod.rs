@@ -9,10 +9,12 @@
 //!
 //! One struct a phase, holding only what that phase may know. Everything an input causes is in the outbox; a media
 //! frame allocates nothing. The machine never waits, never reads a clock, and cannot open the gate: it can only
-//! be handed a receipt. Start at [`Call::step`]; `ask` is the prompt and its ten seconds, `talk` the conversation.
+//! be handed a receipt. Start at [`Call::step`]; `hear` is where audio and keys come in, `ask` the prompt and its ten
+//! seconds, `talk` the conversation.
 
 mod ask;
 mod ear;
+mod hear;
 mod input;
 mod outbox;
 mod playback;
@@ -28,19 +30,16 @@ pub use outbox::{Effect, Outbox, RecordingEnd};
 pub use snapshot::{ConsentView, Frames, Phase, RecordingState, Segment, Snapshot};
 
 use ask::Asking;
-use ear::{Ear, Tone};
+use ear::Ear;
 use playback::Playback;
 use talk::{Open, Refused};
-use timeline::Placed;
 
-use crate::engine::audio::frame::{Channel, FRAME_SAMPLES, Frame, Place, StreamNo};
-use crate::engine::audio::key::Key;
+use crate::engine::audio::frame::{Channel, Place, StreamNo};
 use crate::engine::audio::prompts::{Language, Line, Prompt, library};
-use crate::engine::consent::keys::{Conversation, Heard, Presses, Verdict};
+use crate::engine::consent::keys::{Conversation, Presses};
 use crate::engine::consent::{Actor, ConsentRecord, ConsentStatus, Direction, Method, UnrecordedReason};
 use crate::engine::ledger::{Event, EventKind, Position};
-use crate::engine::time::{MediaTime, SAMPLES_PER_MS, Tick, WallTime};
-use crate::engine::twilio::message::Track;
+use crate::engine::time::{MediaTime, Tick, WallTime};
 
 /// So long without media, by the wall, is a line that stopped: nothing is captured of it, and nobody is asked on it.
 pub const DEAD_AFTER_MS: u64 = 2_500;
@@ -319,9 +318,8 @@ impl Call {
             State::Asking(_) | State::Created | State::Over => {}
             State::Sealing(_) => {}
             State::Open(_) => self.talk_ended(now, no, mode, out),
-            State::Refused(refused) => {
-                let verdict = refused.keys.as_mut().map_or(Verdict::Nothing, Conversation::ended);
-                self.no_after_all(now, verdict, out);
+            State::Refused(_) => {
+                self.listen_on(now, out, Conversation::ended);
                 if !self.streams.iter().any(|stream| stream.live) {
                     self.over(now, out);
                 }
@@ -335,121 +333,13 @@ impl Call {
         let why = "the stream carried what no media stream carries";
         match &self.state {
             State::Asking(asking) if asking.stream == no => self.go_unrecorded(now, UnrecordedReason::SystemError, why, None, out),
-            State::Open(_) => {
+            State::Open(open) if open.recorded == Some(no) => {
                 self.reason = Some(UnrecordedReason::SystemError);
                 self.audit(now, EventKind::CallUnrecorded, serde_json::json!({ "reason": UnrecordedReason::SystemError, "why": why }), out);
             }
-            State::Created | State::Asking(_) | State::Sealing(_) | State::Refused(_) | State::Over => {}
+            State::Created | State::Asking(_) | State::Sealing(_) | State::Open(_) | State::Refused(_) | State::Over => {}
         }
         self.stream_ended(now, no, out);
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "the fields of one message")]
-    fn media(
-        &mut self,
-        now: Now,
-        no: StreamNo,
-        track: Track,
-        sequence: u64,
-        chunk: u64,
-        timestamp: MediaTime,
-        codes: &[u8],
-        out: &mut Outbox,
-    ) {
-        let index = usize::from(no.0);
-        let side = match track {
-            Track::Inbound => 0,
-            Track::Outbound => 1,
-        };
-        let Some(stream) = self.streams.get_mut(index).filter(|stream| stream.live) else { return };
-        let channel = stream.channel(side);
-        stream.last_media = now.tick;
-        stream.sequence = stream.sequence.max(sequence);
-        let Some(ear) = &mut stream.ears[side] else {
-            self.withheld[channel.index()] += 1; // a track that `start` did not announce
-            return;
-        };
-        let placed = ear.place(chunk, timestamp, codes.len() as u64);
-        let (at, hole) = match placed {
-            Placed::Next { at, hole } => (at, Some(hole)),
-            Placed::Late(at) => (at, None),
-            Placed::Repeat => return,
-        };
-        if side == 0 || stream.ears[0].is_none() {
-            stream.clock = stream.clock.max(at.plus(codes.len() as u64));
-        }
-        let client = channel == Channel::Client;
-        for (piece, codes) in codes.chunks(FRAME_SAMPLES).enumerate() {
-            let offset = (piece * FRAME_SAMPLES) as u64;
-            if let Some(hole) = hole {
-                if let Some(ear) = &mut self.streams[index].ears[side] {
-                    ear.listen(at.plus(offset), if piece == 0 { hole } else { 0 }, codes);
-                }
-                self.take_tones(now, no, side, out);
-            }
-            let stamp = timestamp + offset / SAMPLES_PER_MS;
-            self.capture(Frame::new(channel, no, at.plus(offset), stamp, codes), out);
-        }
-        if client {
-            self.media_passed(now, no, codes.len() as u64, out);
-        }
-    }
-
-    fn take_tones(&mut self, now: Now, no: StreamNo, side: usize, out: &mut Outbox) {
-        let index = usize::from(no.0);
-        let channel = self.streams[index].channel(side);
-        while let Some(tone) = self.streams[index].ears[side].as_mut().and_then(|ear| ear.take_tone()) {
-            match tone {
-                Tone::Began(key, onset) => {
-                    if let State::Open(open) = &mut self.state {
-                        open.gate.tone_began(channel, onset);
-                    }
-                    if channel == Channel::Client {
-                        self.pressed(now, no, key, Heard::Tone, onset, out);
-                    }
-                }
-                Tone::Ended(end) => {
-                    if let State::Open(open) = &mut self.state {
-                        open.gate.tone_ended(channel, end);
-                    }
-                }
-            }
-        }
-    }
-
-    fn dtmf(&mut self, now: Now, no: StreamNo, sequence: u64, key: Key, out: &mut Outbox) {
-        let Some(stream) = self.streams.get_mut(usize::from(no.0)).filter(|stream| stream.live) else { return };
-        stream.sequence = stream.sequence.max(sequence);
-        if stream.leg != Channel::Client {
-            return; // the client's keys are pressed on the client's leg
-        }
-        let at = stream.clock;
-        // In stream order the key came before what was taken for the answer: it decides, not the handling.
-        let before_decision = match &self.state {
-            State::Open(open) => !open.prior && sequence > 0 && sequence < open.decided_at,
-            State::Created | State::Asking(_) | State::Sealing(_) | State::Refused(_) | State::Over => false,
-        };
-        if before_decision && key.symbol() == '2' {
-            self.decline_after_all(now, no, at, out);
-        } else {
-            self.pressed(now, no, key, Heard::Event, at, out);
-        }
-    }
-
-    fn pressed(&mut self, now: Now, no: StreamNo, key: Key, heard: Heard, at: Place, out: &mut Outbox) {
-        let new = self.presses.is_new(key, heard, at);
-        match &mut self.state {
-            State::Asking(_) if new => self.answered(now, no, key, out),
-            State::Sealing(_) if new && key.symbol() == '2' => {
-                self.refuse(now, Actor::Client { id: self.identity.client_id.clone() }, None, out)
-            }
-            State::Open(_) => self.pressed_in_talk(now, no, key, heard, at, new, out),
-            State::Refused(refused) if new => {
-                let verdict = refused.keys.as_mut().map_or(Verdict::Nothing, |keys| keys.pressed(key, at, at));
-                self.no_after_all(now, verdict, out);
-            }
-            State::Created | State::Asking(_) | State::Sealing(_) | State::Refused(_) | State::Over => {}
-        }
     }
 
     // === what every phase needs ===

@@ -32,7 +32,7 @@ pub(super) struct Open {
     keys: Conversation,
     begun: bool,
     /// The stream that is captured. Frames of any other are withheld.
-    recorded: Option<StreamNo>,
+    pub(super) recorded: Option<StreamNo>,
 }
 
 /// No consent, or no more. The call goes on without us.
@@ -174,8 +174,7 @@ impl Call {
             }
             State::Refused(refused) => {
                 let closed = closing_passed(&mut refused.closing, clock, now.tick, out);
-                let verdict = refused.keys.as_mut().map_or(Verdict::Nothing, |keys| keys.passed(clock));
-                self.no_after_all(now, verdict, out);
+                self.listen_on(now, out, |keys| keys.passed(clock));
                 if closed {
                     self.hand_back(out);
                 }
@@ -234,12 +233,10 @@ impl Call {
         }
     }
 
-    /// The client says no in a call whose recording had failed: nothing is left to cut, but it is a no.
-    pub(super) fn no_after_all(&mut self, now: Now, verdict: Verdict, out: &mut Outbox) {
-        if let Verdict::OptOut(_) = verdict {
-            if let State::Refused(refused) = &mut self.state {
-                refused.keys = None;
-            }
+    /// The client's keys where consent stood and it was we who failed: nothing is left to cut, and a no is a no.
+    pub(super) fn listen_on(&mut self, now: Now, out: &mut Outbox, hear: impl FnOnce(&mut Conversation) -> Verdict) {
+        let State::Refused(Refused { keys: Some(keys), .. }) = &mut self.state else { return };
+        if matches!(hear(keys), Verdict::OptOut(_)) && self.consent.status != ConsentStatus::Revoked {
             self.write_refusal(now, Method::Keypress, Actor::Client { id: self.identity.client_id.clone() }, None, out);
         }
     }

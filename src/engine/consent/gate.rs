@@ -40,7 +40,9 @@ pub struct Gate {
     clock: (StreamNo, Place),
     hold: Option<Place>,
     blanks: [Vec<Blank>; 2],
-    /// What each channel was let out last, newest first.
+    /// How far any frame of a stream that was let out reaches.
+    reached: Option<(StreamNo, Place)>,
+    /// What each channel was let out last, newest first: for counting, where `reached` is for cutting.
     gone: [[Option<Stretch>; STRETCHES]; 2],
     /// Keys whose fragments are looked for, and until where.
     wanted: [Option<(Key, Place)>; 2],
@@ -109,6 +111,7 @@ impl Gate {
             clock: (StreamNo(0), Place(0)),
             hold: None,
             blanks: [Vec::new(), Vec::new()],
+            reached: None,
             gone: [[None; STRETCHES]; 2],
             wanted: [None; 2],
         }
@@ -224,11 +227,10 @@ impl Gate {
         }
         let (stream, _) = self.clock;
         for (let_out, gone) in cut.let_out.iter_mut().zip(&self.gone) {
-            for stretch in gone.iter().flatten().filter(|stretch| stretch.stream == stream) {
-                *let_out += stretch.past(at);
-                cut.past = cut.past.max(stretch.end().0.saturating_sub(at.0));
-            }
+            *let_out = gone.iter().flatten().filter(|stretch| stretch.stream == stream).map(|stretch| stretch.past(at)).sum();
         }
+        let reached = self.reached.filter(|(reached, _)| *reached == stream).map_or(at, |(_, end)| end);
+        cut.past = reached.0.saturating_sub(at.0);
         cut.back_to = (cut.past > 0).then_some((stream, at));
         cut
     }
@@ -266,6 +268,10 @@ impl Gate {
             // Frames of one channel leave in order, so a tone that ended a delay line ago touches nothing to come.
             let past = start.saturating_sub(Place::default().plus_ms(DELAY_LINE_MS).0);
             blanks.retain(|blank| blank.to.is_none_or(|to| to.0 > past));
+        }
+        let end = frame.end();
+        if self.reached.is_none_or(|(stream, reached)| stream != frame.stream || reached < end) {
+            self.reached = Some((frame.stream, end));
         }
         let gone = &mut self.gone[frame.channel.index()];
         match &mut gone[0] {
@@ -376,5 +382,24 @@ impl<'a> IntoIterator for &'a Batch {
     type IntoIter = std::slice::Iter<'a, Admitted>;
     fn into_iter(self) -> Self::IntoIter {
         self.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::consent::testing;
+
+    #[test]
+    fn a_cut_goes_back_to_its_place_however_many_frames_came_late() {
+        let frame = |n: u64| Frame::new(Channel::Client, StreamNo(0), Place(n * 160), MediaTime(n * 20), &[0x55; 160]);
+        let late = [5, 7, 9, 11, 13, 15];
+        let (mut gate, mut out) = (Gate::open(testing::receipt("record")), Batch::default());
+        for n in (0..=40).filter(|n| !late.contains(n)).chain(late).chain(41..=52) {
+            gate.admit(frame(n), &mut out);
+        }
+        assert_eq!(out.len(), 41, "frame 40 is out, and the late ones behind it");
+        let cut = gate.cut(Place(30 * 160), &mut out);
+        assert_eq!((cut.back_to, cut.past), (Some((StreamNo(0), Place(30 * 160))), 11 * 160), "sinks hold frames 30 to 40");
     }
 }

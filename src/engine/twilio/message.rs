@@ -23,6 +23,20 @@ pub enum Track {
     Outbound,
 }
 
+impl Track {
+    /// Both, in the order of their indices.
+    pub const BOTH: [Self; 2] = [Self::Inbound, Self::Outbound];
+
+    /// 0 for inbound, 1 for outbound.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        match self {
+            Self::Inbound => 0,
+            Self::Outbound => 1,
+        }
+    }
+}
+
 /// One message, understood.
 #[derive(Debug, PartialEq)]
 pub enum Incoming<'a> {

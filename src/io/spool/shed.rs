@@ -5,7 +5,7 @@
 //! wrapped key is zeroed. Until that is done the cut stands in the old file as a record, so that a crash anywhere in
 //! between publishes nothing that was cut.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::PathBuf;
 
@@ -48,6 +48,10 @@ impl SpoolFile {
             return Err(why);
         }
         fs::rename(&fresh, self.path())?;
+        // First the new name for good, then the old key: a loss of power in between must not leave the name on noise.
+        if let Some(folder) = self.path().parent() {
+            File::open(folder)?.sync_all()?;
+        }
         shred(&mut old)
     }
 

@@ -93,3 +93,13 @@ fn a_stream_that_is_none_any_more_is_no_hang_up() {
     assert_eq!((state.is_recorded, state.unrecorded_reason), (true, Some(UnrecordedReason::SystemError)), "{}", rig.trace);
     assert_eq!((rig.captured.len(), rig.over), (100, true), "what was consented to is kept, and nothing else is awaited");
 }
+
+#[test]
+fn a_consent_stream_that_ends_badly_after_the_yes_takes_nothing_from_the_fork() {
+    let mut rig = Rig::new(Settings::default(), Direction::Inbound, ConsentStatus::Pending);
+    rig.start(Mode::Consent).quiet(6_000).key('1').quiet(500);
+    rig.step(Input::Garbled(crate::engine::audio::frame::StreamNo(0)));
+    rig.start(Mode::Capture).quiet(2_000);
+    let state = rig.state();
+    assert_eq!((state.is_recorded, state.unrecorded_reason), (true, None), "{}", rig.trace);
+}

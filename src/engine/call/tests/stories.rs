@@ -213,7 +213,7 @@ fn p6_when_the_ledger_fails_the_call_goes_on_unrecorded() {
     assert!(!rig.closed, "the call goes on");
     assert_eq!(rig.state().unrecorded_reason, Some(UnrecordedReason::SystemError));
     // Nothing is captured any more, and still the client's no is a no.
-    rig.key('2').quiet(3_000);
+    rig.key('2').quiet(3_000).key('2').quiet(3_000);
     assert_eq!((rig.refusals, rig.state().consent.status), (1, ConsentStatus::Revoked), "{}", rig.trace);
 }
 

@@ -1,0 +1,115 @@
+//! What comes in on a stream: where its audio belongs, what is heard in it, and the keys, told by Twilio or heard.
+
+use super::ear::Tone;
+use super::timeline::Placed;
+use super::{Call, Now, Outbox, State};
+use crate::engine::audio::frame::{Channel, FRAME_SAMPLES, Frame, Place, StreamNo};
+use crate::engine::audio::key::Key;
+use crate::engine::consent::Actor;
+use crate::engine::consent::keys::Heard;
+use crate::engine::time::{MediaTime, SAMPLES_PER_MS};
+use crate::engine::twilio::message::Track;
+
+impl Call {
+    #[expect(clippy::too_many_arguments, reason = "the fields of one message")]
+    pub(super) fn media(
+        &mut self,
+        now: Now,
+        no: StreamNo,
+        track: Track,
+        sequence: u64,
+        chunk: u64,
+        timestamp: MediaTime,
+        codes: &[u8],
+        out: &mut Outbox,
+    ) {
+        let index = usize::from(no.0);
+        let side = track.index();
+        let Some(stream) = self.streams.get_mut(index).filter(|stream| stream.live) else { return };
+        let channel = stream.channel(side);
+        stream.last_media = now.tick;
+        stream.sequence = stream.sequence.max(sequence);
+        let Some(ear) = &mut stream.ears[side] else {
+            self.withheld[channel.index()] += 1; // a track that `start` did not announce
+            return;
+        };
+        let placed = ear.place(chunk, timestamp, codes.len() as u64);
+        let (at, hole) = match placed {
+            Placed::Next { at, hole } => (at, Some(hole)),
+            Placed::Late(at) => (at, None),
+            Placed::Repeat => return,
+        };
+        if side == 0 || stream.ears[0].is_none() {
+            stream.clock = stream.clock.max(at.plus(codes.len() as u64));
+        }
+        let client = channel == Channel::Client;
+        for (piece, codes) in codes.chunks(FRAME_SAMPLES).enumerate() {
+            let offset = (piece * FRAME_SAMPLES) as u64;
+            if let Some(hole) = hole {
+                if let Some(ear) = &mut self.streams[index].ears[side] {
+                    ear.listen(at.plus(offset), if piece == 0 { hole } else { 0 }, codes);
+                }
+                self.take_tones(now, no, side, out);
+            }
+            let stamp = timestamp + offset / SAMPLES_PER_MS;
+            self.capture(Frame::new(channel, no, at.plus(offset), stamp, codes), out);
+        }
+        if client {
+            self.media_passed(now, no, codes.len() as u64, out);
+        }
+    }
+
+    pub(super) fn take_tones(&mut self, now: Now, no: StreamNo, side: usize, out: &mut Outbox) {
+        let index = usize::from(no.0);
+        let channel = self.streams[index].channel(side);
+        while let Some(tone) = self.streams[index].ears[side].as_mut().and_then(|ear| ear.take_tone()) {
+            match tone {
+                Tone::Began(key, onset) => {
+                    if let State::Open(open) = &mut self.state {
+                        open.gate.tone_began(channel, onset);
+                    }
+                    if channel == Channel::Client {
+                        self.pressed(now, no, key, Heard::Tone, onset, out);
+                    }
+                }
+                Tone::Ended(end) => {
+                    if let State::Open(open) = &mut self.state {
+                        open.gate.tone_ended(channel, end);
+                    }
+                }
+            }
+        }
+    }
+
+    pub(super) fn dtmf(&mut self, now: Now, no: StreamNo, sequence: u64, key: Key, out: &mut Outbox) {
+        let Some(stream) = self.streams.get_mut(usize::from(no.0)).filter(|stream| stream.live) else { return };
+        stream.sequence = stream.sequence.max(sequence);
+        if stream.leg != Channel::Client {
+            return; // the client's keys are pressed on the client's leg
+        }
+        let at = stream.clock;
+        // In stream order the key came before what was taken for the answer: it decides, not the handling.
+        let before_decision = match &self.state {
+            State::Open(open) => !open.prior && sequence > 0 && sequence < open.decided_at,
+            State::Created | State::Asking(_) | State::Sealing(_) | State::Refused(_) | State::Over => false,
+        };
+        if before_decision && key.symbol() == '2' {
+            self.decline_after_all(now, no, at, out);
+        } else {
+            self.pressed(now, no, key, Heard::Event, at, out);
+        }
+    }
+
+    fn pressed(&mut self, now: Now, no: StreamNo, key: Key, heard: Heard, at: Place, out: &mut Outbox) {
+        let new = self.presses.is_new(key, heard, at);
+        match &self.state {
+            State::Asking(_) if new => self.answered(now, no, key, out),
+            State::Sealing(_) if new && key.symbol() == '2' => {
+                self.refuse(now, Actor::Client { id: self.identity.client_id.clone() }, None, out)
+            }
+            State::Open(_) => self.pressed_in_talk(now, no, key, heard, at, new, out),
+            State::Refused(_) if new => self.listen_on(now, out, |keys| keys.pressed(key, at, at)),
+            State::Created | State::Asking(_) | State::Sealing(_) | State::Refused(_) | State::Over => {}
+        }
+    }
+}

@@ -1,0 +1,400 @@
+//! A media thread: its sockets, its calls, and the round it makes among them.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant};
+
+use mio::{Events, Interest, Poll};
+use slotmap::{SlotMap, new_key_type};
+
+use super::{MediaHandle, SocketKey, ToMedia, WAKER};
+use crate::engine::audio::frame::StreamNo;
+use crate::engine::call::{CallIdentity, Input, Outbox, Standing};
+use crate::engine::consent::ConsentStatus;
+use crate::engine::twilio::message::Start;
+use crate::server::live::{self, Live, Outcome};
+use crate::server::registry::Registry;
+use crate::server::socket::{Gone, Heard, Socket};
+use crate::server::world::World;
+
+/// With more sockets than this a thread gathers events before it looks.
+const BATCH_FROM: usize = 32;
+/// How long it gathers: bounds what a key waits before its gate shuts.
+const PAUSE: Duration = Duration::from_micros(500);
+/// Deadlines and spools are looked after this often.
+const SWEEP: Duration = Duration::from_millis(50);
+const EVENTS_AT_ONCE: usize = 1_024;
+
+new_key_type! {
+    /// A call of a media thread.
+    struct CallKey;
+}
+
+pub(super) struct Thread {
+    poll: Poll,
+    messages: Receiver<ToMedia>,
+    me: MediaHandle,
+    world: World,
+    registry: Arc<Registry>,
+    /// Boxed, as calls are: the map's own room is then small, and grows without moving them.
+    sockets: SlotMap<SocketKey, Box<Connection>>,
+    calls: SlotMap<CallKey, Box<Live>>,
+    by_id: HashMap<String, CallKey>,
+    /// What a step causes, reused for every step of every call.
+    outbox: Outbox,
+    /// Sockets that had more to say than fits a turn.
+    talkative: Vec<SocketKey>,
+    /// Decoded payload, reused for every frame of every call.
+    codes: Vec<u8>,
+    stopping: bool,
+}
+
+struct Connection {
+    socket: Socket,
+    stage: Stage,
+}
+
+enum Stage {
+    /// `start` has not come.
+    Fresh,
+    /// The database is being asked; what comes meanwhile is withheld, keys are kept.
+    Asking { early: Vec<Heard>, missed: u64 },
+    /// It belongs to a call.
+    Streaming { call: CallKey, stream: StreamNo },
+    /// It is being closed.
+    Closing,
+}
+
+/// Messages kept while the database is asked where a client stands: two seconds of one track and some keys.
+const EARLY_MAX: usize = 128;
+
+impl Thread {
+    pub(super) fn new(poll: Poll, messages: Receiver<ToMedia>, me: MediaHandle, world: World, registry: Arc<Registry>) -> Self {
+        Self {
+            poll,
+            messages,
+            me,
+            world,
+            registry,
+            sockets: SlotMap::with_key(),
+            calls: SlotMap::with_key(),
+            by_id: HashMap::new(),
+            outbox: Outbox::default(),
+            talkative: Vec::new(),
+            codes: Vec::with_capacity(1_024),
+            stopping: false,
+        }
+    }
+
+    pub(super) fn run(mut self) {
+        let mut events = Events::with_capacity(EVENTS_AT_ONCE);
+        let mut swept = Instant::now();
+        loop {
+            let patience = if self.talkative.is_empty() { SWEEP } else { Duration::ZERO };
+            if let Err(why) = self.poll.poll(&mut events, Some(patience)) {
+                if why.kind() != io::ErrorKind::Interrupted {
+                    tracing::error!(error = %why, "media: the poller failed");
+                    std::thread::sleep(SWEEP);
+                }
+                continue;
+            }
+            for event in &events {
+                if event.token() == WAKER {
+                    continue;
+                }
+                let socket = SocketKey::from(event.token());
+                if let Some(connection) = self.sockets.get_mut(socket) {
+                    connection.socket.is_ready(event.is_read_closed());
+                    if event.is_writable() {
+                        connection.socket.flush();
+                    }
+                }
+                self.read(socket);
+            }
+            for key in std::mem::take(&mut self.talkative) {
+                self.read(key);
+            }
+            while let Ok(message) = self.messages.try_recv() {
+                self.handle(message);
+            }
+            if swept.elapsed() >= SWEEP {
+                swept = Instant::now();
+                self.sweep();
+            }
+            if self.stopping && self.calls.is_empty() && self.sockets.is_empty() {
+                return;
+            }
+            if self.sockets.len() > BATCH_FROM {
+                std::thread::sleep(PAUSE);
+            }
+        }
+    }
+
+    fn handle(&mut self, message: ToMedia) {
+        match message {
+            ToMedia::Socket(socket) => {
+                if let Some(key) = self.register(*socket) {
+                    self.read(key);
+                }
+            }
+            ToMedia::Adopt(socket, start) => {
+                if let Some(key) = self.register(*socket) {
+                    self.started(key, start);
+                    self.read(key);
+                }
+            }
+            ToMedia::Standing(key, who, standing) => self.standing(key, &who.0, who.1, standing),
+            ToMedia::Sealed(call_id, receipt) => {
+                let input = match receipt {
+                    Ok(receipt) => Input::Sealed(receipt),
+                    Err(why) => Input::NotSealed(why),
+                };
+                self.step_named(&call_id, input);
+            }
+            ToMedia::OptOut(call_id, actor, reason, done) => {
+                self.step_named(&call_id, Input::OptOut { actor, reason });
+                let _ = done.send(());
+            }
+            ToMedia::Machine(call_id) => self.step_named(&call_id, Input::Machine),
+            ToMedia::HungUp(call_id) => self.step_named(&call_id, Input::HungUp),
+            ToMedia::Shutdown => {
+                self.stopping = true;
+                for call in self.calls.keys().collect::<Vec<_>>() {
+                    self.step(call, Input::Shutdown);
+                }
+                for connection in self.sockets.values_mut() {
+                    connection.socket.close();
+                    connection.stage = Stage::Closing;
+                }
+            }
+        }
+    }
+
+    fn register(&mut self, socket: Socket) -> Option<SocketKey> {
+        let key = self.sockets.insert(Box::new(Connection { socket, stage: Stage::Fresh }));
+        let socket = &mut self.sockets[key].socket;
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        if let Err(why) = self.poll.registry().register(socket.source(), key.into(), interest) {
+            tracing::error!(error = %why, "media: a socket cannot be watched; are descriptors used up?");
+            self.sockets.remove(key);
+            return None;
+        }
+        socket.is_ready(false);
+        Some(key)
+    }
+
+    /// Takes what a socket has to say; one that never stops talking gets its next turn after the others.
+    fn read(&mut self, key: SocketKey) {
+        if let Some(connection) = self.sockets.get_mut(key) {
+            connection.socket.takes_its_turn();
+        }
+        loop {
+            let Some(connection) = self.sockets.get_mut(key) else { return };
+            let heard = connection.socket.read(&mut self.codes);
+            match (&mut connection.stage, heard) {
+                (_, Ok(None)) => {
+                    if connection.socket.has_more() {
+                        self.talkative.push(key);
+                    }
+                    return;
+                }
+                (_, Err(why)) if why.is_ours() => {
+                    self.given_up(key, why);
+                    return;
+                }
+                (_, Err(why)) => {
+                    self.gone(key, why);
+                    return;
+                }
+                (Stage::Closing, Ok(Some(_))) => {}
+                (Stage::Fresh, Ok(Some(Heard::Start(start)))) => self.started(key, *start),
+                (Stage::Fresh, Ok(Some(Heard::Media(..) | Heard::Dtmf { .. } | Heard::Mark(_) | Heard::Stop))) => {
+                    self.world.metrics.malformed.inc();
+                }
+                (Stage::Asking { early, missed }, Ok(Some(heard))) => match heard {
+                    Heard::Media(..) => *missed += 1,
+                    heard if early.len() < EARLY_MAX => early.push(heard),
+                    Heard::Start(_) | Heard::Dtmf { .. } | Heard::Mark(_) | Heard::Stop => {}
+                },
+                (Stage::Streaming { call, stream }, Ok(Some(heard))) => {
+                    let (call, stream) = (*call, *stream);
+                    let Some(live) = self.calls.get_mut(call) else { continue };
+                    let outcome = live.hear(&self.world, &mut self.outbox, stream, &heard, &self.codes);
+                    self.act(call, outcome);
+                }
+            }
+        }
+    }
+
+    /// A stream tells who it is.
+    fn started(&mut self, key: SocketKey, start: Start) {
+        let Some(connection) = self.sockets.get_mut(key) else { return };
+        let known = live::who(&start, &self.registry, &self.world);
+        let identity = match known {
+            Ok(identity) => identity,
+            Err(why) => {
+                tracing::warn!(call.sid = %start.call_sid, stream.sid = %start.stream_sid, "media: stream refused: {why}");
+                self.world.metrics.refused.inc();
+                connection.socket.close();
+                connection.stage = Stage::Closing;
+                return;
+            }
+        };
+        let owner = self.registry.claim(&identity, &self.me);
+        if owner.index != self.me.index {
+            // One owner a call: the socket moves to where its call lives.
+            if let Some(mut connection) = self.sockets.remove(key) {
+                let _ = self.poll.registry().deregister(connection.socket.source());
+                owner.send(ToMedia::Adopt(Box::new(connection.socket), start));
+            }
+            return;
+        }
+        if let Some(call) = self.by_id.get(&identity.call_id) {
+            self.attach(key, *call, &start);
+            return;
+        }
+        connection.stage = Stage::Asking { early: Vec::new(), missed: 0 };
+        let (database, me) = (self.world.database.clone(), self.me.clone());
+        self.world.tokio.spawn(async move {
+            let standing = match database.standing(&identity.org_id, &identity.client_id).await {
+                Ok(row) => Standing { status: row.status, seen: row.seen },
+                Err(why) => {
+                    tracing::error!(error = %why, "media: nobody can tell where a client stands; asking");
+                    // A grant that rests on this would be refused by the ledger if there was a revocation.
+                    Standing { status: ConsentStatus::Pending, seen: 0 }
+                }
+            };
+            me.send(ToMedia::Standing(key, Box::new((start, identity)), standing));
+        });
+    }
+
+    fn standing(&mut self, key: SocketKey, start: &Start, identity: CallIdentity, standing: Standing) {
+        // A socket that is gone meanwhile is not found.
+        if !self.sockets.get(key).is_some_and(|connection| matches!(connection.stage, Stage::Asking { .. })) {
+            return;
+        }
+        let known = self.by_id.get(&identity.call_id).copied();
+        let call = known.unwrap_or_else(|| {
+            let call_id = identity.call_id.clone();
+            let live = Live::new(identity, standing, &self.world, &self.me);
+            self.registry.insert(live.shared());
+            let call = self.calls.insert(Box::new(live));
+            self.by_id.insert(call_id, call);
+            call
+        });
+        self.attach(key, call, start);
+    }
+
+    /// Makes a socket one of a call's streams.
+    fn attach(&mut self, key: SocketKey, call: CallKey, start: &Start) {
+        let Some(connection) = self.sockets.get_mut(key) else { return };
+        let (Some(live), false) = (self.calls.get_mut(call), self.stopping) else {
+            connection.socket.close();
+            connection.stage = Stage::Closing;
+            return;
+        };
+        let early = match std::mem::replace(&mut connection.stage, Stage::Closing) {
+            Stage::Asking { early, missed } => {
+                live.missed(missed);
+                early
+            }
+            Stage::Fresh | Stage::Streaming { .. } | Stage::Closing => Vec::new(),
+        };
+        let Some(stream) = live.begin(key) else {
+            connection.socket.close();
+            return;
+        };
+        connection.stage = Stage::Streaming { call, stream };
+        connection.socket.is_stream(start.stream_sid.clone());
+        let outcome = live.start(&self.world, &mut self.outbox, start);
+        self.act(call, outcome);
+        for heard in early {
+            if let Some(live) = self.calls.get_mut(call) {
+                let outcome = live.hear(&self.world, &mut self.outbox, stream, &heard, &[]);
+                self.act(call, outcome);
+            }
+        }
+    }
+
+    fn step(&mut self, call: CallKey, input: Input<'_>) {
+        if let Some(live) = self.calls.get_mut(call) {
+            let outcome = live.step(&self.world, &mut self.outbox, input);
+            self.act(call, outcome);
+        }
+    }
+
+    fn step_named(&mut self, call_id: &str, input: Input<'_>) {
+        if let Some(call) = self.by_id.get(call_id) {
+            self.step(*call, input);
+        }
+    }
+
+    /// Does what a step caused that only this thread can do: words to sockets, and the end of a call.
+    fn act(&mut self, call: CallKey, outcome: Option<Outcome>) {
+        let Some(outcome) = outcome else { return };
+        for (key, word) in outcome.words {
+            let Some(connection) = self.sockets.get_mut(key) else { continue };
+            if word.is_close() {
+                connection.socket.close();
+            } else if !connection.socket.say(&word) {
+                self.gone(key, Gone::Stuck);
+            }
+        }
+        if outcome.over
+            && let Some(live) = self.calls.remove(call)
+        {
+            self.by_id.remove(live.call_id());
+            live.finish(&self.world, &self.registry);
+        }
+    }
+
+    /// What came was no media stream: the call goes on without us, and the socket stays until the other side knows why.
+    fn given_up(&mut self, key: SocketKey, why: Gone) {
+        let Some(connection) = self.sockets.get_mut(key) else { return };
+        match std::mem::replace(&mut connection.stage, Stage::Closing) {
+            Stage::Streaming { call, stream } => {
+                if let Some(live) = self.calls.get(call) {
+                    tracing::warn!(call.id = live.call_id(), "media: stream closed: {why}");
+                }
+                self.step(call, Input::Garbled(stream));
+            }
+            Stage::Fresh | Stage::Asking { .. } | Stage::Closing => tracing::warn!("media: socket closed before its stream began: {why}"),
+        }
+    }
+
+    /// A socket is over: its stream ends, its place is free.
+    fn gone(&mut self, key: SocketKey, why: Gone) {
+        let Some(mut connection) = self.sockets.remove(key) else { return };
+        let _ = self.poll.registry().deregister(connection.socket.source());
+        match connection.stage {
+            Stage::Streaming { call, stream } => {
+                if let Some(live) = self.calls.get(call) {
+                    tracing::debug!(call.id = live.call_id(), "media: socket over: {why}");
+                }
+                self.step(call, Input::Lost(stream));
+            }
+            Stage::Fresh | Stage::Asking { .. } | Stage::Closing => {
+                tracing::debug!("media: socket over before its stream began: {why}");
+            }
+        }
+    }
+
+    fn sweep(&mut self) {
+        let now = self.world.clocks.now();
+        let due: Vec<_> = self.calls.iter_mut().filter_map(|(call, live)| live.is_due(now.tick).then_some(call)).collect();
+        for call in due {
+            self.step(call, Input::Wake);
+        }
+        let stuck: Vec<_> = self.calls.iter_mut().filter_map(|(call, live)| live.tick(now.tick).is_err().then_some(call)).collect();
+        for call in stuck {
+            self.step(call, Input::SinkFailed);
+        }
+        let expired: Vec<_> =
+            self.sockets.iter().filter(|(_, connection)| connection.socket.is_expired(now.tick)).map(|(key, _)| key).collect();
+        for key in expired {
+            self.gone(key, Gone::Closed);
+        }
+    }
+}

@@ -32,8 +32,9 @@ const REQUEST_WITHIN: Duration = Duration::from_secs(60);
 /// A body that stops for so long is given up.
 const READ_WITHIN: Duration = Duration::from_secs(30);
 
-/// A deletion that finds something again after so many rounds says that it is not gone.
-const DELETE_ROUNDS: u32 = 3;
+/// A deletion looks, removes what it sees (a page of 1,000), and looks again; what it still sees after so many rounds is not
+/// gone.
+const DELETE_ROUNDS: u32 = 8;
 
 /// A bucket, and a prefix in it.
 #[derive(Clone)]
@@ -128,44 +129,29 @@ impl S3 {
         Ok(deleted)
     }
 
-    /// Every version and delete marker of an object. A store without versions has one that has no name.
+    /// Versions and delete markers of an object, as many as a page holds. A store without versions has one that has no name.
     async fn versions(&self, full: &str) -> Result<Vec<Option<String>>, ObjectError> {
-        let (mut found, mut key_marker, mut version_marker) = (Vec::new(), None, None);
-        loop {
-            let request = self.client.list_object_versions().bucket(&self.bucket).prefix(full);
-            let page = match request.set_key_marker(key_marker).set_version_id_marker(version_marker).send().await {
-                Ok(page) => page,
-                Err(why) if is_not_built(&why) => return Ok(self.is_there(full).await?.then_some(None).into_iter().collect()),
-                Err(why) => return Err(failed("list the versions of", full, &why)),
-            };
-            let versions = page.versions().iter().map(|version| (version.key(), version.version_id()));
-            let markers = page.delete_markers().iter().map(|marker| (marker.key(), marker.version_id()));
-            let ours = versions.chain(markers).filter(|(name, _)| *name == Some(full));
-            found.extend(ours.map(|(_, version)| version.map(str::to_owned)));
-            (key_marker, version_marker) = (page.next_key_marker, page.next_version_id_marker);
-            // Names come in order, and the shortest that begins so is ours.
-            if page.is_truncated != Some(true) || key_marker.as_deref() != Some(full) {
-                return Ok(found);
-            }
-        }
+        let page = match self.client.list_object_versions().bucket(&self.bucket).prefix(full).send().await {
+            Ok(page) => page,
+            Err(why) if is_not_built(&why) => return Ok(self.is_there(full).await?.then_some(None).into_iter().collect()),
+            Err(why) => return Err(failed("list the versions of", full, &why)),
+        };
+        let versions = page.versions().iter().map(|version| (version.key(), version.version_id()));
+        let markers = page.delete_markers().iter().map(|marker| (marker.key(), marker.version_id()));
+        // Names come in order, and the shortest that begins so is ours: it is never behind those of others.
+        let ours = versions.chain(markers).filter(|(name, _)| *name == Some(full));
+        Ok(ours.map(|(_, version)| version.map(str::to_owned)).collect())
     }
 
-    /// Every unfinished upload of an object. Stores that cannot list them have none.
+    /// Unfinished uploads of an object, as many as a page holds. Stores that cannot list them have none.
     async fn uploads(&self, full: &str) -> Result<Vec<String>, ObjectError> {
-        let (mut found, mut key_marker, mut upload_marker) = (Vec::new(), None, None);
-        loop {
-            let request = self.client.list_multipart_uploads().bucket(&self.bucket).prefix(full);
-            let page = match request.set_key_marker(key_marker).set_upload_id_marker(upload_marker).send().await {
-                Ok(page) => page,
-                Err(why) if is_not_built(&why) => return Ok(found),
-                Err(why) => return Err(failed("list the uploads of", full, &why)),
-            };
-            let ours = page.uploads().iter().filter(|upload| upload.key() == Some(full));
-            found.extend(ours.filter_map(|upload| upload.upload_id().map(str::to_owned)));
-            (key_marker, upload_marker) = (page.next_key_marker, page.next_upload_id_marker);
-            if page.is_truncated != Some(true) || key_marker.as_deref() != Some(full) {
-                return Ok(found);
+        match self.client.list_multipart_uploads().bucket(&self.bucket).prefix(full).send().await {
+            Ok(page) => {
+                let ours = page.uploads().iter().filter(|upload| upload.key() == Some(full));
+                Ok(ours.filter_map(|upload| upload.upload_id().map(str::to_owned)).collect())
             }
+            Err(why) if is_not_built(&why) => Ok(Vec::new()),
+            Err(why) => Err(failed("list the uploads of", full, &why)),
         }
     }
 

@@ -218,6 +218,22 @@ fn p6_when_the_ledger_fails_the_call_goes_on_unrecorded() {
 }
 
 #[test]
+fn p3_what_still_comes_on_the_consent_stream_is_no_part_of_the_recording() {
+    let mut rig = inbound();
+    rig.start(Mode::Consent).quiet(6_000).key('1').quiet(200);
+    rig.start(Mode::Capture);
+    let (fork, consent) = ([0x44; 160], [0x55; 160]);
+    for n in 0..50 {
+        for (stream, codes, chunk) in [(0, &consent, 400 + n), (1, &fork, 1 + n)] {
+            let timestamp = MediaTime(chunk * 20);
+            rig.step(Input::Media { stream: StreamNo(stream), track: Track::Inbound, sequence: chunk + 2, chunk, timestamp, codes });
+        }
+    }
+    assert_eq!(rig.captured.len(), 38, "50 frames less the delay line's 12: {}", rig.trace);
+    assert!(rig.captured.iter().all(|(_, _, codes)| codes[..] == fork), "and each of the fork");
+}
+
+#[test]
 fn p3_a_second_fork_is_turned_away_and_takes_nothing_of_the_delay_line() {
     let mut rig = talking();
     rig.quiet(400);

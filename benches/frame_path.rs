@@ -146,7 +146,8 @@ impl Recorded {
     }
 }
 
-#[divan::bench(sample_count = 300, sample_size = 100)]
+// A second of it: shorter runs are over before the machine has found its pace.
+#[divan::bench(sample_count = 5000, sample_size = 100)]
 fn whole(bencher: divan::Bencher) {
     let recorded = RefCell::new(Recorded::new());
     bencher.with_inputs(|| recorded.borrow_mut().next()).bench_local_refs(|text| recorded.borrow_mut().frame(text));

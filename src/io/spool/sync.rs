@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Between two flushes, while anything is written. One `syncfs` for all files: `fdatasync` of a thousand files, one after
-/// the other, takes a hundred times as long (measured: `docs/spool.md`).
+/// the other, takes more than ten times as long (measured: `docs/spool.md`).
 pub const SYNC_EVERY: Duration = Duration::from_millis(500);
 
 /// Set by writers when there is something to flush. The thread ends with the last of them.

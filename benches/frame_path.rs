@@ -109,6 +109,7 @@ impl Recorded {
             format: "wav".into(),
             started_at: String::new(),
             lead: None,
+            pauses: Default::default(),
         };
         let feed = writers.begin(head, Tick(6_000_000)).unwrap();
         let mut recorded = Self { call, feed, out, codes: Vec::with_capacity(1_024), n: 250, _folder: folder };

@@ -15,6 +15,7 @@ use crate::engine::twilio::twiml::Route;
 use crate::io::main_app::AppUrl;
 use crate::io::objects::{ObjectsSpec, Sse};
 use crate::io::recording::Format;
+use crate::io::spool::PauseGaps;
 
 /// Every key as it was given, or not.
 #[derive(Args, Deserialize, Default, Clone)]
@@ -62,6 +63,9 @@ pub struct Given {
     /// wav or opus [default: wav]
     #[arg(long, env = "CALLGATE_CAPTURE_FORMAT")]
     pub capture_format: Option<String>,
+    /// What a pause leaves in a recording: silence or cut [default: silence]
+    #[arg(long, env = "CALLGATE_PAUSE_GAPS")]
+    pub pause_gaps: Option<String>,
     /// keep-consented or discard-call [default: keep-consented]
     #[arg(long, env = "CALLGATE_ON_OPT_OUT")]
     pub on_opt_out: Option<String>,
@@ -125,6 +129,8 @@ pub struct Config {
     pub inbound_route: Option<InboundRoute>,
     /// How recordings are encoded.
     pub format: Format,
+    /// What a pause leaves in a recording.
+    pub pause_gaps: PauseGaps,
     /// What every call is told.
     pub settings: Settings,
     /// Whether a client's own 2 queues recordings of earlier calls for deletion.
@@ -202,6 +208,7 @@ impl Given {
             inbound_route,
             capture_format,
             on_opt_out,
+            pause_gaps,
             clock,
             max_calls,
             silence_needs_noise_floor,
@@ -288,6 +295,11 @@ impl Given {
                 })?),
             },
             format: parsed("CALLGATE_CAPTURE_FORMAT", self.capture_format, "wav", "wav or opus", Format::parse)?,
+            pause_gaps: parsed("CALLGATE_PAUSE_GAPS", self.pause_gaps, "silence", "silence or cut", |text| match text {
+                "silence" => Some(PauseGaps::Silence),
+                "cut" => Some(PauseGaps::Cut),
+                _ => None,
+            })?,
             settings,
             decline_queues_recordings: truth("CALLGATE_DECLINE_QUEUES_RECORDINGS", self.decline_queues_recordings, false)?,
             max_calls: parsed("CALLGATE_MAX_CALLS", self.max_calls, "4000", whole, |text| text.parse().ok().filter(|calls| *calls > 0))?,
@@ -379,6 +391,14 @@ impl Config {
             ("CALLGATE_JWKS_FILE", jwks_file, "key set of RS256, ES256 and EdDSA API tokens"),
             ("CALLGATE_INBOUND_ROUTE", route, "where an inbound call goes after the prompt: dialled, or the main app is asked"),
             ("CALLGATE_CAPTURE_FORMAT", self.format.word().to_owned(), "wav or opus; client left, other party right"),
+            (
+                "CALLGATE_PAUSE_GAPS",
+                match self.pause_gaps {
+                    PauseGaps::Silence => "silence".to_owned(),
+                    PauseGaps::Cut => "cut".to_owned(),
+                },
+                "what a pause leaves in a recording",
+            ),
             (
                 "CALLGATE_ON_OPT_OUT",
                 match settings.on_opt_out {

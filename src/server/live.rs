@@ -275,6 +275,16 @@ impl Live {
                     feed.stream_began(now, stream, stream_sid);
                 }
             }
+            Effect::Paused { stream, at, reason } => {
+                if let Some(feed) = &mut self.feed {
+                    feed.paused(now, stream, at, Some(reason));
+                }
+            }
+            Effect::Resumed { stream, at } => {
+                if let Some(feed) = &mut self.feed {
+                    feed.paused(now, stream, at, None);
+                }
+            }
             Effect::CutBack { stream, at } => {
                 if let Some(feed) = &mut self.feed {
                     feed.cut_back(stream, at)?;
@@ -351,6 +361,7 @@ impl Live {
             format: world.format.word().to_owned(),
             started_at: world.clocks.now().wall.to_string(),
             lead,
+            pauses: world.pause_gaps,
         }
     }
 }

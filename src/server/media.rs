@@ -14,12 +14,14 @@ use std::sync::mpsc::{Sender, channel};
 
 use mio::{Poll, Token, Waker};
 use slotmap::{Key as _, KeyData, new_key_type};
+use tokio::sync::oneshot;
 
 use super::registry::Registry;
 use super::socket::Socket;
 use super::world::World;
 use crate::engine::call::{CallIdentity, NotSealed, Standing};
 use crate::engine::consent::{Actor, Grant, GrantSeq, Receipt};
+use crate::engine::time::WallTime;
 use crate::engine::twilio::message::Start;
 use thread::Thread;
 
@@ -56,10 +58,14 @@ pub(super) enum ToMedia {
     Standing(SocketKey, Box<(Start, CallIdentity)>, Standing),
     /// The ledger answered.
     Sealed(String, Result<Receipt<Grant>, NotSealed>),
-    /// Somebody with the right to says that the client said no. Answered when the gate is shut.
-    OptOut(String, Actor, Option<String>, tokio::sync::oneshot::Sender<()>),
+    /// Somebody with the right to says that the client said no, now or at the time told. Answered when the gate is shut.
+    OptOut(String, Actor, Option<String>, Option<WallTime>, oneshot::Sender<()>),
+    /// What follows must not be captured. Answered when nothing more is taken in.
+    Pause(String, Actor, String, oneshot::Sender<()>),
+    /// A holder of a pause lets go. Answered when it is done.
+    Resume(String, Actor, oneshot::Sender<()>),
     /// The client's consent was withdrawn, at this entry of the chain if it stands there yet. Answered when the gate is shut.
-    Revoked(String, Option<GrantSeq>, tokio::sync::oneshot::Sender<()>),
+    Revoked(String, Option<GrantSeq>, oneshot::Sender<()>),
     /// Twilio says, late, that a machine answered.
     Machine(String),
     /// Twilio says that the call is over.

@@ -126,6 +126,7 @@ impl Gateway {
         let world = world::World {
             settings: config.settings,
             format: config.format,
+            pause_gaps: config.pause_gaps,
             unannounced: config.unannounced,
             decline_queues: config.decline_queues_recordings,
             clocks: Clocks::default(),

@@ -254,6 +254,7 @@ fn call_json(snapshot: &Snapshot, recording_id: Option<&str>, outcome: Option<&(
             "framesCaptured": snapshot.captured,
             "framesWithheld": snapshot.withheld,
             "segments": snapshot.segments,
+            "pauses": snapshot.pauses,
         },
         "transcription": { "state": "NOT_STARTED", "transcriptId": null },
         "startedAt": snapshot.started_at,

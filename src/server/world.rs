@@ -7,7 +7,7 @@ use crate::engine::call::Settings;
 use crate::io::clock::Clocks;
 use crate::io::database::Database;
 use crate::io::recording::Format;
-use crate::io::spool::SpoolWriters;
+use crate::io::spool::{PauseGaps, SpoolWriters};
 
 /// Handles, cheap to clone.
 #[derive(Clone)]
@@ -16,6 +16,8 @@ pub struct World {
     pub settings: Settings,
     /// How recordings are encoded.
     pub format: Format,
+    /// What a pause leaves in a recording.
+    pub pause_gaps: PauseGaps,
     /// Whether streams without an announced call are taken.
     pub unannounced: bool,
     /// Whether a client's own no queues recordings of other calls for deletion.

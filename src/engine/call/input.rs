@@ -175,11 +175,25 @@ pub enum Input<'a> {
         actor: Actor,
         /// In what words.
         reason: Option<String>,
+        /// From when on it holds, if it was said earlier than now.
+        since: Option<WallTime>,
     },
     /// Consent was withdrawn, and not on this call: the record of it is not this call's to write.
     Revoked {
         /// The revocation's place in the chain, once it has one: then a gate on a newer grant stays.
         entry: Option<GrantSeq>,
+    },
+    /// What comes now must not be captured.
+    Pause {
+        /// Who holds the pause.
+        by: Actor,
+        /// `PAYMENT`, `IDENTITY`, `MEDICAL`, or what they said.
+        reason: String,
+    },
+    /// A holder lets go.
+    Resume {
+        /// Who.
+        by: Actor,
     },
     /// The spool cannot take any more.
     SinkFailed,

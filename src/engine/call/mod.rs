@@ -17,6 +17,7 @@ mod ear;
 mod hear;
 mod input;
 mod outbox;
+mod pause;
 mod playback;
 mod snapshot;
 mod talk;
@@ -27,6 +28,7 @@ mod tests;
 
 pub use input::{CallIdentity, Clock, Input, Mode, NotSealed, Now, OnOptOut, Settings, Standing, StreamStart};
 pub use outbox::{Effect, Outbox, RecordingEnd};
+pub use pause::{PAUSE_MAX_MS, PAUSERS_MAX, PauseView};
 pub use snapshot::{ConsentView, Frames, Phase, RecordingState, Segment, Snapshot};
 
 use ask::Asking;
@@ -73,6 +75,8 @@ pub struct Call {
     captured: [u64; 2],
     withheld: [u64; 2],
     segments: Vec<Segment>,
+    /// Where capturing began again after a pause: a new segment, however short the pause was.
+    resumed_at: Option<(StreamNo, Place)>,
     started_at: WallTime,
     connected_at: Option<WallTime>,
     ended_at: Option<WallTime>,
@@ -142,6 +146,7 @@ impl Call {
             captured: [0; 2],
             withheld: [0; 2],
             segments: Vec::new(),
+            resumed_at: None,
             started_at: now.wall,
             connected_at: None,
             ended_at: None,
@@ -191,8 +196,10 @@ impl Call {
             Input::Garbled(stream) => self.garbled(now, stream, out),
             Input::Sealed(receipt) => self.sealed(now, receipt, out),
             Input::NotSealed(why) => self.not_sealed(now, why, out),
-            Input::OptOut { actor, reason } => self.opt_out(now, actor, reason, out),
+            Input::OptOut { actor, reason, since } => self.opt_out(now, actor, reason, since, out),
             Input::Revoked { entry } => self.revoked(now, entry, out),
+            Input::Pause { by, reason } => self.pause(now, by, reason, out),
+            Input::Resume { by } => self.resume(now, by, out),
             Input::SinkFailed => self.sink_failed(now, out),
             Input::Machine => self.machine_answered(now, out),
             Input::HungUp => self.hung_up(now, out),
@@ -217,13 +224,16 @@ impl Call {
         let swapped = self.streams.first().is_some_and(|stream| stream.leg == Channel::Other);
         let frames = |count: [u64; 2]| Frames { inbound: count[usize::from(swapped)], outbound: count[usize::from(!swapped)] };
         let kept = self.recording != RecordingState::Discarded;
+        let pauses = if let State::Open(open) = &self.state { open.pauses.views() } else { Vec::new() };
+        let paused = self.recording == RecordingState::Active && !pauses.is_empty();
         Snapshot {
             identity: self.identity.clone(),
             phase,
             consent: self.consent.clone(),
             is_recorded: kept && (self.recording == RecordingState::Active || self.captured != [0; 2]),
             unrecorded_reason: self.reason,
-            recording: self.recording,
+            recording: if paused { RecordingState::Paused } else { self.recording },
+            pauses,
             captured: if kept { frames(self.captured) } else { Frames::default() },
             withheld: frames(self.withheld),
             segments: if kept { self.segments.clone() } else { Vec::new() },
@@ -262,9 +272,9 @@ impl Call {
                 Some(rival) if !self.streams[rival].silent => self.turn_away(usize::from(no.0), out),
                 Some(rival) => {
                     self.turn_away(rival, out);
-                    self.recording_goes_on(no, out);
+                    self.recording_goes_on(now, no, out);
                 }
-                None => self.recording_goes_on(no, out),
+                None => self.recording_goes_on(now, no, out),
             },
             // A second consent stream of a decided call: nobody is asked twice.
             (State::Open(_) | State::Refused(_) | State::Sealing(_), Mode::Consent) => out.effects.push(Effect::Close { stream: no }),
@@ -394,10 +404,14 @@ impl Call {
     }
 
     fn audit(&self, now: Now, kind: EventKind, detail: serde_json::Value, out: &mut Outbox) {
+        self.audit_by(now, kind, Actor::System, detail, out);
+    }
+
+    fn audit_by(&self, now: Now, kind: EventKind, actor: Actor, detail: serde_json::Value, out: &mut Outbox) {
         out.effects.push(Effect::Audit(Box::new(Event {
             org_id: self.identity.org_id.clone(),
             kind,
-            actor: Actor::System,
+            actor,
             call_id: Some(self.identity.call_id.clone()),
             client_id: Some(self.identity.client_id.clone()),
             at: now.wall,
@@ -471,6 +485,7 @@ impl Call {
         match &self.state {
             State::Sealing(sealing) if now.tick >= sealing.by => self.not_sealed(now, NotSealed::Unavailable, out),
             State::Open(open) if open.fork_by.is_some_and(|by| now.tick >= by) => self.over(now, out),
+            State::Open(open) if open.pauses.ends_by().is_some_and(|by| now.tick >= by) => self.pauses_expire(now, out),
             State::Created | State::Asking(_) | State::Sealing(_) | State::Open(_) | State::Refused(_) | State::Over => {}
         }
     }
@@ -496,7 +511,7 @@ impl Call {
             .map(|stream| stream.last_media.plus_ms(if stream.silent { LOST_AFTER_MS } else { DEAD_AFTER_MS }));
         let phase = match &self.state {
             State::Sealing(sealing) => Some(sealing.by),
-            State::Open(open) => open.fork_by,
+            State::Open(open) => open.fork_by.into_iter().chain(open.pauses.ends_by()).min(),
             State::Created | State::Asking(_) | State::Refused(_) | State::Over => None,
         };
         streams.chain(phase).min()

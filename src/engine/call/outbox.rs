@@ -77,6 +77,22 @@ pub enum Effect {
         /// From where on.
         at: Place,
     },
+    /// From here on nothing is captured for a while.
+    Paused {
+        /// Which stream is captured.
+        stream: StreamNo,
+        /// Its clock.
+        at: Place,
+        /// `PAYMENT`, `IDENTITY`, `MEDICAL` or `OTHER`.
+        reason: &'static str,
+    },
+    /// Here it goes on.
+    Resumed {
+        /// Which stream is captured.
+        stream: StreamNo,
+        /// Its clock.
+        at: Place,
+    },
     /// The recording is over.
     RecordingEnds(RecordingEnd),
     /// The call's state as others see it has changed.

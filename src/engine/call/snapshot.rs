@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::CallIdentity;
+use super::{CallIdentity, PauseView};
 use crate::engine::consent::{ConsentStatus, Method, UnrecordedReason};
 use crate::engine::time::{MediaTime, WallTime};
 
@@ -98,6 +98,8 @@ pub struct Snapshot {
     pub unrecorded_reason: Option<UnrecordedReason>,
     /// The machine's own view of the recording.
     pub recording: RecordingState,
+    /// Pauses in force.
+    pub pauses: Vec<PauseView>,
     /// Frames captured.
     pub captured: Frames,
     /// Frames heard and not captured.

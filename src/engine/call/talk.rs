@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::outbox::{Effect, RecordingEnd};
+use super::pause::Pauses;
 use super::playback::Playback;
 use super::{Call, FORK_WITHIN_MS, Mode, NotSealed, Now, OnOptOut, Outbox, RecordingState, SEGMENT_GAP_MS, Segment, State, StreamNo};
 use crate::engine::audio::frame::{Channel, Frame, Place};
@@ -11,7 +12,7 @@ use crate::engine::audio::prompts::Line;
 use crate::engine::consent::keys::{Conversation, Heard, Verdict};
 use crate::engine::consent::{Actor, ConsentStatus, Cut, DELAY_LINE_MS, Gate, Grant, GrantSeq, Method, Receipt, UnrecordedReason};
 use crate::engine::ledger::EventKind;
-use crate::engine::time::{MediaTime, SAMPLES_PER_MS, Tick};
+use crate::engine::time::{MediaTime, SAMPLES_PER_MS, Tick, WallTime};
 
 /// After a key that only Twilio's event tells of, its tone is looked for so long.
 const EVENT_LOOK_MS: u64 = 300;
@@ -29,10 +30,13 @@ pub(super) struct Open {
     pub(super) closing: Option<Playback>,
     /// The consent stream was handed back; the fork must come by then.
     pub(super) fork_by: Option<Tick>,
-    keys: Conversation,
-    begun: bool,
+    pub(super) keys: Conversation,
+    pub(super) begun: bool,
+    pub(super) pauses: Pauses,
     /// The stream that is captured. Frames of any other are withheld.
     pub(super) recorded: Option<StreamNo>,
+    /// Since when.
+    recorded_at: Option<Tick>,
 }
 
 /// No consent, or no more. The call goes on without us.
@@ -81,10 +85,12 @@ impl Call {
             fork_by: awaits_fork.then(|| now.tick.plus_ms(FORK_WITHIN_MS)),
             keys: Conversation::new(self.settings.opt_out_keys),
             begun: false,
+            pauses: Pauses::default(),
             recorded: None,
+            recorded_at: None,
         }));
         if let Some(no) = stays {
-            self.recording_goes_on(no, out);
+            self.recording_goes_on(now, no, out);
         } else if prior {
             self.hand_back(out);
         }
@@ -109,10 +115,11 @@ impl Call {
     }
 
     /// A stream that may be captured: the recording begins, or goes on in it.
-    pub(super) fn recording_goes_on(&mut self, no: StreamNo, out: &mut Outbox) {
+    pub(super) fn recording_goes_on(&mut self, now: Now, no: StreamNo, out: &mut Outbox) {
         let State::Open(open) = &mut self.state else { return };
         open.fork_by = None;
         open.recorded = Some(no);
+        open.recorded_at = Some(now.tick);
         if !open.begun {
             open.begun = true;
             self.recording = RecordingState::Active;
@@ -120,6 +127,10 @@ impl Call {
             out.effects.push(Effect::RecordingBegins { grant: open.gate.seq(), record: Box::new(open.gate.record().clone()), lead });
         }
         out.effects.push(Effect::RecordedStream { stream: no, stream_sid: self.streams[usize::from(no.0)].sid.clone() });
+        let paused = if let State::Open(open) = &self.state { open.pauses.reason() } else { None };
+        if let Some(reason) = paused {
+            out.effects.push(Effect::Paused { stream: no, at: self.streams[usize::from(no.0)].clock, reason });
+        }
         out.effects.push(Effect::Changed);
     }
 
@@ -129,6 +140,12 @@ impl Call {
     pub(super) fn capture(&mut self, frame: Frame, out: &mut Outbox) {
         let channel = frame.channel.index();
         match &mut self.state {
+            State::Open(open) if open.recorded == Some(frame.stream) && open.pauses.in_force() => {
+                self.withheld[channel] += 1;
+                let before = out.captured.len();
+                open.gate.pass(frame.stream, frame.end(), &mut out.captured);
+                self.count(before, out);
+            }
             State::Open(open) if open.recorded == Some(frame.stream) => {
                 let before = out.captured.len();
                 self.withheld[channel] += open.gate.admit(frame, &mut out.captured);
@@ -140,13 +157,18 @@ impl Call {
         }
     }
 
-    fn count(&mut self, before: usize, out: &Outbox) {
+    pub(super) fn count(&mut self, before: usize, out: &Outbox) {
         for admitted in out.captured.iter().skip(before) {
+            // What waited through a pause belongs before it.
+            let resumed = self.resumed_at.is_some_and(|(stream, at)| stream == admitted.stream() && admitted.at() >= at);
+            if resumed {
+                self.resumed_at = None;
+            }
             self.captured[admitted.channel().index()] += 1;
             let sid = &self.streams[usize::from(admitted.stream().0)].sid;
             let end = admitted.timestamp() + admitted.codes().len() as u64 / SAMPLES_PER_MS;
             match self.segments.last_mut() {
-                Some(last) if last.stream_sid == *sid && admitted.timestamp().ms_since(last.end_ms) <= SEGMENT_GAP_MS => {
+                Some(last) if !resumed && last.stream_sid == *sid && admitted.timestamp().ms_since(last.end_ms) <= SEGMENT_GAP_MS => {
                     last.end_ms = last.end_ms.max(end);
                 }
                 _ => self.segments.push(Segment { stream_sid: sid.clone(), start_ms: admitted.timestamp(), end_ms: end }),
@@ -378,8 +400,8 @@ impl Call {
         out.effects.push(Effect::Changed);
     }
 
-    /// Somebody who may tells us that the client said no, now.
-    pub(super) fn opt_out(&mut self, now: Now, actor: Actor, reason: Option<String>, out: &mut Outbox) {
+    /// Somebody who may tells us that the client said no: now, or `since` some moment ago.
+    pub(super) fn opt_out(&mut self, now: Now, actor: Actor, reason: Option<String>, since: Option<WallTime>, out: &mut Outbox) {
         match &self.state {
             State::Asking(asking) => {
                 out.effects.push(Effect::Clear { stream: asking.stream });
@@ -387,7 +409,10 @@ impl Call {
             }
             State::Created | State::Sealing(_) => self.refuse(now, actor, reason, out),
             State::Open(_) => {
-                self.shut_at_once(now, out);
+                match since.filter(|since| *since < now.wall) {
+                    Some(since) => self.shut_since(now, since, out),
+                    None => self.shut_at_once(now, out),
+                }
                 self.write_refusal(now, Method::Verbal, actor, reason, out);
             }
             State::Refused(_) if self.consent.status != ConsentStatus::Revoked => {
@@ -398,9 +423,37 @@ impl Call {
     }
 
     fn shut_at_once(&mut self, now: Now, out: &mut Outbox) {
-        let live = self.streams.iter().rposition(|stream| stream.live);
-        let no = live.and_then(|index| u8::try_from(index).ok()).map_or(StreamNo(0), StreamNo);
+        let no = self.heard_on();
         let at = self.streams.get(usize::from(no.0)).map_or(Place(0), |stream| stream.clock);
+        self.shut(now, no, at, self.settings.on_opt_out, out);
+    }
+
+    /// The stream that is captured, or else the newest one that lives.
+    fn heard_on(&self) -> StreamNo {
+        let recorded = if let State::Open(open) = &self.state { open.recorded } else { None };
+        let live = || u8::try_from(self.streams.iter().rposition(|stream| stream.live)?).ok().map(StreamNo);
+        recorded.or_else(live).unwrap_or(StreamNo(0))
+    }
+
+    /// As it holds from `since` on: what was received from then on leaves every sink. Frames reach us after they were spoken, so
+    /// the cut falls rather too early than too late. Nobody can tell where in an earlier stream the moment lies, nor what was
+    /// consented to when it lies before the yes: then the whole recording goes.
+    fn shut_since(&mut self, now: Now, since: WallTime, out: &mut Outbox) {
+        let ago_ms = now.wall.0.saturating_sub(since.0).unsigned_abs();
+        let no = self.heard_on();
+        let State::Open(open) = &self.state else { return };
+        let (in_stream, prior) = (open.recorded_at.is_some_and(|at| now.tick.ms_since(at) >= ago_ms), open.prior);
+        let before_yes = !prior && self.consent.granted_at.is_some_and(|granted| since <= granted);
+        let sid = self.streams.get(usize::from(no.0)).map(|stream| stream.sid.as_str());
+        let other_streams = self.segments.iter().any(|segment| Some(segment.stream_sid.as_str()) != sid);
+        if before_yes || (!in_stream && other_streams) {
+            self.shut(now, no, Place(0), OnOptOut::DiscardCall, out);
+            return;
+        }
+        let at = self
+            .streams
+            .get(usize::from(no.0))
+            .map_or(Place(0), |stream| stream.clock.minus_ms(ago_ms.saturating_sub(now.tick.ms_since(stream.last_media))));
         self.shut(now, no, at, self.settings.on_opt_out, out);
     }
 

@@ -153,6 +153,14 @@ impl Gate {
         lost
     }
 
+    /// Time passes on `stream` without anything being taken in: what waits ripens and goes its way.
+    pub fn pass(&mut self, stream: StreamNo, to: Place, out: &mut Batch) {
+        if stream == self.clock.0 {
+            self.clock.1 = self.clock.1.max(to);
+            self.let_out_ripe(out);
+        }
+    }
+
     /// A key tone began on `channel`: everything from there on is blanked until [`Self::tone_ended`].
     pub fn tone_began(&mut self, channel: Channel, onset: Place) {
         let blanks = &mut self.blanks[channel.index()];

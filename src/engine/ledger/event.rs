@@ -36,6 +36,15 @@ pub enum EventKind {
     /// A recording could not be kept; what there is of it stays in the spool.
     #[serde(rename = "recording.failed")]
     RecordingFailed,
+    /// Somebody holds a recording up: what follows must not be captured.
+    #[serde(rename = "recording.paused")]
+    RecordingPaused,
+    /// A holder of a pause let go.
+    #[serde(rename = "recording.resumed")]
+    RecordingResumed,
+    /// A pause was forgotten: its recording is over. An alarm.
+    #[serde(rename = "recording.pause_expired")]
+    PauseExpired,
     /// A recording was described or heard.
     #[serde(rename = "recording.read")]
     RecordingRead,
@@ -145,6 +154,9 @@ impl EventKind {
             Self::RecordingHalted => "recording.halted",
             Self::RecordingDiscarded => "recording.discarded",
             Self::RecordingFailed => "recording.failed",
+            Self::RecordingPaused => "recording.paused",
+            Self::RecordingResumed => "recording.resumed",
+            Self::PauseExpired => "recording.pause_expired",
             Self::RecordingRead => "recording.read",
             Self::RecordingQueued => "recording.queued",
             Self::RecordingDeleted => "recording.deleted",
@@ -171,7 +183,13 @@ impl EventKind {
             | Self::HoldPlaced
             | Self::ConfigInForce => Action::Create,
             Self::ConsentViewed | Self::RecordingRead | Self::AccessDenied => Action::View,
-            Self::RecordingFinished | Self::RecordingHalted | Self::RecordingFailed | Self::TaskCompleted => Action::Update,
+            Self::RecordingFinished
+            | Self::RecordingHalted
+            | Self::RecordingPaused
+            | Self::RecordingResumed
+            | Self::PauseExpired
+            | Self::RecordingFailed
+            | Self::TaskCompleted => Action::Update,
             Self::ConsentRevoked
             | Self::RecordingDiscarded
             | Self::RecordingQueued
@@ -186,15 +204,20 @@ impl EventKind {
     pub const fn severity(self) -> Severity {
         match self {
             Self::ConsentViewed | Self::RecordingRead | Self::ConsentAbandoned | Self::TaskCompleted | Self::ConfigInForce => Severity::Low,
-            Self::ConsentGranted | Self::RecordingStarted | Self::RecordingFinished | Self::CallUnrecorded | Self::InteractionLogged => {
-                Severity::Medium
-            }
+            Self::ConsentGranted
+            | Self::RecordingStarted
+            | Self::RecordingPaused
+            | Self::RecordingResumed
+            | Self::RecordingFinished
+            | Self::CallUnrecorded
+            | Self::InteractionLogged => Severity::Medium,
             Self::ConsentRevoked
             | Self::RecordingQueued
             | Self::RecordingDeleted
             | Self::HoldPlaced
             | Self::HoldLifted
             | Self::RecordingHalted
+            | Self::PauseExpired
             | Self::RecordingDiscarded
             | Self::RecordingFailed
             | Self::SpoolDestroyed

@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::engine::audio::frame::Place;
 use crate::engine::audio::g711;
 use crate::engine::time::SAMPLES_PER_MS;
-use crate::io::spool::{Record, SpooledFrame, SpooledStream};
+use crate::io::spool::{PauseGaps, Record, SpooledFrame, SpooledPause, SpooledStream};
 
 /// Frames may be this far out of order; what comes later than that is dropped.
 const WINDOW: usize = 2 * 8_000;
@@ -33,6 +33,22 @@ pub struct Stretch {
     pub at_ms: u64,
 }
 
+/// A pause: nothing was captured between its ends, each told in the milliseconds of its stream.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Pause {
+    /// Twilio's id of the stream.
+    pub stream_sid: String,
+    /// Where it began.
+    pub start_ms: u64,
+    /// Where it was over, if it ended before the recording did.
+    pub end_ms: Option<u64>,
+    /// `PAYMENT`, `IDENTITY`, `MEDICAL` or `OTHER`.
+    pub reason: String,
+    /// Where it lies in the recording.
+    pub at_ms: u64,
+}
+
 /// What the first pass found.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Plan {
@@ -44,6 +60,8 @@ pub struct Plan {
     pub frames: [u64; 2],
     /// What was captured of which stream.
     pub segments: Vec<Stretch>,
+    /// The pauses in it.
+    pub pauses: Vec<Pause>,
     /// Whether the spool was sealed; if not, a crash ended it.
     pub sealed: bool,
     /// Set if the spool is damaged: what came before is here.
@@ -51,6 +69,13 @@ pub struct Plan {
     streams: Vec<Origin>,
     cuts: Vec<(u64, u8, u64)>,
     late: Option<LateCut>,
+    gaps: PauseGaps,
+    /// Stretches of time that are left out, if they are: where they would begin and end in the recording.
+    left_out: Vec<(u64, u64)>,
+    /// Where the pause in force began.
+    pausing: Option<u64>,
+    /// Where the last pause was over: stream and place. What comes from there on is a segment of its own.
+    resumed: Option<(u8, u64)>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -95,7 +120,8 @@ impl Plan {
         let known = self.cuts.len();
         for (index, record) in (0u64..).zip(records) {
             match record {
-                Ok(Record::Head(_)) => {}
+                Ok(Record::Head(head)) => self.gaps = head.pauses,
+                Ok(Record::Pause(pause)) => self.pause(pause),
                 Ok(Record::Stream(spooled)) => self.stream(spooled),
                 Ok(Record::Frame(frame)) => self.frame(index, &frame),
                 Ok(Record::Cut(stream, at)) if known == 0 => self.cuts.push((index, stream.0, at.0)),
@@ -123,7 +149,32 @@ impl Plan {
         }
         self.samples = self.samples.max(stop);
         self.frames[frame.channel.index()] += 1;
-        self.stretch(stream, start, u64::from(frame.timestamp_ms), (end - at) / SAMPLES_PER_MS);
+        let resumed = self.resumed.take_if(|(resumed, from)| *resumed == stream && at >= *from).is_some();
+        self.stretch(stream, start, u64::from(frame.timestamp_ms), (end - at) / SAMPLES_PER_MS, resumed);
+    }
+
+    fn pause(&mut self, pause: SpooledPause) {
+        let Some(origin) = self.streams.iter().find(|origin| origin.spooled.stream == pause.stream) else { return };
+        let sid = origin.spooled.stream_sid.clone();
+        // Before the first captured frame nothing has a place yet, and nothing is missing.
+        let place = origin.first.and_then(|(first, start)| (start + pause.at).checked_sub(first));
+        let ms = pause.at / SAMPLES_PER_MS;
+        if let Some(reason) = pause.reason {
+            let at_ms = place.map_or(self.lead, |place| self.kept(place)) / SAMPLES_PER_MS;
+            self.pauses.push(Pause { stream_sid: sid, start_ms: ms, end_ms: None, reason, at_ms });
+            self.pausing = place;
+        } else if let Some(last) = self.pauses.last_mut() {
+            last.end_ms = Some(ms);
+            self.resumed = Some((pause.stream, pause.at));
+            if let (PauseGaps::Cut, Some(from), Some(to)) = (self.gaps, self.pausing.take(), place) {
+                self.left_out.push((from, to.max(from)));
+            }
+        }
+    }
+
+    /// Where something lies once what is left out before it is.
+    fn kept(&self, place: u64) -> u64 {
+        place - self.left_out.iter().map(|(from, to)| place.min(*to).saturating_sub(*from)).sum::<u64>()
     }
 
     fn stream(&mut self, spooled: SpooledStream) {
@@ -139,14 +190,14 @@ impl Plan {
         let origin = self.streams.iter_mut().find(|origin| origin.spooled.stream == stream)?;
         let offset = (origin.spooled.offset_ms - earliest) * SAMPLES_PER_MS;
         let (first, start) = *origin.first.get_or_insert((at, lead + offset));
-        (start + at).checked_sub(first)
+        (start + at).checked_sub(first).map(|place| self.kept(place))
     }
 
     /// Where a frame begins in the recording, by the origins of the first pass.
     fn place(&self, frame: &SpooledFrame) -> Option<u64> {
         let origin = self.streams.iter().find(|origin| origin.spooled.stream == frame.stream.0)?;
         let (first, start) = origin.first?;
-        (start + frame.at.0).checked_sub(first)
+        (start + frame.at.0).checked_sub(first).map(|place| self.kept(place))
     }
 
     fn is_cut(&self, index: u64, stream: u8, end: u64) -> bool {
@@ -157,13 +208,13 @@ impl Plan {
         late || self.cuts.iter().any(|(cut_index, cut_stream, at)| *cut_index > index && *cut_stream == stream && end > *at)
     }
 
-    fn stretch(&mut self, stream: u8, start: u64, timestamp_ms: u64, length_ms: u64) {
+    fn stretch(&mut self, stream: u8, start: u64, timestamp_ms: u64, length_ms: u64, anew: bool) {
         let Some(origin) = self.streams.iter().find(|origin| origin.spooled.stream == stream) else { return };
         let sid = &origin.spooled.stream_sid;
         let end_ms = timestamp_ms + length_ms;
         // Streams of one call may overlap: each has its own last stretch.
         match self.segments.iter_mut().rev().find(|last| last.stream_sid == *sid) {
-            Some(last) if timestamp_ms <= last.end_ms + SEGMENT_GAP_MS => last.end_ms = last.end_ms.max(end_ms),
+            Some(last) if !anew && timestamp_ms <= last.end_ms + SEGMENT_GAP_MS => last.end_ms = last.end_ms.max(end_ms),
             _ => self.segments.push(Stretch { stream_sid: sid.clone(), start_ms: timestamp_ms, end_ms, at_ms: start / SAMPLES_PER_MS }),
         }
     }
@@ -190,7 +241,7 @@ pub(super) fn lay_out(
     for (index, record) in (0u64..).zip(records) {
         let frame = match record {
             Ok(Record::Frame(frame)) => frame,
-            Ok(Record::Head(_) | Record::Stream(_) | Record::Cut(..) | Record::Sealed) => continue,
+            Ok(Record::Head(_) | Record::Stream(_) | Record::Cut(..) | Record::Pause(_) | Record::Sealed) => continue,
             Err(_) => break, // the plan has told of the damage
         };
         if plan.is_cut(index, frame.stream.0, frame.end().0) {

@@ -2,11 +2,11 @@
 
 use serde::Serialize;
 
-use super::layout::Stretch;
+use super::layout::{Pause, Stretch};
 use super::{Encoded, Plan};
 use crate::engine::consent::ConsentRecord;
 use crate::engine::time::SAMPLES_PER_MS;
-use crate::io::spool::{Lead, RecordingHead};
+use crate::io::spool::{Lead, PauseGaps, RecordingHead};
 
 /// Written as JSON beside the audio.
 #[derive(Clone, PartialEq, Debug, Serialize)]
@@ -40,6 +40,10 @@ pub struct Manifest {
     pub frames: [u64; 2],
     /// What was captured of which stream, in Twilio's own timestamps.
     pub segments: Vec<Stretch>,
+    /// The pauses in it.
+    pub pauses: Vec<Pause>,
+    /// Whether they are silence in it, or left out.
+    pub pause_gaps: PauseGaps,
     /// Our own prompt at its beginning.
     pub prompt: Option<ManifestLead>,
     /// The consent record it rests on, and its place in the chain.
@@ -88,6 +92,8 @@ impl Manifest {
             sha256: encoded.sha256.clone(),
             frames: plan.frames,
             segments: plan.segments.clone(),
+            pauses: plan.pauses.clone(),
+            pause_gaps: head.pauses,
             prompt: head.lead.clone().map(|lead| ManifestLead { lead_ms: lead.samples / SAMPLES_PER_MS, lead }),
             consent: ManifestConsent { ledger_seq: head.grant_seq, record: head.consent.clone() },
             complete: plan.sealed,

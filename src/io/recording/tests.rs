@@ -6,7 +6,7 @@ use super::*;
 use crate::engine::audio::frame::{Channel, Place, StreamNo};
 use crate::engine::audio::g711;
 use crate::io::spool::tests::{Bench, canary, head};
-use crate::io::spool::{Lead, Record, SpooledFrame, SpooledStream};
+use crate::io::spool::{Lead, PauseGaps, Record, SpooledFrame, SpooledPause, SpooledStream};
 
 fn stream(stream: u8, offset_ms: u64) -> io::Result<Record> {
     Ok(Record::Stream(SpooledStream { stream, stream_sid: format!("MZ{stream}"), offset_ms }))
@@ -137,4 +137,35 @@ fn opus_decodes_to_exactly_its_length() {
     let pre_skip = 312;
     assert_eq!(last, pre_skip + 150 * 160 * 6);
     assert!(decoded as u64 * 6 >= last, "nothing is missing at the end");
+}
+
+#[test]
+fn a_pause_is_silence_as_long_as_it_was_or_is_left_out_and_the_manifest_tells() {
+    let client = Channel::Client;
+    let pause =
+        |at_ms: u64, reason: Option<&str>| Ok(Record::Pause(SpooledPause { stream: 0, at: at_ms * 8, reason: reason.map(str::to_owned) }));
+    let of = |pauses: PauseGaps| {
+        [
+            Ok(Record::Head(Box::new(RecordingHead { pauses, ..head("rec") }))),
+            stream(0, 0),
+            frame(0, client, 100, 1),
+            pause(160, Some("PAYMENT")),
+            frame(0, client, 120, 2), // it waited in the line
+            frame(0, client, 140, 3),
+            pause(560, None),
+            frame(0, client, 560, 4),
+            frame(0, client, 580, 5),
+        ]
+    };
+    for (gaps, after_ms) in [(PauseGaps::Silence, 460), (PauseGaps::Cut, 60)] {
+        let (plan, samples) = laid_out(&of(gaps), &[]);
+        for (at_ms, n) in [(0, 1), (20, 2), (40, 3), (after_ms, 4), (after_ms + 20, 5)] {
+            assert!(is_at(&samples, 0, at_ms, n), "{gaps:?}: frame {n}");
+        }
+        assert_eq!(samples.len(), (after_ms + 40) * 8, "{gaps:?}");
+        let segments: Vec<_> = plan.segments.iter().map(|part| (part.start_ms, part.end_ms, part.at_ms)).collect();
+        assert_eq!(segments, [(100, 160, 0), (560, 600, after_ms as u64)], "a segment of its own");
+        let pauses: Vec<_> = plan.pauses.iter().map(|pause| (pause.start_ms, pause.end_ms, pause.reason.as_str(), pause.at_ms)).collect();
+        assert_eq!(pauses, [(160, Some(560), "PAYMENT", 60)]);
+    }
 }

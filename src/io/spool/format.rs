@@ -3,7 +3,7 @@
 //! ```text
 //! "CGSPOOL1" | id length u16 | id | wrapped key (60 bytes) | chunk*
 //! chunk  = length u32 | counter u64 | AES-256-GCM(records)        nonce = counter, AAD = id ‖ counter
-//! record = 0 head JSON | 1 frame | 2 stream JSON | 3 cut | 4 sealed
+//! record = 0 head JSON | 1 frame | 2 stream JSON | 3 cut | 4 sealed | 5 pause JSON
 //! ```
 //! All numbers little-endian. A torn last chunk is what a crash leaves; anything else that does not decrypt is damage.
 
@@ -30,6 +30,7 @@ const FRAME: u8 = 1;
 const STREAM: u8 = 2;
 const CUT: u8 = 3;
 const SEALED: u8 = 4;
+const PAUSE: u8 = 5;
 
 /// What a recording is, fixed when it begins.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -55,6 +56,32 @@ pub struct RecordingHead {
     pub started_at: String,
     /// Our own prompt at its beginning.
     pub lead: Option<Lead>,
+    /// What a pause leaves in it.
+    #[serde(default)]
+    pub pauses: PauseGaps,
+}
+
+/// What a pause leaves in a recording (`CALLGATE_PAUSE_GAPS`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PauseGaps {
+    /// Silence as long as the pause: times in the recording stay times of the call.
+    #[default]
+    Silence,
+    /// Nothing: the recording is shorter by the pause.
+    Cut,
+}
+
+/// A pause begins, or is over.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SpooledPause {
+    /// On which stream.
+    pub stream: u8,
+    /// Where on its time line, in samples.
+    pub at: u64,
+    /// Why it begins; over, if there is no reason.
+    pub reason: Option<String>,
 }
 
 /// Our own prompt at the beginning of a recording.
@@ -94,6 +121,8 @@ pub enum Record {
     Frame(SpooledFrame),
     /// Frames of this stream written before this record, at or past the place, do not count.
     Cut(StreamNo, Place),
+    /// Nothing was taken in from here on, or is again.
+    Pause(SpooledPause),
     /// Nothing follows.
     Sealed,
 }
@@ -157,6 +186,10 @@ pub(super) fn put_cut(chunk: &mut Vec<u8>, stream: StreamNo, at: Place) {
     chunk.extend_from_slice(&at.0.to_le_bytes());
 }
 
+pub(super) fn put_pause(chunk: &mut Vec<u8>, pause: &SpooledPause) {
+    put_json(chunk, PAUSE, &serde_json::to_vec(pause).unwrap_or_default());
+}
+
 pub(super) fn put_sealed(chunk: &mut Vec<u8>) {
     chunk.push(SEALED);
 }
@@ -185,6 +218,7 @@ pub(super) fn take(chunk: &mut &[u8]) -> Option<Record> {
             let stream = StreamNo(*take_bytes(chunk, 1)?.first()?);
             Some(Record::Cut(stream, Place(u64::from_le_bytes(take_bytes(chunk, 8)?.try_into().ok()?))))
         }
+        PAUSE => Some(Record::Pause(serde_json::from_slice(take_json(chunk)?).ok()?)),
         SEALED => Some(Record::Sealed),
         _ => None,
     }

@@ -15,7 +15,7 @@ mod sync;
 pub(crate) mod tests;
 mod write;
 
-pub use format::{Lead, Record, RecordingHead, SpooledFrame, SpooledStream};
+pub use format::{Lead, PauseGaps, Record, RecordingHead, SpooledFrame, SpooledPause, SpooledStream};
 pub use keys::KeyFile;
 pub use read::{SpoolFile, Unreadable, destroy_all_of, files_of, left_behind};
 pub use sync::SYNC_EVERY;
@@ -92,6 +92,12 @@ impl SpoolFeed {
     pub fn stream_began(&mut self, now: Tick, stream: StreamNo, stream_sid: String) {
         let offset_ms = now.ms_since(self.began);
         format::put_stream(&mut self.chunk, &SpooledStream { stream: stream.0, stream_sid, offset_ms });
+        self.first.get_or_insert(now);
+    }
+
+    /// Nothing is taken of this stream from `at` on, for this reason; or is again, if there is none.
+    pub fn paused(&mut self, now: Tick, stream: StreamNo, at: Place, reason: Option<&str>) {
+        format::put_pause(&mut self.chunk, &SpooledPause { stream: stream.0, at: at.0, reason: reason.map(str::to_owned) });
         self.first.get_or_insert(now);
     }
 

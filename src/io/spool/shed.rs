@@ -31,7 +31,7 @@ impl SpoolFile {
             match record? {
                 Record::Cut(stream, at) => cuts.push((index, stream, at)),
                 Record::Sealed => sealed = true,
-                Record::Head(_) | Record::Stream(_) | Record::Frame(_) => {}
+                Record::Head(_) | Record::Stream(_) | Record::Frame(_) | Record::Pause(_) => {}
             }
         }
         if cuts.is_empty() {
@@ -67,6 +67,7 @@ impl SpoolFile {
             match record? {
                 Record::Head(head) => format::put_head(&mut chunk, &head),
                 Record::Stream(stream) => format::put_stream(&mut chunk, &stream),
+                Record::Pause(pause) => format::put_pause(&mut chunk, &pause),
                 Record::Frame(frame) => {
                     let is_cut = cuts.iter().any(|(cut, stream, at)| *cut > index && *stream == frame.stream && frame.end() > *at);
                     if !is_cut {

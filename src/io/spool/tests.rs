@@ -22,6 +22,7 @@ pub(crate) fn head(id: &str) -> RecordingHead {
         format: "wav".into(),
         started_at: "2026-11-26T08:00:00.000Z".into(),
         lead: None,
+        pauses: Default::default(),
     }
 }
 

@@ -9,11 +9,15 @@ use serde_json::{Value, json};
 
 use super::{App, Claims, EditClients, May, Problem, ViewClients, own};
 use crate::engine::consent::Actor;
+use crate::engine::time::WallTime;
+use crate::io::clock::wall;
 use crate::io::database::CallFilter;
 use crate::server::media::ToMedia;
 
 /// Calls on one page at most.
 const PAGE_MAX: u32 = 100;
+/// Clocks of callers may be ahead of ours by this much.
+const SKEW_MS: i64 = 2_000;
 
 pub(super) fn routes() -> Router<App> {
     Router::new()
@@ -38,6 +42,16 @@ struct CallsQuery {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct OptOutBody {
     reason: Option<String>,
+    effective_at: Option<String>,
+}
+
+/// A moment at or before now. Clocks of two machines may differ a little.
+fn effective_at(text: &str) -> Result<WallTime, Problem> {
+    let at = WallTime::parse(text).ok_or_else(|| Problem::new(StatusCode::BAD_REQUEST, "effectiveAt is no RFC 3339 time"))?;
+    if at.0 > wall().0 + SKEW_MS {
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "effectiveAt lies in the future: an opt-out holds from now on, or from earlier"));
+    }
+    Ok(at)
 }
 
 /// `GET /api/calls/{callId}`
@@ -81,7 +95,8 @@ async fn calls(State(app): State<App>, may: May<ViewClients>, Query(asked): Quer
     Ok(Json(json!({ "calls": calls })))
 }
 
-/// `POST /api/calls/{callId}/opt-out`: answered when the gate is shut.
+/// `POST /api/calls/{callId}/opt-out`: answered when the gate is shut, with the state then: where its last segment ends, the last
+/// captured frame ends.
 async fn opt_out(
     State(app): State<App>,
     may: May<EditClients>,
@@ -91,15 +106,16 @@ async fn opt_out(
     call_json(&app, &may.claims, &id).await?;
     let live =
         app.registry.get(&id).ok_or_else(|| Problem::new(StatusCode::CONFLICT, "the call is over; revoke the client's consent instead"))?;
-    let reason = body.and_then(|Json(body)| body.reason);
+    let body = body.map(|Json(body)| body).unwrap_or_default();
+    let since = body.effective_at.as_deref().map(effective_at).transpose()?;
     let actor = Actor::User { id: may.claims.sub.clone(), name: may.claims.name.clone() };
     let (done, shut) = tokio::sync::oneshot::channel();
-    live.owner.send(ToMedia::OptOut(id.clone(), actor, reason, done));
+    live.owner.send(ToMedia::OptOut(id.clone(), actor, body.reason, since, done));
     shut.await.map_err(|_| Problem::new(StatusCode::CONFLICT, "the call is over; revoke the client's consent instead"))?;
     call_json(&app, &may.claims, &id).await.map(Json)
 }
 
-async fn call_json(app: &App, claims: &Claims, id: &str) -> Result<Value, Problem> {
+pub(super) async fn call_json(app: &App, claims: &Claims, id: &str) -> Result<Value, Problem> {
     let (org, client, state) = match app.registry.get(id) {
         Some(live) => (live.identity.org_id.clone(), live.identity.client_id.clone(), live.json()),
         None => match app.world.database.call(id).await.map_err(Problem::ours)? {

@@ -5,6 +5,7 @@ mod audit;
 mod calls;
 mod clients;
 mod health;
+mod pauses;
 mod recordings;
 mod tasks;
 
@@ -19,6 +20,7 @@ use super::problem::Problem;
 pub(super) fn routes() -> Router<App> {
     Router::new()
         .merge(calls::routes())
+        .merge(pauses::routes())
         .merge(clients::routes())
         .merge(tasks::routes())
         .merge(recordings::routes())

@@ -153,8 +153,16 @@ impl Thread {
                 };
                 self.step_named(&call_id, input);
             }
-            ToMedia::OptOut(call_id, actor, reason, done) => {
-                self.step_named(&call_id, Input::OptOut { actor, reason });
+            ToMedia::OptOut(call_id, actor, reason, since, done) => {
+                self.step_named(&call_id, Input::OptOut { actor, reason, since });
+                let _ = done.send(());
+            }
+            ToMedia::Pause(call_id, by, reason, done) => {
+                self.step_named(&call_id, Input::Pause { by, reason });
+                let _ = done.send(());
+            }
+            ToMedia::Resume(call_id, by, done) => {
+                self.step_named(&call_id, Input::Resume { by });
                 let _ = done.send(());
             }
             ToMedia::Revoked(call_id, entry, done) => {

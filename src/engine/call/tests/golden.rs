@@ -85,6 +85,8 @@ impl Golden {
                 format!("recording begins by entry {}, record {}, lead {lead:?}", grant.0, record.id)
             }
             Effect::RecordedStream { stream, stream_sid } => format!("stream {} is recorded: {stream_sid}", stream.0),
+            Effect::Paused { stream, at, reason } => format!("stream {} pauses at sample {}: {reason}", stream.0, at.0),
+            Effect::Resumed { stream, at } => format!("stream {} resumes at sample {}", stream.0, at.0),
             Effect::CutBack { stream, at } => format!("stream {} is cut back to sample {}", stream.0, at.0),
             Effect::RecordingEnds(end) => match end {
                 RecordingEnd::Keep => "recording ends and is kept".to_owned(),

@@ -298,6 +298,12 @@ impl Rig {
             Effect::RecordingBegins { .. } => {
                 let _ = writeln!(self.trace, "{at:>6} records");
             }
+            Effect::Paused { reason, .. } => {
+                let _ = writeln!(self.trace, "{at:>6} pauses {reason}");
+            }
+            Effect::Resumed { .. } => {
+                let _ = writeln!(self.trace, "{at:>6} resumes");
+            }
             Effect::RecordedStream { .. } | Effect::Changed => {}
             Effect::CutBack { at: place, .. } => {
                 self.cut_backs += 1;

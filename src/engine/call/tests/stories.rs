@@ -433,7 +433,7 @@ fn a_cut_older_than_the_delay_line_counts_back_what_each_channel_had_past_it() {
             rig.raw(rig.sequence, chunk + 1 + n, MediaTime(clock + n * 20), &other, Track::Outbound);
         }
         let before = rig.state();
-        rig.step(Input::OptOut { actor: Actor::System, reason: None });
+        rig.step(Input::OptOut { actor: Actor::System, reason: None, since: None });
         let state = rig.state();
         assert_eq!(rig.cut_backs, u64::from(quiet_ms > 240), "{quiet_ms}");
         let of = |side| rig.captured.iter().filter(|(channel, _, _)| channel.index() == side).count() as u64;
@@ -485,4 +485,94 @@ fn p2_a_revocation_from_outside_wins_over_a_yes_that_is_on_its_way_and_not_over_
     let mut rig = inbound();
     rig.start(Mode::Stay).quiet(3_000).step(Input::Revoked { entry: Some(GrantSeq(5)) });
     assert_eq!(rig.state().phase, Phase::Prompting);
+}
+
+fn user(id: &str) -> Actor {
+    Actor::User { id: id.into(), name: String::new() }
+}
+
+#[test]
+fn nothing_is_captured_in_a_pause_and_one_holder_does_not_lift_anothers() {
+    let mut rig = talking();
+    rig.quiet(2_000);
+    let paused_at = rig.state().segments.last().unwrap().end_ms.0 + 240;
+    rig.step(Input::Pause { by: user("cm"), reason: "PAYMENT".into() });
+    rig.quiet(300);
+    let before = rig.captured.len();
+    rig.quiet(5_000);
+    rig.step(Input::Pause { by: user("supervisor"), reason: "she reads her diagnosis".into() });
+    rig.step(Input::Resume { by: user("cm") });
+    rig.quiet(3_000);
+    let state = rig.state();
+    assert_eq!((state.recording, state.pauses.len()), (RecordingState::Paused, 1), "{}", rig.trace);
+    assert_eq!(rig.captured.len(), before, "what waited in the line was consented to; nothing since is in a sink");
+    assert!(!rig.trace.contains("diagnosis"), "free text enters no link: {}", rig.trace);
+    rig.step(Input::Resume { by: user("nobody") });
+    assert_eq!(rig.state().recording, RecordingState::Paused);
+    let resumed_at = rig.chunk() * 20;
+    rig.step(Input::Resume { by: user("supervisor") });
+    rig.quiet(2_000).stop();
+    let state = rig.state();
+    let segments: Vec<_> = state.segments.iter().map(|segment| (segment.start_ms.0, segment.end_ms.0)).collect();
+    assert_eq!(segments.len(), 2, "{segments:?}");
+    assert_eq!(segments[0].1.div_ceil(20), paused_at.div_ceil(20), "{segments:?}");
+    assert!(segments[1].0 + 40 >= resumed_at && state.pauses.is_empty(), "{segments:?} {resumed_at}");
+    assert_eq!(rig.captured.len() as u64, state.captured.inbound);
+}
+
+#[test]
+fn a_short_pause_is_a_new_segment_too() {
+    let mut rig = talking();
+    rig.quiet(1_000).step(Input::Pause { by: user("cm"), reason: "PAYMENT".into() });
+    rig.quiet(200).step(Input::Resume { by: user("cm") });
+    rig.quiet(1_000).stop();
+    assert_eq!(rig.state().segments.len(), 2);
+}
+
+#[test]
+fn a_forgotten_pause_ends_closed_and_the_client_may_still_say_no() {
+    let mut rig = talking();
+    rig.quiet(1_000).step(Input::Pause { by: user("cm"), reason: "MEDICAL".into() });
+    rig.quiet(crate::engine::call::PAUSE_MAX_MS + 1_000);
+    let captured = rig.captured.len();
+    let state = rig.state();
+    assert_eq!((state.recording, state.unrecorded_reason), (RecordingState::Halted, Some(UnrecordedReason::ManualOverride)));
+    assert_eq!(state.consent.status, ConsentStatus::Granted);
+    assert!(rig.trace.contains("recording.pause_expired"), "{}", rig.trace);
+    rig.step(Input::Resume { by: user("cm") });
+    rig.step(Input::Pause { by: user("cm"), reason: "MEDICAL".into() });
+    rig.quiet(1_000).key('2').quiet(3_000);
+    assert_eq!((rig.captured.len(), rig.state().consent.status), (captured, ConsentStatus::Revoked), "{}", rig.trace);
+}
+
+#[test]
+fn a_no_in_a_pause_is_a_no_and_nothing_resumes_after_it() {
+    let mut rig = talking();
+    rig.quiet(1_000).step(Input::Pause { by: user("cm"), reason: "IDENTITY".into() });
+    rig.quiet(1_000).key('2').quiet(3_000);
+    let captured = rig.captured.len();
+    rig.step(Input::Resume { by: user("cm") });
+    rig.quiet(2_000).stop();
+    assert_eq!((rig.captured.len(), rig.state().recording), (captured, RecordingState::Halted), "{}", rig.trace);
+}
+
+#[test]
+fn an_opt_out_holds_from_the_moment_it_names() {
+    let mut rig = talking();
+    rig.quiet(10_000);
+    let clock = rig.state().segments.last().unwrap().end_ms.0 + 240;
+    let since = crate::engine::time::WallTime(rig.now().wall.0 - 4_000);
+    rig.step(Input::OptOut { actor: user("cm"), reason: None, since: Some(since) });
+    rig.quiet(1_000);
+    let end = rig.state().segments.last().unwrap().end_ms.0;
+    assert!((clock - 4_080..=clock - 4_000).contains(&end), "{end} of {clock}: {}", rig.trace);
+    assert_eq!((rig.cut_backs, rig.captured.len() as u64), (1, rig.state().captured.inbound));
+    assert_eq!(rig.state().recording, RecordingState::Halted);
+
+    // Before the yes: nothing was consented to from then on.
+    let mut rig = talking();
+    rig.quiet(3_000);
+    let since = crate::engine::time::WallTime(rig.now().wall.0 - 60_000);
+    rig.step(Input::OptOut { actor: user("cm"), reason: None, since: Some(since) });
+    assert!(rig.discarded && rig.state().captured.inbound == 0, "{}", rig.trace);
 }

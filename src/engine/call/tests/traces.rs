@@ -66,7 +66,9 @@ fn played(script: &str) -> String {
             "lose" => drop(rig.lose(ms(1))),
             "pass" => drop(rig.pass(ms(1))),
             "stop" => drop(rig.stop()),
-            "opt-out" => rig.step(Input::OptOut { actor: Actor::User { id: "cm".into(), name: "Case Manager".into() }, reason: None }),
+            "opt-out" => {
+                rig.step(Input::OptOut { actor: Actor::User { id: "cm".into(), name: "Case Manager".into() }, reason: None, since: None })
+            }
             "machine" => rig.step(Input::Machine),
             "sink-fails" => rig.step(Input::SinkFailed),
             "hung-up" => rig.step(Input::HungUp),

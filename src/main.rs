@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 use callgate::io::database::VerifyReport;
+use callgate::io::priority::give_way;
 use callgate::replay;
 use callgate::server::{Claims, Config, Gateway, Given, TokenKey};
 use clap::{Args, Parser, Subcommand};
@@ -224,7 +225,7 @@ impl Configured {
 }
 
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+    tokio::runtime::Builder::new_multi_thread().enable_all().on_thread_start(give_way).build()
 }
 
 fn log(config: &Config) -> anyhow::Result<()> {

@@ -8,3 +8,4 @@ pub mod main_app;
 pub mod objects;
 pub mod recording;
 pub mod spool;
+pub mod twilio_rest;

@@ -34,6 +34,7 @@ use crate::engine::twilio::signature;
 use crate::io::database::Work;
 use crate::io::main_app::MainApp;
 use crate::io::objects::ObjectStore;
+use crate::io::twilio_rest::TwilioRest;
 
 /// A client has so long to send its request's head.
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
@@ -53,6 +54,8 @@ pub struct App {
     pub(super) objects: Arc<ObjectStore>,
     pub(super) tokens: TokenKey,
     pub(super) main_app: Option<MainApp>,
+    /// Twilio's REST API; or the key that must be set before it can be asked.
+    pub(super) twilio: Result<TwilioRest, &'static str>,
     pub(super) config: Arc<Config>,
     pub(super) public_url: Arc<str>,
     pub(super) draining: Arc<AtomicBool>,
@@ -86,10 +89,10 @@ impl App {
 /// All routes.
 pub(super) fn router(app: App) -> Router {
     let webhooks = Router::new()
-        .route("/api/webhooks/twilio/voice", post(webhooks::voice))
-        .route("/api/webhooks/twilio/connected", post(webhooks::connected))
-        .route("/api/webhooks/twilio/consent", post(webhooks::consent))
-        .route("/api/webhooks/twilio/status", post(webhooks::status))
+        .route(webhooks::VOICE, post(webhooks::voice))
+        .route(webhooks::CONNECTED, post(webhooks::connected))
+        .route(webhooks::CONSENT, post(webhooks::consent))
+        .route(webhooks::STATUS, post(webhooks::status))
         .layer(middleware::from_fn_with_state(app.clone(), webhooks::signed));
     Router::new()
         .route(MEDIA, get(media))

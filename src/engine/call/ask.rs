@@ -12,7 +12,7 @@ use crate::engine::audio::frame::Place;
 use crate::engine::audio::key::Key;
 use crate::engine::audio::prompts::{Language, Line};
 use crate::engine::consent::keys::{Answer, answer};
-use crate::engine::consent::{Actor, ConsentStatus, Grant, Method, UnrecordedReason};
+use crate::engine::consent::{Actor, ConsentStatus, Direction, Grant, Method, UnrecordedReason};
 use crate::engine::ledger::EventKind;
 use crate::engine::time::{SAMPLES_PER_MS, Tick};
 
@@ -116,6 +116,8 @@ impl Call {
     }
 
     fn window_passed(&mut self, now: Now, no: StreamNo, out: &mut Outbox) {
+        let machine = self.is_screened_out();
+        let untold = self.heard_by.is_some() && self.answered_by.is_none();
         let clock = self.streams[usize::from(no.0)].clock;
         let State::Asking(asking) = &mut self.state else { return };
         let Some(window) = &asking.window else { return };
@@ -125,7 +127,6 @@ impl Call {
         let line = self.streams[usize::from(no.0)].ears[0].as_mut().and_then(|ear| ear.line());
         let (tone, heard) = line.map_or((None, None), |line| (line.tone(), Some(line.window())));
         let digital = heard.is_some_and(|heard| heard.digital_silence_samples * 100 >= heard.samples * DIGITAL_SILENCE_PERCENT);
-        let machine = self.answered_by.as_deref().is_some_and(|by| by.starts_with("machine") || by == "fax" || by == "unknown");
         let evidence = heard.map(|heard| {
             let ms = |samples: u64| samples / SAMPLES_PER_MS;
             json!({ "windowMs": ms(expected), "receivedMs": ms(window.samples), "speechMs": ms(heard.speech_samples),
@@ -135,6 +136,8 @@ impl Call {
             "too little of the ten seconds was received"
         } else if machine {
             "a machine answered the call"
+        } else if untold {
+            "Twilio has not told whether a person answered the call"
         } else if tone.is_some() {
             "a machine was heard on the line"
         } else if digital && self.settings.silence_needs_noise_floor {
@@ -174,7 +177,12 @@ impl Call {
     /// The client hung up while being asked: consent stays where it was, whatever it was (US-8).
     pub(super) fn abandoned_by(&mut self, now: Now, out: &mut Outbox) {
         self.abandoned = true;
-        self.audit(now, EventKind::ConsentAbandoned, json!({ "languageCode": self.language.code(), "plays": self.plays }), out);
+        let mut detail = json!({ "languageCode": self.language.code(), "plays": self.plays });
+        if self.identity.direction == Direction::Outbound {
+            // Whoever asked for the call is to be told that it brought no answer.
+            detail["caseManagerId"] = json!(self.identity.case_manager_id);
+        }
+        self.audit(now, EventKind::ConsentAbandoned, detail, out);
         self.over(now, out);
     }
 }

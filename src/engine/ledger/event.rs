@@ -21,6 +21,12 @@ pub enum EventKind {
     /// Somebody looked at where a client stands.
     #[serde(rename = "consent.viewed")]
     ConsentViewed,
+    /// Somebody asked for a call to a client, and Twilio is asked to place it.
+    #[serde(rename = "call.placed")]
+    CallPlaced,
+    /// A call that was placed reached nobody.
+    #[serde(rename = "call.unreached")]
+    CallUnreached,
     /// A recording began.
     #[serde(rename = "recording.started")]
     RecordingStarted,
@@ -122,6 +128,8 @@ impl EventKind {
             Self::ConsentRevoked => "consent.revoked",
             Self::ConsentAbandoned => "consent.abandoned",
             Self::ConsentViewed => "consent.viewed",
+            Self::CallPlaced => "call.placed",
+            Self::CallUnreached => "call.unreached",
             Self::RecordingStarted => "recording.started",
             Self::RecordingFinished => "recording.finished",
             Self::RecordingHalted => "recording.halted",
@@ -139,11 +147,14 @@ impl EventKind {
     #[must_use]
     pub const fn action(self) -> Action {
         match self {
-            Self::ConsentGranted | Self::RecordingStarted | Self::CallUnrecorded | Self::ConsentAbandoned | Self::ConfigInForce => {
-                Action::Create
-            }
+            Self::ConsentGranted
+            | Self::RecordingStarted
+            | Self::CallPlaced
+            | Self::CallUnrecorded
+            | Self::ConsentAbandoned
+            | Self::ConfigInForce => Action::Create,
             Self::ConsentViewed | Self::RecordingRead | Self::AccessDenied => Action::View,
-            Self::RecordingFinished | Self::RecordingHalted | Self::RecordingFailed => Action::Update,
+            Self::CallUnreached | Self::RecordingFinished | Self::RecordingHalted | Self::RecordingFailed => Action::Update,
             Self::ConsentRevoked | Self::RecordingDiscarded | Self::SpoolDestroyed => Action::Delete,
         }
     }
@@ -152,7 +163,12 @@ impl EventKind {
     #[must_use]
     pub const fn severity(self) -> Severity {
         match self {
-            Self::ConsentViewed | Self::RecordingRead | Self::ConsentAbandoned | Self::ConfigInForce => Severity::Low,
+            Self::ConsentViewed
+            | Self::RecordingRead
+            | Self::CallPlaced
+            | Self::CallUnreached
+            | Self::ConsentAbandoned
+            | Self::ConfigInForce => Severity::Low,
             Self::ConsentGranted | Self::RecordingStarted | Self::RecordingFinished | Self::CallUnrecorded => Severity::Medium,
             Self::ConsentRevoked
             | Self::RecordingHalted

@@ -63,7 +63,7 @@ impl Heads {
         })
     }
 
-    async fn append(&mut self, connection: &mut SqliteConnection, event: &Event) -> Result<u64, sqlx::Error> {
+    pub(super) async fn append(&mut self, connection: &mut SqliteConnection, event: &Event) -> Result<u64, sqlx::Error> {
         if event.org_id.is_empty() {
             return Err(sqlx::Error::Encode("an entry belongs to an organisation".into()));
         }
@@ -118,6 +118,8 @@ pub(super) async fn write_one(connection: &mut SqliteConnection, heads: &mut Hea
         }
         Work::Audit(event, _) => heads.append(connection, event).await.map(Written::Entry),
         Work::Call(row) => row.write(connection).await.map(|()| Written::Row),
+        Work::Place(placement, _) => placement.write(connection, heads).await.map(Written::Placed),
+        Work::Answer(answer) => answer.write(connection).await.map(|()| Written::Row),
         Work::Recording(row, _) => row.write(connection).await.map(|()| Written::Row),
     }
 }

@@ -5,6 +5,7 @@
 //! [`Db`] and not another program.
 
 mod append;
+mod calls;
 mod error;
 mod ledger;
 mod read;
@@ -19,6 +20,7 @@ use std::time::Duration;
 use sqlx::ConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 
+pub use calls::{Answer, Claim, Known, Placed, PlacedRow, Placement};
 pub use error::DatabaseError;
 pub use ledger::{LEDGER_QUEUE_MAX, Ledger, LedgerFull};
 pub use read::{CallFilter, CallRow, HistoryRow, InteractionRow, RecordingRow, Ruling, StandingRow};

@@ -4,6 +4,7 @@ use crate::engine::call::NotSealed;
 use crate::engine::consent::{ConsentRecord, Grant, Receipt};
 use crate::engine::ledger::{Committed, Event};
 
+use super::calls::{Answer, Placed, Placement};
 use super::read::{CallRow, RecordingRow};
 
 /// What to do once it is durable, or will never be. Called on the ledger's task; must not block.
@@ -28,6 +29,10 @@ pub enum Work {
     Audit(Event, Option<Then<bool>>),
     /// A call as it stands. Kept until the database takes it.
     Call(Box<CallRow>),
+    /// A call that somebody asks for, before Twilio is asked; or the answer that its key was given before. `None` if it is not durable.
+    Place(Box<Placement>, Then<Option<Placed>>),
+    /// What a key was answered. Kept until the database takes it.
+    Answer(Box<Answer>),
     /// A recording as it stands. Answered `false` if it is not durable in time, and kept all the same.
     Recording(Box<RecordingRow>, Option<Then<bool>>),
 }
@@ -40,6 +45,8 @@ pub(super) enum Written {
     Superseded,
     /// A yes that stands: the record, how many records there were, and its entry.
     Standing(Box<ConsentRecord>, u64, u64),
+    /// A call was placed, or had been.
+    Placed(Placed),
     /// A row was written.
     Row,
     /// The database refused this piece and took the others.
@@ -54,6 +61,8 @@ impl std::fmt::Debug for Work {
             Self::Refuse(..) => "Refuse",
             Self::Audit(..) => "Audit",
             Self::Call(_) => "Call",
+            Self::Place(..) => "Place",
+            Self::Answer(_) => "Answer",
             Self::Recording(..) => "Recording",
         })
     }
@@ -73,7 +82,9 @@ impl Work {
             (Self::Grant(_, then) | Self::Recall { then, .. }, _) => then(Err(NotSealed::Unavailable)),
             (Self::Refuse(_, then) | Self::Audit(_, Some(then)), written) => then(matches!(written, Written::Entry(_))),
             (Self::Recording(_, Some(then)), written) => then(matches!(written, Written::Row)),
-            (Self::Audit(_, None) | Self::Recording(_, None) | Self::Call(_), _) => {}
+            (Self::Place(_, then), Written::Placed(placed)) => then(Some(placed)),
+            (Self::Place(_, then), _) => then(None),
+            (Self::Audit(_, None) | Self::Recording(_, None) | Self::Call(_) | Self::Answer(_), _) => {}
         }
     }
 
@@ -92,7 +103,11 @@ impl Work {
                 then(false);
                 Some(Self::Recording(row, None))
             }
-            Self::Audit(_, None) | Self::Recording(_, None) | Self::Call(_) => Some(self),
+            Self::Place(_, then) => {
+                then(None);
+                None
+            }
+            Self::Audit(_, None) | Self::Recording(_, None) | Self::Call(_) | Self::Answer(_) => Some(self),
         }
     }
 }

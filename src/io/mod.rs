@@ -9,3 +9,4 @@ pub mod objects;
 pub mod priority;
 pub mod recording;
 pub mod spool;
+pub mod twilio_rest;

@@ -9,6 +9,7 @@ mod key_set;
 mod live;
 mod media;
 mod metrics;
+mod placing;
 mod problem;
 mod recover;
 mod registry;
@@ -41,6 +42,7 @@ use crate::io::lock::{FolderLock, NotLocked};
 use crate::io::main_app::MainApp;
 use crate::io::objects::{ObjectError, ObjectStore};
 use crate::io::spool::{KeyFile, SpoolWriters};
+use crate::io::twilio_rest::TwilioRest;
 
 /// Threads that write spools.
 const SPOOL_THREADS: usize = 1;
@@ -121,6 +123,11 @@ impl Gateway {
             Some(InboundRoute::Ask(url)) => Some(MainApp::new(url.clone()).map_err(local("CALLGATE_INBOUND_ROUTE cannot be asked"))?),
             Some(InboundRoute::Dial(_)) | None => None,
         };
+        let twilio = match config.twilio_account() {
+            Ok((account, token, from)) => Ok(TwilioRest::new(config.twilio_api_url.as_str(), account, token, from)
+                .map_err(local("Twilio's REST API (CALLGATE_TWILIO_API_URL) cannot be asked"))?),
+            Err(missing) => Err(missing),
+        };
         let folder = config.data_dir.join("spool");
         let (report, ends) = mpsc::unbounded_channel();
         let spool = SpoolWriters::start(&folder, &keys, SPOOL_THREADS, move |head, end| drop(report.send((head, end))))
@@ -153,6 +160,7 @@ impl Gateway {
             objects,
             tokens,
             main_app,
+            twilio,
             config: Arc::new(config),
             public_url,
             draining: Arc::new(AtomicBool::new(false)),
@@ -161,6 +169,7 @@ impl Gateway {
         let spools = retention::Spools::Ours(Arc::clone(&app.registry), sealer.in_hand.clone());
         let sweeper = retention::Sweeper::new(app.world.database.clone(), Arc::clone(&app.objects), folder, spools);
         let sweeping = tokio::spawn(sweeper.run()).abort_handle();
+        placing::reopen(&app).await?;
         let (stop, stopped) = oneshot::channel::<()>();
         let accepting = tokio::spawn(http::accept(listener, app.clone(), async move {
             let _ = stopped.await;

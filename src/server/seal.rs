@@ -291,7 +291,7 @@ impl Sealer {
             submit(&self.world, Work::Call(Box::new(row)));
             if over {
                 self.world.database.ledger().flush().await;
-                self.registry.remove(&live.identity);
+                self.registry.remove(&live);
             }
         } else if let Ok(Some(mut row)) = self.world.database.call(call_id).await {
             // A call of before a restart: it is over, whatever it was when the process died.

@@ -21,6 +21,12 @@ pub enum EventKind {
     /// Somebody looked at where a client stands.
     #[serde(rename = "consent.viewed")]
     ConsentViewed,
+    /// Somebody asked for a call to a client, and Twilio is asked to place it.
+    #[serde(rename = "call.placed")]
+    CallPlaced,
+    /// A call that was placed reached nobody.
+    #[serde(rename = "call.unreached")]
+    CallUnreached,
     /// A recording began.
     #[serde(rename = "recording.started")]
     RecordingStarted,
@@ -140,6 +146,8 @@ impl EventKind {
             Self::ConsentRevoked => "consent.revoked",
             Self::ConsentAbandoned => "consent.abandoned",
             Self::ConsentViewed => "consent.viewed",
+            Self::CallPlaced => "call.placed",
+            Self::CallUnreached => "call.unreached",
             Self::RecordingStarted => "recording.started",
             Self::RecordingFinished => "recording.finished",
             Self::RecordingHalted => "recording.halted",
@@ -165,13 +173,16 @@ impl EventKind {
         match self {
             Self::ConsentGranted
             | Self::RecordingStarted
+            | Self::CallPlaced
             | Self::CallUnrecorded
             | Self::InteractionLogged
             | Self::ConsentAbandoned
             | Self::HoldPlaced
             | Self::ConfigInForce => Action::Create,
             Self::ConsentViewed | Self::RecordingRead | Self::AccessDenied => Action::View,
-            Self::RecordingFinished | Self::RecordingHalted | Self::RecordingFailed | Self::TaskCompleted => Action::Update,
+            Self::CallUnreached | Self::RecordingFinished | Self::RecordingHalted | Self::RecordingFailed | Self::TaskCompleted => {
+                Action::Update
+            }
             Self::ConsentRevoked
             | Self::RecordingDiscarded
             | Self::RecordingQueued
@@ -185,7 +196,13 @@ impl EventKind {
     #[must_use]
     pub const fn severity(self) -> Severity {
         match self {
-            Self::ConsentViewed | Self::RecordingRead | Self::ConsentAbandoned | Self::TaskCompleted | Self::ConfigInForce => Severity::Low,
+            Self::ConsentViewed
+            | Self::RecordingRead
+            | Self::CallPlaced
+            | Self::CallUnreached
+            | Self::ConsentAbandoned
+            | Self::TaskCompleted
+            | Self::ConfigInForce => Severity::Low,
             Self::ConsentGranted | Self::RecordingStarted | Self::RecordingFinished | Self::CallUnrecorded | Self::InteractionLogged => {
                 Severity::Medium
             }

@@ -128,6 +128,8 @@ pub(super) async fn write_one(connection: &mut SqliteConnection, heads: &mut Hea
             tasks::log_interaction(connection, heads, row).await?;
             Ok(Written::Row)
         }
+        Work::Place(placement, _) => placement.write(connection, heads).await.map(Written::Placed),
+        Work::Answer(answer) => answer.write(connection).await.map(|()| Written::Row),
         Work::Recording(row, _) => {
             row.write(connection).await?;
             retention::queue_late(connection, heads, row).await?;

@@ -6,6 +6,7 @@
 
 mod acts;
 mod append;
+mod calls;
 mod clients;
 mod error;
 mod ledger;
@@ -24,6 +25,7 @@ use sqlx::ConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 
 pub use acts::{Act, Acted};
+pub use calls::{Answer, KeyClaim, Known, Placed, PlacedRow, Placement};
 pub use clients::{Hold, InteractionRow, Revocation, Revoked};
 pub use error::DatabaseError;
 pub use ledger::{LEDGER_QUEUE_MAX, Ledger, LedgerFull};

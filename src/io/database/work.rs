@@ -5,6 +5,7 @@ use crate::engine::consent::{ConsentRecord, Grant, Receipt};
 use crate::engine::ledger::{Committed, Event};
 
 use super::acts::{Act, Acted};
+use super::calls::{Answer, Placed, Placement};
 use super::read::{CallRow, RecordingRow};
 
 /// What to do once it is durable, or will never be. Called on the ledger's task; must not block.
@@ -31,6 +32,10 @@ pub enum Work {
     Call(Box<CallRow>),
     /// What somebody does about a client's data. `None` if it is not durable.
     Act(Act, Then<Option<Acted>>),
+    /// A call that somebody asks for, before Twilio is asked; or the answer that its key was given before. `None` if it is not durable.
+    Place(Box<Placement>, Then<Option<Placed>>),
+    /// What a key was answered. Kept until the database takes it.
+    Answer(Box<Answer>),
     /// A recording as it stands. Answered `false` if it is not durable in time, and kept all the same.
     Recording(Box<RecordingRow>, Option<Then<bool>>),
 }
@@ -43,6 +48,8 @@ pub(super) enum Written {
     Superseded,
     /// A yes that stands: the record, how many records there were, and its entry.
     Standing(Box<ConsentRecord>, u64, u64),
+    /// A call was placed, or had been.
+    Placed(Placed),
     /// A row was written.
     Row,
     /// It was done.
@@ -60,6 +67,8 @@ impl std::fmt::Debug for Work {
             Self::Audit(..) => "Audit",
             Self::Call(_) => "Call",
             Self::Act(..) => "Act",
+            Self::Place(..) => "Place",
+            Self::Answer(_) => "Answer",
             Self::Recording(..) => "Recording",
         })
     }
@@ -81,7 +90,9 @@ impl Work {
             (Self::Recording(_, Some(then)), written) => then(matches!(written, Written::Row)),
             (Self::Act(_, then), Written::Acted(acted)) => then(Some(acted)),
             (Self::Act(_, then), _) => then(None),
-            (Self::Audit(_, None) | Self::Recording(_, None) | Self::Call(_), _) => {}
+            (Self::Place(_, then), Written::Placed(placed)) => then(Some(placed)),
+            (Self::Place(_, then), _) => then(None),
+            (Self::Audit(_, None) | Self::Recording(_, None) | Self::Call(_) | Self::Answer(_), _) => {}
         }
     }
 
@@ -104,7 +115,11 @@ impl Work {
                 then(false);
                 Some(Self::Recording(row, None))
             }
-            Self::Audit(_, None) | Self::Recording(_, None) | Self::Call(_) => Some(self),
+            Self::Place(_, then) => {
+                then(None);
+                None
+            }
+            Self::Audit(_, None) | Self::Recording(_, None) | Self::Call(_) | Self::Answer(_) => Some(self),
         }
     }
 }

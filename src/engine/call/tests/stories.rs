@@ -433,14 +433,14 @@ fn a_machine_that_is_known_late_takes_a_silent_grant_back_but_not_a_key() {
     let mut rig = inbound();
     rig.start(Mode::Stay).quiet(30_000);
     assert_eq!(rig.grants, 1, "{}", rig.trace);
-    rig.step(Input::Machine);
+    rig.step(Input::AnsweredBy("machine_start"));
     rig.quiet(1_000);
     let state = rig.state();
     assert!(rig.discarded && rig.captured.is_empty() && !rig.closed);
     assert_eq!((state.consent.status, state.unrecorded_reason), (ConsentStatus::Pending, Some(UnrecordedReason::SystemError)));
     assert_eq!(rig.refusals, 0, "a machine says no for nobody");
     let mut rig = talking();
-    rig.step(Input::Machine);
+    rig.step(Input::AnsweredBy("machine_start"));
     rig.quiet(1_000);
     assert_eq!(rig.state().recording, RecordingState::Active, "somebody pressed 1");
 }

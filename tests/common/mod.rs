@@ -122,6 +122,14 @@ impl Served {
     }
 }
 
+impl Drop for Served {
+    /// A test that fails leaves no gateway behind: it would hold on to whatever it has inherited.
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 /// A caller who says what a test tells it to, as fast as it is told.
 pub struct Caller {
     pub web: WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>,

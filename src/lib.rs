@@ -19,7 +19,7 @@
 //! * [`engine`] is pure: no tokio, clock, disk, environment or randomness. It builds alone
 //!   (`cargo test --no-default-features`), so the compiler keeps the world out.
 //! * `io` is the world, one resource a folder, none knowing another: database, object store, spool, prompts.
-//! * `server` wires: the media socket, the driver of calls, the registry, the HTTP API. It decides nothing.
+//! * `server` wires: the media socket, the driver of calls, the registry, the HTTP API, calls placed at Twilio. It decides nothing.
 //! * `replay` is the load tester and the demo; it sees a gateway as Twilio and the main app do, from outside.
 //!
 //! # The promises

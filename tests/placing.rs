@@ -6,9 +6,9 @@ mod common;
 use std::time::Duration;
 
 use callgate::io::database::Database;
-use callgate::server::{Gateway, Given};
+use callgate::server::{Gateway, Given, TokenKey, TokenSource};
 use common::twilio::{Mood, PUBLIC, Phone, Twilio};
-use common::{PERMISSIONS, Rig, claims};
+use common::{PERMISSIONS, Rig, Served, claims};
 use serde_json::{Value, json};
 
 const CLIENT: &str = "client-7";
@@ -108,6 +108,60 @@ async fn a_request_that_is_still_being_answered_is_not_begun_again() {
     let caller = phone.stream(&rig, &twiml).await;
     assert!(caller.was_played_to());
     rig.by_id(id, |call| call["phase"] == "PROMPTING" && call["callSid"] == phone.sid).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_dies_while_twilio_is_asked_makes_no_second_call() {
+    use sqlx::{ConnectOptions as _, Executor as _};
+    for told in [false, true] {
+        let twilio = Twilio::start().await;
+        twilio.is(Mood::Silent);
+        let folder = tempfile::tempdir().unwrap();
+        let env = [
+            ("CALLGATE_TWILIO_ACCOUNT_SID", common::twilio::ACCOUNT),
+            ("CALLGATE_TWILIO_AUTH_TOKEN", common::twilio::TOKEN),
+            ("CALLGATE_TWILIO_FROM", common::twilio::FROM),
+            ("CALLGATE_TWILIO_API_URL", &twilio.url),
+            ("CALLGATE_PUBLIC_URL", PUBLIC),
+        ];
+        let served = Served::start(folder.path(), &env);
+        let key = TokenKey::open(&TokenSource::Development, folder.path()).unwrap();
+        let token = key.mint(&claims(&PERMISSIONS, &["*"], "default")).unwrap();
+        let asking = reqwest::Client::new()
+            .post(format!("http://{}/api/calls", served.address))
+            .bearer_auth(&token)
+            .header("idempotency-key", "dying")
+            .json(&wish())
+            .send();
+        let asking = tokio::spawn(asking);
+        while twilio.placed() == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        served.signal("-KILL");
+        assert!(asking.await.unwrap().is_err(), "nobody was told");
+        drop(served.log());
+
+        let gateway = Gateway::start(common::config(folder.path(), twilio.given())).await.unwrap();
+        let rig = Rig { gateway, folder, token };
+        assert_eq!(rig.initiate(&wish(), Some("dying")).await.0, 409, "it may be another gateway that asks");
+        let phone = twilio.phone();
+        let id = json!(phone.told("Url")[0].split_once("callId=").unwrap().1);
+        if told {
+            phone.status(&rig, "ringing").await;
+            rig.by_id(&id, |call| call["callSid"] == phone.sid).await;
+        }
+        // Half a minute later.
+        let file = rig.folder.path().join("callgate.db");
+        let mut raw = sqlx::sqlite::SqliteConnectOptions::new().filename(file).connect().await.unwrap();
+        raw.execute(r#"UPDATE "IdempotencyKey" SET "createdAt" = '2026-01-01T00:00:00.000Z'"#).await.unwrap();
+        let (status, answer) = rig.initiate(&wish(), Some("dying")).await;
+        assert_eq!((status, &answer["callId"]), (if told { 201 } else { 504 }, &id), "{answer}");
+        assert_eq!(rig.initiate(&wish(), Some("dying")).await, (status, answer), "and so it stays");
+        assert_eq!(twilio.asked(), 1);
+        // Whoever answers is asked all the same.
+        let twiml = phone.voice(&rig, &[]).await;
+        assert!(phone.stream(&rig, &twiml).await.was_played_to());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

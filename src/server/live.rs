@@ -18,7 +18,7 @@ use crate::engine::call::{
     Call, CallIdentity, Effect, Input, Mode, NotSealed, Outbox, Phase, RecordingEnd, RecordingState, Standing, StreamStart,
 };
 use crate::engine::consent::keys::Answer;
-use crate::engine::consent::{Actor, ConsentRecord, ConsentStatus, Direction, Queues};
+use crate::engine::consent::{Actor, ConsentRecord, ConsentStatus, Direction, Queues, UnrecordedReason};
 use crate::engine::ledger::{Event, EventKind};
 use crate::engine::time::Tick;
 use crate::engine::twilio::message::Start;
@@ -353,7 +353,9 @@ impl Live {
         if seen != self.last {
             tracing::info!(call.id = %self.shared.identity.call_id, phase = ?seen.0, consent = ?seen.1, recording = ?seen.2, "call: changed");
             match (self.last.0, seen.0, seen.1) {
-                (Phase::Prompting | Phase::AwaitingResponse | Phase::Created, Phase::Connected, ConsentStatus::Revoked) => {
+                (Phase::Prompting | Phase::AwaitingResponse | Phase::Created, Phase::Connected, ConsentStatus::Revoked)
+                    if snapshot.unrecorded_reason != Some(UnrecordedReason::PriorOptOut) =>
+                {
                     decided("declined")
                 }
                 (_, Phase::Abandoned, _) => decided("abandoned"),

@@ -157,7 +157,7 @@ impl Served {
 }
 
 impl Drop for Served {
-    /// A story that ends badly leaves no gateway behind.
+    /// A test that fails leaves no gateway behind: it would hold on to whatever it has inherited.
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();

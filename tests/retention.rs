@@ -118,11 +118,14 @@ fn audio_in(folder: &Path) -> Vec<String> {
             [frame[..48].to_vec(), base64_simd::STANDARD.encode_to_string(&frame[..48]).into_bytes(), stereo]
         })
         .collect();
+    // A copy, by another process: whoever closes a file of SQLite's takes the locks of all of its process's connections along.
+    let copy = tempfile::tempdir().unwrap();
+    assert!(Command::new("cp").arg("-r").arg(folder).arg(copy.path()).status().unwrap().success());
     let holds = |path: &PathBuf| {
         let bytes = std::fs::read(path).unwrap_or_default();
         forms.iter().any(|form| bytes.windows(form.len()).any(|window| window == form))
     };
-    files(folder).into_iter().filter(holds).map(|path| path.display().to_string()).collect()
+    files(copy.path()).into_iter().filter(holds).map(|path| path.display().to_string()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -143,6 +146,13 @@ async fn p9_deleted_is_gone() {
     let dry = sweep(folder, &["--as-of", &in_days(31), "--dry-run"], &[]);
     assert_eq!((totals(&dry).as_str(), dry.status.code()), ("due 2: deleted 0, would be deleted 2, held 0, not deleted 0", Some(0)));
     assert_eq!(audio_in(folder).len(), 2);
+    assert!(lines(folder, "recording.deleted").await.is_empty());
+
+    // Nor in a store where they never were: that is no proof of anything.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let store = format!("file://{}", elsewhere.path().display());
+    let lost = sweep(folder, &["--as-of", &in_days(31)], &[("CALLGATE_OBJECTS", &store)]);
+    assert_eq!((totals(&lost).as_str(), lost.status.code()), ("due 2: deleted 0, would be deleted 0, held 0, not deleted 2", Some(1)));
     assert!(lines(folder, "recording.deleted").await.is_empty());
 
     let swept = sweep(folder, &["--as-of", &in_days(31)], &[]);
@@ -227,6 +237,23 @@ async fn serve_sweeps_by_itself_and_what_a_dead_sweeper_claimed_is_not_lost() {
     served.signal("-TERM");
     served.log();
     chain_holds(folder);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deletion_that_died_before_it_was_recorded_is_recorded_by_the_next_sweep() {
+    let rig = Rig::start(Given::default()).await;
+    rig.recorded("CAdied", "c").await;
+    revoke(&rig, "c").await;
+    let folder = rig.folder.path().to_owned();
+    for object in files(&folder.join("objects")) {
+        std::fs::remove_file(object).unwrap();
+    }
+    let died = r#"UPDATE "RetentionItem" SET "attempts" = 1, "claimedBy" = 'dead', "claimedUntil" = '2026-01-01T00:00:00.000Z'"#;
+    assert_eq!(execute(&folder, died).await, 1);
+    let swept = sweep(&folder, &["--as-of", &in_days(31)], &[]);
+    assert_eq!(totals(&swept), "due 1: deleted 1, would be deleted 0, held 0, not deleted 0");
+    let told = &lines(&folder, "recording.deleted").await[0]["detail"];
+    assert_eq!((told["versions"].as_u64(), told["gone"].as_bool()), (Some(0), Some(true)), "it says what it saw: {told}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -122,7 +122,7 @@ pub(super) async fn write_one(connection: &mut SqliteConnection, heads: &mut Hea
             retention::log_access(connection, seq, event).await?;
             Ok(Written::Entry(seq))
         }
-        Work::Act(act, _) => acts::write(connection, heads, act).await.map(Written::Acted),
+        Work::Act(act, _) => acts::write(connection, heads, act).await.map(Box::new).map(Written::Acted),
         Work::Call(row) => {
             row.write(connection).await?;
             tasks::log_interaction(connection, heads, row).await?;

@@ -53,7 +53,7 @@ pub(super) enum Written {
     /// A row was written.
     Row,
     /// It was done.
-    Acted(Acted),
+    Acted(Box<Acted>),
     /// The database refused this piece and took the others.
     Failed,
 }
@@ -88,7 +88,7 @@ impl Work {
             (Self::Grant(_, then) | Self::Recall { then, .. }, _) => then(Err(NotSealed::Unavailable)),
             (Self::Refuse(_, then) | Self::Audit(_, Some(then)), written) => then(matches!(written, Written::Entry(_))),
             (Self::Recording(_, Some(then)), written) => then(matches!(written, Written::Row)),
-            (Self::Act(_, then), Written::Acted(acted)) => then(Some(acted)),
+            (Self::Act(_, then), Written::Acted(acted)) => then(Some(*acted)),
             (Self::Act(_, then), _) => then(None),
             (Self::Place(_, then), Written::Placed(placed)) => then(Some(placed)),
             (Self::Place(_, then), _) => then(None),

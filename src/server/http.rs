@@ -42,6 +42,8 @@ use crate::io::twilio_rest::TwilioRest;
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
 /// Once the gateway ends, a connection has so long to do so.
 const END_WITHIN: Duration = Duration::from_secs(5);
+/// A question waits so long for what was handed to the ledger before it; then the answer goes without it.
+const FLUSH_WITHIN: Duration = Duration::from_secs(2);
 /// No body of the API comes near.
 const BODY_MAX: usize = 64 * 1024;
 /// The path of the media socket.
@@ -72,6 +74,11 @@ impl App {
 
     pub(super) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
+    }
+
+    /// What was handed to the ledger until now is written, or [`FLUSH_WITHIN`] is over: whoever saw a call end finds what it left.
+    pub(super) async fn settled(&self) {
+        let _ = tokio::time::timeout(FLUSH_WITHIN, self.world.database.ledger().flush()).await;
     }
 
     /// Somebody asked for what is not theirs: the chain keeps it.

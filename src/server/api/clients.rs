@@ -61,6 +61,7 @@ pub(super) struct PageQuery {
 /// `GET /api/clients/{clientId}/consent`: PX-735 `ConsentStatusResponse`. That somebody looked stands in the chain.
 async fn consent(State(app): State<App>, may: May<ViewClients>, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
     client(&app, &may.claims, &id)?;
+    app.settled().await;
     let history = app.world.database.consent_history(&may.claims.org, &id, HISTORY_MAX).await.map_err(Problem::ours)?;
     submit(&app.world, Work::Audit(event(&may.claims, &id, EventKind::ConsentViewed), None));
     Ok(Json(status(&history)))
@@ -187,6 +188,7 @@ async fn interactions(
 ) -> Result<Json<Value>, Problem> {
     client(&app, &may.claims, &id)?;
     let limit = page.limit(PAGE_MAX);
+    app.settled().await;
     let rows = app.world.database.interactions(&may.claims.org, &id, page.after()?, limit).await.map_err(Problem::ours)?;
     let next = rows.last().filter(|_| rows.len() == limit as usize).map(|row| cursor(&row.started_at, &row.id));
     Ok(Json(json!({ "interactions": rows.iter().map(interaction).collect::<Vec<_>>(), "next": next })))

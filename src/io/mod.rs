@@ -7,4 +7,6 @@ pub mod lock;
 pub mod main_app;
 pub mod objects;
 pub mod recording;
+pub mod seed;
 pub mod spool;
+pub mod webhook;

@@ -12,7 +12,7 @@ use super::socket::{Heard, Word};
 use super::world::World;
 use crate::engine::audio::frame::{Channel, StreamNo};
 use crate::engine::call::{
-    Call, CallIdentity, Effect, Input, Mode, NotSealed, Outbox, Phase, RecordingEnd, RecordingState, Standing, StreamStart,
+    Call, CallIdentity, Effect, Input, Mode, NotSealed, Outbox, Phase, RecordingEnd, RecordingState, Standing, StreamStart, Told,
 };
 use crate::engine::consent::{Actor, ConsentRecord, ConsentStatus, Direction};
 use crate::engine::ledger::{Event, EventKind};
@@ -44,7 +44,7 @@ pub(super) struct Live {
     /// The socket of each stream.
     sockets: Vec<SocketKey>,
     deadline: Option<Tick>,
-    last: (Phase, ConsentStatus, RecordingState),
+    last: Told,
 }
 
 /// Who a stream belongs to.
@@ -106,7 +106,7 @@ impl Live {
     pub(super) fn new(identity: CallIdentity, standing: Standing, world: &World, me: &MediaHandle) -> Self {
         let call = Call::new(identity, world.settings, standing, world.clocks.now());
         let snapshot = call.snapshot();
-        let last = (snapshot.phase, snapshot.consent.status, snapshot.recording);
+        let last = snapshot.told();
         world.metrics.calls.inc();
         Self {
             shared: Arc::new(LiveCall::new(snapshot, me.clone())),
@@ -223,7 +223,7 @@ impl Live {
         world.metrics.captured.inc_by(captured[0] + captured[1]);
         world.metrics.withheld.inc_by(withheld[0] + withheld[1]);
         let settled = self.shared.let_go();
-        submit(world, Work::Call(Box::new(self.shared.row())));
+        write(world, &self.shared);
         if settled {
             let (registry, ledger, identity) = (Arc::clone(registry), world.database.ledger().clone(), self.shared.identity.clone());
             world.tokio.spawn(async move {
@@ -309,18 +309,18 @@ impl Live {
 
     fn publish(&mut self, world: &World) {
         let snapshot = self.call.snapshot();
-        let seen = (snapshot.phase, snapshot.consent.status, snapshot.recording);
+        let seen = snapshot.told();
         let decided = |outcome| {
             world.metrics.decisions.get_or_create(&metrics::Outcome { outcome }).inc();
         };
         if seen != self.last {
-            tracing::info!(call.id = %self.shared.identity.call_id, phase = ?seen.0, consent = ?seen.1, recording = ?seen.2, "call: changed");
-            match (self.last.0, seen.0, seen.1) {
+            tracing::info!(call.id = %self.shared.identity.call_id, phase = ?seen.phase, consent = ?seen.consent, recording = ?seen.recording, "call: changed");
+            match (self.last.phase, seen.phase, seen.consent) {
                 (Phase::Prompting | Phase::AwaitingResponse | Phase::Created, Phase::Connected, ConsentStatus::Revoked) => {
                     decided("declined")
                 }
                 (_, Phase::Abandoned, _) => decided("abandoned"),
-                (_, Phase::Connected, ConsentStatus::Granted) if self.last.1 != ConsentStatus::Granted => decided("granted"),
+                (_, Phase::Connected, ConsentStatus::Granted) if self.last.consent != ConsentStatus::Granted => decided("granted"),
                 (Phase::Prompting | Phase::AwaitingResponse, Phase::Connected, ConsentStatus::Pending)
                     if snapshot.unrecorded_reason.is_some() =>
                 {
@@ -329,11 +329,11 @@ impl Live {
                 _ => {}
             }
         }
-        let write = seen != self.last;
+        let is_new = seen != self.last;
         self.last = seen;
         self.shared.publish(snapshot, self.head.as_ref().map(|head| head.recording_id.as_str()));
-        if write {
-            submit(world, Work::Call(Box::new(self.shared.row())));
+        if is_new {
+            write(world, &self.shared);
         }
     }
 
@@ -388,6 +388,11 @@ pub(super) fn event(head: &RecordingHead, kind: EventKind, detail: serde_json::V
     }
 }
 
+/// A call's newest state on its way to the database, and the event that it is, if it tells something new.
+pub(super) fn write(world: &World, call: &LiveCall) {
+    call.hand_over(|row| submit(world, Work::Call(Box::new(row))));
+}
+
 /// Hands work to the ledger. If its queue is full, whoever waits is told so at once: capture fails closed.
 pub(super) fn submit(world: &World, work: Work) {
     if let Err(LedgerFull(work)) = world.database.ledger().append(work) {
@@ -396,7 +401,8 @@ pub(super) fn submit(world: &World, work: Work) {
         match *work {
             Work::Grant(_, then) | Work::Recall { then, .. } => then(Err(NotSealed::Unavailable)),
             Work::Refuse(_, then) | Work::Audit(_, Some(then)) | Work::Recording(_, Some(then)) => then(false),
-            Work::Audit(_, None) | Work::Recording(_, None) | Work::Call(_) => {}
+            Work::Outbox(work) => work.refuse(),
+            Work::Audit(_, None) | Work::Recording(_, None) | Work::Call(_) | Work::Checkpoint(_) => {}
         }
     }
 }

@@ -16,6 +16,7 @@ mod ask;
 mod ear;
 mod hear;
 mod input;
+mod news;
 mod outbox;
 mod playback;
 mod snapshot;
@@ -26,8 +27,9 @@ pub mod timeline;
 mod tests;
 
 pub use input::{CallIdentity, Clock, Input, Mode, NotSealed, Now, OnOptOut, Settings, Standing, StreamStart};
+pub use news::{News, is_over};
 pub use outbox::{Effect, Outbox, RecordingEnd};
-pub use snapshot::{ConsentView, Frames, Phase, RecordingState, Segment, Snapshot};
+pub use snapshot::{ConsentView, Frames, Phase, RecordingState, Segment, Snapshot, Told};
 
 use ask::Asking;
 use ear::Ear;

@@ -7,6 +7,7 @@ use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
 
 use super::work::{Work, Written};
+use super::{events, outbox};
 use crate::engine::consent::{ConsentRecord, ConsentStatus};
 use crate::engine::ledger::{Decision, Event, EventKind, Hash, Head, Salt};
 
@@ -92,7 +93,13 @@ impl Heads {
     }
 }
 
-pub(super) async fn write_one(connection: &mut SqliteConnection, heads: &mut Heads, work: &mut Work) -> Result<Written, sqlx::Error> {
+/// `posts`: whether events are to be posted by webhook as well.
+pub(super) async fn write_one(
+    connection: &mut SqliteConnection,
+    heads: &mut Heads,
+    posts: bool,
+    work: &mut Work,
+) -> Result<Written, sqlx::Error> {
     match work {
         Work::Grant(grant, _) => {
             let counted = Counted::of(connection, &grant.record).await?;
@@ -117,7 +124,12 @@ pub(super) async fn write_one(connection: &mut SqliteConnection, heads: &mut Hea
             Err(sqlx::Error::Encode("a decision enters the chain with its record or not at all".into()))
         }
         Work::Audit(event, _) => heads.append(connection, event).await.map(Written::Entry),
-        Work::Call(row) => row.write(connection).await.map(|()| Written::Row),
+        Work::Call(row) => {
+            row.write(connection).await?;
+            events::write(connection, row, posts).await.map(|()| Written::Row)
+        }
+        Work::Checkpoint(row) => row.write(connection).await.map(|()| Written::Row),
+        Work::Outbox(work) => outbox::write(connection, work).await,
         Work::Recording(row, _) => row.write(connection).await.map(|()| Written::Row),
     }
 }

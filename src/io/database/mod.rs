@@ -5,8 +5,13 @@
 //! [`Db`] and not another program.
 
 mod append;
+mod audience;
+mod checkpoints;
 mod error;
+mod events;
+mod figures;
 mod ledger;
+mod outbox;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -19,8 +24,13 @@ use std::time::Duration;
 use sqlx::ConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 
+pub use audience::{Audience, CallBell};
+pub use checkpoints::CheckpointRow;
 pub use error::DatabaseError;
+pub use events::CallEventRow;
+pub use figures::FiguresFilter;
 pub use ledger::{LEDGER_QUEUE_MAX, Ledger, LedgerFull};
+pub use outbox::{OutboxWork, Post, Verdict};
 pub use read::{CallFilter, CallRow, HistoryRow, InteractionRow, RecordingRow, Ruling, StandingRow};
 pub use verify::VerifyReport;
 pub use work::{Then, Work};

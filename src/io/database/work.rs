@@ -4,6 +4,8 @@ use crate::engine::call::NotSealed;
 use crate::engine::consent::{ConsentRecord, Grant, Receipt};
 use crate::engine::ledger::{Committed, Event};
 
+use super::checkpoints::CheckpointRow;
+use super::outbox::{OutboxWork, Post};
 use super::read::{CallRow, RecordingRow};
 
 /// What to do once it is durable, or will never be. Called on the ledger's task; must not block.
@@ -28,6 +30,10 @@ pub enum Work {
     Audit(Event, Option<Then<bool>>),
     /// A call as it stands. Kept until the database takes it.
     Call(Box<CallRow>),
+    /// A checkpoint that the object store holds. Kept until the database takes it.
+    Checkpoint(Box<CheckpointRow>),
+    /// Posts claimed, settled or put off.
+    Outbox(OutboxWork),
     /// A recording as it stands. Answered `false` if it is not durable in time, and kept all the same.
     Recording(Box<RecordingRow>, Option<Then<bool>>),
 }
@@ -42,6 +48,8 @@ pub(super) enum Written {
     Standing(Box<ConsentRecord>, u64, u64),
     /// A row was written.
     Row,
+    /// Posts that are ours for a while.
+    Claimed(Vec<Post>),
     /// The database refused this piece and took the others.
     Failed,
 }
@@ -55,6 +63,8 @@ impl std::fmt::Debug for Work {
             Self::Audit(..) => "Audit",
             Self::Call(_) => "Call",
             Self::Recording(..) => "Recording",
+            Self::Outbox(_) => "Outbox",
+            Self::Checkpoint(_) => "Checkpoint",
         })
     }
 }
@@ -73,7 +83,8 @@ impl Work {
             (Self::Grant(_, then) | Self::Recall { then, .. }, _) => then(Err(NotSealed::Unavailable)),
             (Self::Refuse(_, then) | Self::Audit(_, Some(then)), written) => then(matches!(written, Written::Entry(_))),
             (Self::Recording(_, Some(then)), written) => then(matches!(written, Written::Row)),
-            (Self::Audit(_, None) | Self::Recording(_, None) | Self::Call(_), _) => {}
+            (Self::Outbox(work), written) => work.answer(written),
+            (Self::Audit(_, None) | Self::Recording(_, None) | Self::Call(_) | Self::Checkpoint(_), _) => {}
         }
     }
 
@@ -92,7 +103,11 @@ impl Work {
                 then(false);
                 Some(Self::Recording(row, None))
             }
-            Self::Audit(_, None) | Self::Recording(_, None) | Self::Call(_) => Some(self),
+            Self::Outbox(work) => {
+                work.refuse();
+                None
+            }
+            Self::Audit(_, None) | Self::Recording(_, None) | Self::Call(_) | Self::Checkpoint(_) => Some(self),
         }
     }
 }

@@ -133,6 +133,9 @@ async fn call(address: SocketAddr, sid: &str, key: &str) {
         caller.frames(100).await;
     }
     caller.stop().await;
+    // What the gateway says is taken in until it closes: a socket dropped with unread words would take our own with it.
+    let closed = async { while caller.listen(Duration::from_millis(250)).await {} };
+    tokio::time::timeout(Duration::from_secs(20), closed).await.expect("the gateway closes the socket of a stream that is over");
 }
 
 fn of<'a>(got: &'a [Got], sid: &str) -> Vec<&'a Got> {

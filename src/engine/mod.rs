@@ -7,6 +7,8 @@
 pub mod audio;
 pub mod call;
 pub mod consent;
+pub mod figures;
 pub mod ledger;
 pub mod time;
 pub mod twilio;
+pub mod webhook;

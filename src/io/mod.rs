@@ -8,5 +8,7 @@ pub mod main_app;
 pub mod objects;
 pub mod priority;
 pub mod recording;
+pub mod seed;
 pub mod spool;
 pub mod twilio_rest;
+pub mod webhook;

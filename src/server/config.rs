@@ -12,6 +12,7 @@ use super::auth::TokenSource;
 use crate::engine::call::{Clock, OnOptOut, Settings};
 use crate::engine::consent::keys::OptOutKeys;
 use crate::engine::twilio::twiml::Route;
+use crate::engine::webhook::WebhookSecret;
 use crate::io::main_app::AppUrl;
 use crate::io::objects::{ObjectsSpec, Sse};
 use crate::io::recording::Format;
@@ -65,6 +66,12 @@ pub struct Given {
     /// Where an inbound call goes after the prompt: a number, client:ID, or the https:// URL of the main app, which answers with TwiML
     #[arg(long, env = "CALLGATE_INBOUND_ROUTE")]
     pub inbound_route: Option<String>,
+    /// Where events are posted: https://, or http:// on loopback
+    #[arg(long, env = "CALLGATE_WEBHOOK_URL")]
+    pub webhook_url: Option<String>,
+    /// What posted events are signed with: whsec_ and base64 of 24 to 64 bytes
+    #[arg(long, env = "CALLGATE_WEBHOOK_SECRET", hide_env_values = true)]
+    pub webhook_secret: Option<String>,
     /// wav or opus [default: wav]
     #[arg(long, env = "CALLGATE_CAPTURE_FORMAT")]
     pub capture_format: Option<String>,
@@ -133,6 +140,8 @@ pub struct Config {
     pub tokens: TokenSource,
     /// Where inbound calls go.
     pub inbound_route: Option<InboundRoute>,
+    /// Where events are posted, and what they are signed with.
+    pub webhook: Option<(AppUrl, WebhookSecret)>,
     /// How recordings are encoded.
     pub format: Format,
     /// What every call is told.
@@ -212,6 +221,8 @@ impl Given {
             jwt_secret,
             jwks_file,
             inbound_route,
+            webhook_url,
+            webhook_secret,
             capture_format,
             on_opt_out,
             clock,
@@ -311,6 +322,7 @@ impl Given {
                     wrong("CALLGATE_INBOUND_ROUTE", &route, allowed)
                 })?),
             },
+            webhook: webhook(self.webhook_url, self.webhook_secret)?,
             format: parsed("CALLGATE_CAPTURE_FORMAT", self.capture_format, "wav", "wav or opus", Format::parse)?,
             settings,
             decline_queues_recordings: truth("CALLGATE_DECLINE_QUEUES_RECORDINGS", self.decline_queues_recordings, false)?,
@@ -419,6 +431,12 @@ impl Config {
             ("CALLGATE_JWT_SECRET", jwt_secret, "secret of HS256 API tokens; neither it nor a key set: a generated one in DATA_DIR"),
             ("CALLGATE_JWKS_FILE", jwks_file, "key set of RS256, ES256 and EdDSA API tokens"),
             ("CALLGATE_INBOUND_ROUTE", route, "where an inbound call goes after the prompt: dialled, or the main app is asked"),
+            (
+                "CALLGATE_WEBHOOK_URL",
+                self.webhook.as_ref().map_or_else(none, |(url, _)| url.shown()),
+                "where events are posted, signed by the Standard Webhooks scheme",
+            ),
+            ("CALLGATE_WEBHOOK_SECRET", if self.webhook.is_some() { "(masked)".to_owned() } else { none() }, "what they are signed with"),
             ("CALLGATE_CAPTURE_FORMAT", self.format.word().to_owned(), "wav or opus; client left, other party right"),
             (
                 "CALLGATE_ON_OPT_OUT",
@@ -467,6 +485,21 @@ fn tokens(secret: Option<String>, key_set: Option<String>) -> Result<TokenSource
     }
 }
 
+fn webhook(url: Option<String>, secret: Option<String>) -> Result<Option<(AppUrl, WebhookSecret)>, Wrong> {
+    match (url.filter(|url| !url.is_empty()), secret.filter(|secret| !secret.is_empty())) {
+        (None, None) => Ok(None),
+        (Some(url), Some(secret)) => {
+            let allowed = "an https:// URL (http:// on loopback) without a user name";
+            let url = AppUrl::parse(&url).ok_or_else(|| wrong("CALLGATE_WEBHOOK_URL", &url, allowed))?;
+            let secret = WebhookSecret::parse(&secret)
+                .ok_or_else(|| wrong("CALLGATE_WEBHOOK_SECRET", "(masked)", "whsec_ and base64 of 24 to 64 bytes"))?;
+            Ok(Some((url, secret)))
+        }
+        (Some(url), None) => Err(wrong("CALLGATE_WEBHOOK_URL", &url, "to sign what is posted there CALLGATE_WEBHOOK_SECRET is needed")),
+        (None, Some(_)) => Err(wrong("CALLGATE_WEBHOOK_SECRET", "(masked)", "without CALLGATE_WEBHOOK_URL there is nothing to sign")),
+    }
+}
+
 fn parsed<T>(
     key: &'static str,
     given: Option<String>,
@@ -508,7 +541,7 @@ mod tests {
         let config = Given::default().meant().unwrap();
         assert_eq!(config.database_url, "sqlite://./callgate-data/callgate.db");
         assert!(config.unannounced && !config.twilio_validate && config.listen.ip().is_loopback());
-        assert_eq!(config.table().len(), 28);
+        assert_eq!(config.table().len(), 30);
     }
 
     #[test]
@@ -530,15 +563,28 @@ mod tests {
         assert!(from.contains("CALLGATE_TWILIO_FROM") && from.contains("+16175550123"), "{from}");
         let api = refusal(Given { twilio_api_url: some("http://api.example.com"), ..Given::default() });
         assert!(api.contains("CALLGATE_TWILIO_API_URL") && api.contains("https://"), "{api}");
+        let whsec = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+        let webhook = |url: &str, secret: &str| refusal(Given { webhook_url: some(url), webhook_secret: some(secret), ..Given::default() });
+        assert!(webhook("http://app.example.com/events", whsec).contains("CALLGATE_WEBHOOK_URL"), "plain http leaves this machine");
+        assert!(webhook("https://app.example.com/events", "").contains("CALLGATE_WEBHOOK_SECRET is needed"));
+        let short = webhook("https://app.example.com/events", "whsec_aHVudGVyMg==");
+        assert!(short.contains("CALLGATE_WEBHOOK_SECRET") && !short.contains("aHVud"), "{short}");
+        assert!(webhook("", whsec).contains("nothing to sign"));
         assert!(Given::from_toml("lissten = \"x\"").is_err(), "unknown keys are refused");
     }
 
     #[test]
     fn secrets_are_masked_in_the_table_and_in_debug() {
-        let given = Given { twilio_auth_token: Some("supersecrettoken".into()), ..Given::default() };
+        let given = Given {
+            twilio_auth_token: Some("supersecrettoken".into()),
+            webhook_url: Some("https://app.example.com/events?key=supersecretkey".into()),
+            webhook_secret: Some("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".into()),
+            ..Given::default()
+        };
         let config = given.meant().unwrap();
-        let shown = format!("{:?} {config:?}", config.table());
-        assert!(!shown.contains("supersecrettoken"));
+        let table = format!("{:?}", config.table());
+        let shown = format!("{table} {config:?}");
+        assert!(!shown.contains("supersecrettoken") && !shown.contains("MfKQ9r8GK") && !table.contains("supersecretkey"));
         assert!(config.twilio_validate && !config.unannounced);
     }
 

@@ -11,14 +11,16 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use secrecy::ExposeSecret as _;
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tungstenite::handshake::derive_accept_key;
 
@@ -65,6 +67,8 @@ pub struct App {
     pub(super) config: Arc<Config>,
     pub(super) public_url: Arc<str>,
     pub(super) draining: Arc<AtomicBool>,
+    /// The figures of consent as `/metrics` shows them, and when they were counted.
+    pub(super) figures: Arc<tokio::sync::Mutex<Option<(std::time::Instant, String)>>>,
 }
 
 impl App {
@@ -94,6 +98,16 @@ impl App {
             detail: json!({ "needed": needed, "asked": what }),
         };
         live::submit(&self.world, Work::Audit(event, None));
+    }
+}
+
+/// Ends the connection on which a request came, also one that takes nothing and so would never end by itself.
+#[derive(Clone, Default)]
+pub(super) struct HangUp(Arc<Notify>);
+
+impl HangUp {
+    pub(super) fn now(&self) {
+        self.0.notify_one();
     }
 }
 
@@ -147,14 +161,21 @@ pub(super) async fn accept(listener: TcpListener, app: App, stop: impl Future<Ou
 
 /// One connection. When the gateway ends, `ends` does.
 async fn serve(stream: TcpStream, service: Router, mut ends: watch::Receiver<()>) {
+    let (service, hang_up) = (TowerToHyperService::new(service), HangUp::default());
+    let told = hang_up.clone();
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(told.clone());
+        service.call(request)
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_WITHIN)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
+        .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     tokio::pin!(connection);
     let served = tokio::select! {
         served = connection.as_mut() => served,
+        () = hang_up.0.notified() => return,
         _ = ends.changed() => {
             connection.as_mut().graceful_shutdown();
             connection.await

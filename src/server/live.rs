@@ -15,7 +15,7 @@ use super::world::World;
 use crate::engine::audio::frame::{Channel, StreamNo};
 use crate::engine::audio::prompts::Language;
 use crate::engine::call::{
-    Call, CallIdentity, Effect, Input, Mode, NotSealed, Outbox, Phase, RecordingEnd, RecordingState, Standing, StreamStart,
+    Call, CallIdentity, Effect, Input, Mode, NotSealed, Outbox, Phase, RecordingEnd, RecordingState, Standing, StreamStart, Told,
 };
 use crate::engine::consent::keys::Answer;
 use crate::engine::consent::{Actor, ConsentRecord, ConsentStatus, Direction, Queues, UnrecordedReason};
@@ -45,7 +45,7 @@ pub(super) struct Live {
     /// The socket of each stream.
     sockets: Vec<SocketKey>,
     deadline: Option<Tick>,
-    last: (Phase, ConsentStatus, RecordingState),
+    last: Told,
     /// Twilio's id of it is written.
     is_named: bool,
     /// Who waits until what the keypad question brought is durable.
@@ -118,7 +118,7 @@ impl Live {
             Some(Announced { made: Some(made), .. }) => call.made(made.at, now),
         };
         let snapshot = call.snapshot();
-        let last = (snapshot.phase, snapshot.consent.status, snapshot.recording);
+        let last = snapshot.told();
         world.metrics.calls.inc();
         Self {
             shared: Arc::new(LiveCall::new(snapshot, me.clone())),
@@ -260,7 +260,7 @@ impl Live {
         world.metrics.captured.inc_by(captured[0] + captured[1]);
         world.metrics.withheld.inc_by(withheld[0] + withheld[1]);
         let settled = self.shared.let_go();
-        submit(world, Work::Call(Box::new(self.shared.row())));
+        write(world, &self.shared);
         if settled {
             let (registry, ledger, shared) = (Arc::clone(registry), world.database.ledger().clone(), self.shared());
             world.tokio.spawn(async move {
@@ -346,20 +346,20 @@ impl Live {
 
     fn publish(&mut self, world: &World) {
         let snapshot = self.call.snapshot();
-        let seen = (snapshot.phase, snapshot.consent.status, snapshot.recording);
+        let seen = snapshot.told();
         let decided = |outcome| {
             world.metrics.decisions.get_or_create(&metrics::Outcome { outcome }).inc();
         };
         if seen != self.last {
-            tracing::info!(call.id = %self.shared.identity.call_id, phase = ?seen.0, consent = ?seen.1, recording = ?seen.2, "call: changed");
-            match (self.last.0, seen.0, seen.1) {
+            tracing::info!(call.id = %self.shared.identity.call_id, phase = ?seen.phase, consent = ?seen.consent, recording = ?seen.recording, "call: changed");
+            match (self.last.phase, seen.phase, seen.consent) {
                 (Phase::Prompting | Phase::AwaitingResponse | Phase::Created, Phase::Connected, ConsentStatus::Revoked)
                     if snapshot.unrecorded_reason != Some(UnrecordedReason::PriorOptOut) =>
                 {
                     decided("declined")
                 }
                 (_, Phase::Abandoned, _) => decided("abandoned"),
-                (_, Phase::Connected, ConsentStatus::Granted) if self.last.1 != ConsentStatus::Granted => decided("granted"),
+                (_, Phase::Connected, ConsentStatus::Granted) if self.last.consent != ConsentStatus::Granted => decided("granted"),
                 (Phase::Prompting | Phase::AwaitingResponse, Phase::Connected, ConsentStatus::Pending)
                     if snapshot.unrecorded_reason.is_some() =>
                 {
@@ -369,11 +369,11 @@ impl Live {
             }
         }
         let is_named = !snapshot.identity.call_sid.is_empty();
-        let write = seen != self.last || is_named != self.is_named;
+        let is_new = seen != self.last || is_named != self.is_named;
         (self.last, self.is_named) = (seen, is_named);
         self.shared.publish(snapshot, self.head.as_ref().map(|head| head.recording_id.as_str()));
-        if write {
-            submit(world, Work::Call(Box::new(self.shared.row())));
+        if is_new {
+            write(world, &self.shared);
         }
     }
 
@@ -428,6 +428,11 @@ pub(super) fn event(head: &RecordingHead, kind: EventKind, detail: serde_json::V
     }
 }
 
+/// A call's newest state on its way to the database, and the event that it is, if it tells something new.
+pub(super) fn write(world: &World, call: &LiveCall) {
+    call.hand_over(|row| submit(world, Work::Call(Box::new(row))));
+}
+
 /// Hands work to the ledger. If its queue is full, whoever waits is told so at once: capture fails closed.
 pub(super) fn submit(world: &World, work: Work) {
     if let Err(LedgerFull(work)) = world.database.ledger().append(work) {
@@ -438,7 +443,8 @@ pub(super) fn submit(world: &World, work: Work) {
             Work::Refuse(_, then) | Work::Audit(_, Some(then)) | Work::Recording(_, Some(then)) => then(false),
             Work::Act(_, then) => then(None),
             Work::Place(_, then) => then(None),
-            Work::Audit(_, None) | Work::Recording(_, None) | Work::Call(_) | Work::Answer(_) => {}
+            Work::Outbox(work) => work.refuse(),
+            Work::Audit(_, None) | Work::Recording(_, None) | Work::Call(_) | Work::Answer(_) | Work::Checkpoint(_) => {}
         }
     }
 }

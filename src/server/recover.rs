@@ -16,14 +16,59 @@ use super::seal::{PAUSE_FIRST, PAUSE_MAX, Sealer};
 use crate::engine::call::{OnOptOut, RecordingState};
 use crate::engine::consent::Actor;
 use crate::engine::ledger::{Event, EventKind};
+use crate::engine::time::WallTime;
 use crate::io::clock::wall;
-use crate::io::database::{Ruling, Work};
+use crate::io::database::{CallRow, Ruling, Work};
 use crate::io::spool::{RecordingHead, SpoolFile, Unreadable, left_behind};
 
 /// Whether a call is over is looked at this often.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
+/// Calls that a process left open, closed at the next start at most.
+const LEFT_OPEN_MAX: u32 = 100_000;
+
+/// Writes into a row that its call is over.
+pub(super) fn end(row: &mut CallRow) {
+    let now = wall();
+    let seconds = WallTime::parse(&row.started_at).map(|start| (now.0 - start.0).max(0) / 1_000);
+    row.state["phase"] = json!("ENDED");
+    row.state["endedAt"] = json!(now);
+    row.state["durationSeconds"] = json!(seconds);
+    row.phase = "ENDED".to_owned();
+    row.ended_at = Some(now.to_string());
+}
+
 impl Sealer {
+    /// Calls that had streams when the process before this one died are over: no media stream ever comes back. Where
+    /// several processes share a database, an open call may be another one's, and is left alone.
+    pub(super) async fn close_left_open(&self) -> io::Result<()> {
+        let database = &self.world.database;
+        if !database.is_ours_alone() {
+            return Ok(());
+        }
+        for mut row in database.calls_left_open(LEFT_OPEN_MAX).await.map_err(io::Error::other)? {
+            tracing::warn!(call.id = %row.id, "call: it was live when the gateway died; closed");
+            if !row.is_recorded && row.state["unrecordedReason"].is_null() {
+                row.state["unrecordedReason"] = json!("SYSTEM_ERROR");
+                let died = Event {
+                    org_id: row.org_id.clone(),
+                    kind: EventKind::CallUnrecorded,
+                    actor: Actor::System,
+                    call_id: Some(row.id.clone()),
+                    client_id: Some(row.client_id.clone()),
+                    at: wall(),
+                    position: None,
+                    detail: json!({ "reason": "SYSTEM_ERROR", "why": "the gateway died during the call" }),
+                };
+                submit(&self.world, Work::Audit(died, None));
+            }
+            end(&mut row);
+            submit(&self.world, Work::Call(Box::new(row)));
+        }
+        database.ledger().flush().await;
+        Ok(())
+    }
+
     /// What lies in the folder at the start: with a durable grant it is finished and stored, without one it is destroyed.
     pub(super) async fn recover(&self, folder: PathBuf) -> io::Result<()> {
         for spool in left_behind(&folder)? {

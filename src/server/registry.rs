@@ -21,10 +21,19 @@ pub struct Registry {
     owners: DashMap<String, MediaHandle>,
     /// Media sockets; more than the limit are refused at the handshake.
     places: Arc<AtomicUsize>,
+    /// Readers of event streams.
+    readers: Arc<AtomicUsize>,
 }
 
-/// A media socket's place.
+/// A place among a bounded number: a media socket's, or a reader's of an event stream.
 pub struct Place(Arc<AtomicUsize>);
+
+impl Place {
+    fn take(taken: &Arc<AtomicUsize>, limit: usize) -> Option<Self> {
+        let one_more = |taken: usize| (taken < limit).then_some(taken + 1);
+        taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).ok().map(|_| Self(Arc::clone(taken)))
+    }
+}
 
 impl Drop for Place {
     fn drop(&mut self) {
@@ -78,8 +87,12 @@ struct View {
 impl Registry {
     /// A place for a media socket, unless `limit` are taken. Dropping it gives it back.
     pub fn take_place(&self, limit: usize) -> Option<Place> {
-        let take = |taken: usize| (taken < limit).then_some(taken + 1);
-        self.places.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).ok().map(|_| Place(Arc::clone(&self.places)))
+        Place::take(&self.places, limit)
+    }
+
+    /// The same for a reader of an event stream.
+    pub fn take_reader(&self, limit: usize) -> Option<Place> {
+        Place::take(&self.readers, limit)
     }
 
     /// Media sockets now.
@@ -229,7 +242,17 @@ impl LiveCall {
     /// The JSON of `GET /api/calls/{callId}`.
     #[must_use]
     pub fn json(&self) -> Value {
+        self.told(&self.view())
+    }
+
+    /// Gives the row of its call to `to`. Under the view's lock, so that rows come there in the order of their states,
+    /// whoever hands them over: `to` must not wait.
+    pub fn hand_over(&self, to: impl FnOnce(CallRow)) {
         let view = self.view();
+        to(row(self.told(&view)));
+    }
+
+    fn told(&self, view: &View) -> Value {
         let mut snapshot = view.snapshot.clone();
         // A published snapshot may be older than the last frame.
         let counted = |n: usize| self.counters[n].load(Ordering::Relaxed);
@@ -244,12 +267,6 @@ impl LiveCall {
             }
         }
         call_json(&snapshot, view.recording_id.as_deref(), view.outcome.as_ref())
-    }
-
-    /// The row of its call.
-    #[must_use]
-    pub fn row(&self) -> CallRow {
-        row(self.json())
     }
 
     fn view(&self) -> std::sync::MutexGuard<'_, View> {

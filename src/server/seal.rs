@@ -11,8 +11,9 @@ use dashmap::DashMap;
 use serde_json::json;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use super::live::{event, row, submit};
+use super::live::{event, row, submit, write};
 use super::metrics::Outcome;
+use super::recover::end;
 use super::registry::Registry;
 use super::world::World;
 use crate::engine::audio::frame::Place;
@@ -287,8 +288,7 @@ impl Sealer {
     pub(super) async fn tell_call(&self, call_id: &str, recording_id: &str, state: RecordingState, reason: Option<String>) {
         if let Some(live) = self.registry.get(call_id) {
             let over = live.conclude(state, reason);
-            let row = live.row();
-            submit(&self.world, Work::Call(Box::new(row)));
+            write(&self.world, &live);
             if over {
                 self.world.database.ledger().flush().await;
                 self.registry.remove(&live);
@@ -299,11 +299,7 @@ impl Sealer {
             row.state["recording"]["reason"] = json!(reason);
             row.state["recording"]["recordingId"] = json!(recording_id);
             if row.ended_at.is_none() {
-                let now = wall().to_string();
-                row.state["phase"] = json!("ENDED");
-                row.state["endedAt"] = json!(now);
-                row.phase = "ENDED".to_owned();
-                row.ended_at = Some(now);
+                end(&mut row);
             }
             submit(&self.world, Work::Call(Box::new(row)));
         }

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "every test binary uses its own part")]
 
 pub mod s3_server;
+pub mod sse;
 pub mod twilio;
 
 use std::io::{BufRead as _, BufReader, Read as _};

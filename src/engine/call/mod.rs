@@ -16,6 +16,7 @@ mod ask;
 mod ear;
 mod hear;
 mod input;
+mod news;
 mod outbox;
 mod playback;
 mod reach;
@@ -28,9 +29,10 @@ mod tests;
 
 pub use ask::PROMPT_PLAYS_MAX;
 pub use input::{CallIdentity, Clock, Input, Mode, NotSealed, Now, OnOptOut, Settings, Standing, StreamStart, Unreached};
+pub use news::{News, is_over};
 pub use outbox::{Effect, Outbox, RecordingEnd};
 pub use reach::{HEARD_WITHIN_MS, Initiation, TALK_MAX_MS};
-pub use snapshot::{ConsentView, Frames, Phase, RecordingState, Segment, Snapshot};
+pub use snapshot::{ConsentView, Frames, Phase, RecordingState, Segment, Snapshot, Told};
 
 use ask::Asking;
 use ear::Ear;

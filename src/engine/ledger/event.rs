@@ -219,3 +219,21 @@ impl EventKind {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_specifications_rows_have_its_action_and_severity() {
+        for (kind, action, severity) in [
+            (EventKind::ConsentGranted, Action::Create, Severity::Medium), // by keypress or by timeout
+            (EventKind::ConsentRevoked, Action::Delete, Severity::High),
+            (EventKind::RecordingStarted, Action::Create, Severity::Medium),
+            (EventKind::CallUnrecorded, Action::Create, Severity::Medium),
+            (EventKind::ConsentViewed, Action::View, Severity::Low),
+        ] {
+            assert_eq!((kind.action(), kind.severity()), (action, severity), "{}", kind.word());
+        }
+    }
+}

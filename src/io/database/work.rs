@@ -6,6 +6,8 @@ use crate::engine::ledger::{Committed, Event};
 
 use super::acts::{Act, Acted};
 use super::calls::{Answer, Placed, Placement};
+use super::checkpoints::CheckpointRow;
+use super::outbox::{OutboxWork, Post};
 use super::read::{CallRow, RecordingRow};
 
 /// What to do once it is durable, or will never be. Called on the ledger's task; must not block.
@@ -36,6 +38,10 @@ pub enum Work {
     Place(Box<Placement>, Then<Option<Placed>>),
     /// What a key was answered. Kept until the database takes it.
     Answer(Box<Answer>),
+    /// A checkpoint that the object store holds. Kept until the database takes it.
+    Checkpoint(Box<CheckpointRow>),
+    /// Posts claimed, settled or put off.
+    Outbox(OutboxWork),
     /// A recording as it stands. Answered `false` if it is not durable in time, and kept all the same.
     Recording(Box<RecordingRow>, Option<Then<bool>>),
 }
@@ -54,6 +60,8 @@ pub(super) enum Written {
     Row,
     /// It was done.
     Acted(Box<Acted>),
+    /// Posts that are ours for a while.
+    Claimed(Vec<Post>),
     /// The database refused this piece and took the others.
     Failed,
 }
@@ -70,6 +78,8 @@ impl std::fmt::Debug for Work {
             Self::Place(..) => "Place",
             Self::Answer(_) => "Answer",
             Self::Recording(..) => "Recording",
+            Self::Outbox(_) => "Outbox",
+            Self::Checkpoint(_) => "Checkpoint",
         })
     }
 }
@@ -92,7 +102,8 @@ impl Work {
             (Self::Act(_, then), _) => then(None),
             (Self::Place(_, then), Written::Placed(placed)) => then(Some(placed)),
             (Self::Place(_, then), _) => then(None),
-            (Self::Audit(_, None) | Self::Recording(_, None) | Self::Call(_) | Self::Answer(_), _) => {}
+            (Self::Outbox(work), written) => work.answer(written),
+            (Self::Audit(_, None) | Self::Recording(_, None) | Self::Call(_) | Self::Answer(_) | Self::Checkpoint(_), _) => {}
         }
     }
 
@@ -119,7 +130,11 @@ impl Work {
                 then(None);
                 None
             }
-            Self::Audit(_, None) | Self::Recording(_, None) | Self::Call(_) | Self::Answer(_) => Some(self),
+            Self::Outbox(work) => {
+                work.refuse();
+                None
+            }
+            Self::Audit(_, None) | Self::Recording(_, None) | Self::Call(_) | Self::Answer(_) | Self::Checkpoint(_) => Some(self),
         }
     }
 }

@@ -454,6 +454,10 @@ impl Call {
             }
             // Twilio calls `completed` what was answered: somebody was there, and was never heard to answer the question.
             State::Created if self.told => self.abandoned_by(now, out),
+            State::Sealing(_) if self.told => {
+                self.reason = Some(UnrecordedReason::SystemError);
+                self.over(now, out);
+            }
             State::Created | State::Sealing(_) | State::Refused(_) | State::Over => self.over(now, out),
         }
     }

@@ -1,0 +1,133 @@
+//! Cues: what somebody asks for, or says that he is about to give.
+
+use std::collections::VecDeque;
+
+use super::Speaker;
+
+/// For how long a cue tells what a number is.
+pub const CUE_WINDOW_MS: u64 = 25_000;
+/// For how long "reference number" tells that one is harmless.
+pub const HARMLESS_WINDOW_MS: u64 = 6_000;
+/// Cues remembered; of more the oldest is forgotten.
+pub const CUES_MAX: usize = 48;
+/// The longest cue, in words.
+pub(super) const CUE_WORDS_MAX: usize = 4;
+
+/// What is to come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cue {
+    Card,
+    Cvv,
+    Expiry,
+    LastFour,
+    Account,
+    Routing,
+    Iban,
+    Ssn,
+    Itin,
+    Pin,
+    OneTimeCode,
+    Password,
+    Birth,
+    Phone,
+    Record,
+    Aadhaar,
+    Pan,
+    Address,
+    Zip,
+    Name,
+    /// A number that anybody may know.
+    Harmless,
+}
+
+/// A cue, and when it was said by whom.
+#[derive(Clone, Copy)]
+pub(super) struct Said {
+    pub(super) cue: Cue,
+    pub(super) speaker: Speaker,
+    pub(super) seq: u64,
+    pub(super) end_ms: u64,
+}
+
+/// The last cues of a call.
+#[derive(Clone)]
+pub(super) struct Cues {
+    said: VecDeque<Said>,
+}
+
+impl Cues {
+    /// None yet.
+    pub(super) const NONE: Self = Self { said: VecDeque::new() };
+
+    pub(super) fn add(&mut self, said: Said) {
+        if self.said.len() == CUES_MAX {
+            self.said.pop_front();
+        }
+        self.said.push_back(said);
+    }
+
+    /// Those that were said before the word `seq`, which begins at `at_ms`, and still hold: the newest first.
+    pub(super) fn live(&self, seq: u64, at_ms: u64) -> impl Iterator<Item = &Said> {
+        self.said.iter().rev().filter(move |said| {
+            let window = if said.cue == Cue::Harmless { HARMLESS_WINDOW_MS } else { CUE_WINDOW_MS };
+            said.seq < seq && at_ms.saturating_sub(said.end_ms) <= window
+        })
+    }
+}
+
+/// The cue that the last of these words ends, if it ends one.
+pub(super) fn ended_by<'a>(words: impl DoubleEndedIterator<Item = &'a str> + Clone) -> Option<Cue> {
+    let last = words.clone().next_back()?;
+    PHRASES
+        .iter()
+        .flat_map(|(cue, phrases)| phrases.iter().map(move |phrase| (*cue, *phrase)))
+        .filter(|(_, phrase)| phrase.rsplit(' ').next() == Some(last))
+        .filter(|(_, phrase)| {
+            let mut said = words.clone().rev();
+            phrase.rsplit(' ').all(|word| said.next() == Some(word))
+        })
+        .max_by_key(|(_, phrase)| phrase.len())
+        .map(|(cue, _)| cue)
+}
+
+/// In folded words. The longest that fits counts.
+#[rustfmt::skip]
+const PHRASES: &[(Cue, &[&str])] = &[
+    (Cue::Card, &["card", "card number", "cards", "visa", "mastercard", "amex", "american express", "long number", "tarjeta", "numero de tarjeta"]),
+    (Cue::Cvv, &["cvv", "cvc", "cvv2", "c v v", "c v c", "cvv code", "cvv number", "security code", "verification value", "verification number",
+        "on the back", "card code", "codigo de seguridad", "al reverso", "atras de la tarjeta", "numero de seguridad", "security number"]),
+    (Cue::Expiry, &["expiry", "expiry date", "expiration", "expiration date", "expires", "expire", "expiring", "exp", "exp date", "valid thru", "valid through",
+        "valid until", "good through", "good thru", "vence", "vencimiento", "caducidad", "caduca", "expira", "expiracion", "fecha de vencimiento"]),
+    (Cue::LastFour, &["last four", "last four digits", "last 4", "last 4 digits", "ending in", "ends in", "ultimos cuatro", "ultimos 4", "ultimos cuatro digitos",
+        "termina en", "terminada en"]),
+    (Cue::Account, &["account", "account number", "accounts", "bank account", "checking", "savings", "checking account", "savings account", "cuenta",
+        "numero de cuenta", "cuenta bancaria", "acct"]),
+    (Cue::Routing, &["routing", "routing number", "aba", "aba number", "a b a", "transit number", "numero de ruta", "ruta bancaria", "de ruta"]),
+    (Cue::Iban, &["iban", "i b a n", "international account"]),
+    (Cue::Ssn, &["social security", "social security number", "ssn", "s s n", "your social", "my social", "the social", "full social", "social number",
+        "seguro social", "numero de seguro", "numero de seguro social", "numero de social", "mi social", "su social"]),
+    (Cue::Itin, &["itin", "itin number", "i t i n", "taxpayer", "taxpayer number", "taxpayer id", "taxpayer identification", "tax id", "tax number", "tax identification",
+        "numero de contribuyente", "numero del itin"]),
+    (Cue::Pin, &["pin", "pin number", "pin code", "p i n", "passcode", "pass code", "security pin", "nip", "access code", "codigo de acceso", "clave", "numero secreto",
+        "secret number", "pin es"]),
+    (Cue::OneTimeCode, &["verification code", "one time code", "one-time code", "one time passcode", "one-time passcode", "one time password", "one-time password",
+        "otp", "o t p", "code we sent", "code i sent", "code you", "the code", "code is", "texted you", "texted me", "text message", "digit code",
+        "authentication code", "confirmation code", "codigo", "el codigo", "codigo de verificacion", "codigo que", "mensaje de texto", "codigo temporal", "login code"]),
+    (Cue::Password, &["password", "passphrase", "pass phrase", "contrasena", "password is", "palabra clave"]),
+    (Cue::Birth, &["date of birth", "birth date", "birthdate", "birthday", "birthdate", "dob", "d o b", "born", "fecha de nacimiento", "nacimiento", "naci", "cumpleanos",
+        "nacio", "nacida", "nacido", "was born"]),
+    (Cue::Phone, &["phone number", "phone", "cell", "cell number", "cell phone", "cellphone", "mobile", "mobile number", "telephone", "telephone number", "call me at", "reach me at",
+        "callback number", "call back number", "call back", "area code", "telefono", "numero de telefono", "celular", "numero de celular", "llameme al", "llamarme al",
+        "marqueme al", "my number", "your number", "mi numero", "su numero", "text me at", "contact number", "best number", "home number", "work number", "movil", "landline"]),
+    (Cue::Record, &["medical record", "medical record number", "mrn", "m r n", "chart number", "patient number", "patient id", "record number", "patient record",
+        "expediente", "numero de expediente", "historia clinica", "numero de paciente", "historial medico", "registro medico", "numero de historia"]),
+    (Cue::Aadhaar, &["aadhaar", "aadhar", "adhar", "adhaar", "uid number", "aadhaar number", "aadhaar card", "aadhar card"]),
+    (Cue::Pan, &["pan card", "pan number", "permanent account number", "pan card number", "p a n", "pan is", "pan"]),
+    (Cue::Address, &["my address", "your address", "home address", "mailing address", "street address", "address is", "current address", "i live at", "i live on",
+        "live at", "living at", "moved to", "where you live", "staying at", "mi direccion", "su direccion", "direccion es", "direccion", "vivo en", "domicilio", "donde vive"]),
+    (Cue::Zip, &["zip", "zip code", "zipcode", "postal code", "postcode", "codigo postal"]),
+    (Cue::Name, &["my name", "your name", "first name", "last name", "full name", "middle name", "maiden name", "legal name", "name is", "name", "surname", "nombre",
+        "apellido", "apellidos", "me llamo", "se llama", "speaking with", "spell that", "spell it", "spelled", "deletrear", "names", "como se llama", "called", "i speaking with"]),
+    (Cue::Harmless, &["reference number", "case number", "confirmation number", "ticket number", "order number", "tracking number", "reference", "numero de referencia",
+        "numero de caso", "folio", "numero de confirmacion", "item number", "model number", "form number"]),
+];

@@ -1,0 +1,140 @@
+//! Names and passwords: words that only what was said before tells from others.
+//!
+//! A name is masked after "my name is" and its like, after a title, as the first answer to the question for it, after
+//! "this is" if it is written with a capital, and wherever a name once masked is said again in the call.
+
+use super::Confidence;
+use super::ahead::{Ahead, Found, More};
+use super::cue::Cue;
+use super::entity::Entity;
+use super::lexicon::{TITLES, UNITS, is_common};
+use super::rules::{Match, Scene};
+use super::token::{Kind, Token};
+
+/// First, middle, and two last names.
+pub const NAME_WORDS_MAX: usize = 5;
+/// Names of one call that are remembered; of more the oldest is forgotten.
+pub const NAMES_MAX: usize = 16;
+/// Words of a passphrase.
+pub const PASSWORD_WORDS_MAX: usize = 8;
+/// Shorter words are remembered by nobody as names: too many others sound like them.
+pub(super) const NAME_CHARS_MIN: usize = 3;
+
+pub(super) fn find(scene: &Scene<'_>) -> Found<Match> {
+    let ahead = scene.ahead;
+    let Some(first) = ahead.at(0)? else { return Ok(None) };
+    if scene.hears(&[Cue::Name])
+        && let Some(end) = spelled_end(ahead)?
+    {
+        return Ok(Some(Match::new(Entity::Name, Confidence::Cue, end)));
+    }
+    if !is_name(first) {
+        return Ok(None);
+    }
+    let titled = scene.before(1).is_some_and(|token| token.is_any(TITLES));
+    let introduced = first.capital && scene.before(1).is_some_and(|token| !token.stops) && is_introduced(scene);
+    let told = !scene.before(1).is_some_and(|token| token.stops) && scene.own_cue_just_ended(Cue::Name).is_some();
+    if titled || introduced || told || scene.is_first_answer_to(Cue::Name) {
+        return Ok(Some(Match::new(Entity::Name, Confidence::Cue, name_end(ahead)?)));
+    }
+    let known = scene.names.iter().any(|name| *name == first.folded);
+    Ok(known.then(|| Match::new(Entity::Name, Confidence::Cue, 1)))
+}
+
+fn is_name(token: &Token) -> bool {
+    (token.is_free() || matches!(token.kind, Kind::Month(4 | 6 | 8) if token.capital)) && !token.is_any(UNITS) && !token.has_digits()
+}
+
+/// "this is Maria", "soy María".
+fn is_introduced(scene: &Scene<'_>) -> bool {
+    let before = |n: usize, words: &[&str]| scene.before(n).is_some_and(|token| token.is_any(words));
+    before(1, &["im", "soy", "habla", "maam"]) || before(1, &["is"]) && before(2, &["this", "name", "here"])
+}
+
+fn name_end(ahead: Ahead<'_>) -> Result<usize, More> {
+    const PARTICLES: [&str; 8] = ["de", "la", "del", "los", "san", "van", "von", "y"];
+    let mut end = 1;
+    while end < NAME_WORDS_MAX {
+        if ahead.is(end - 1, |token| token.stops && token.letter().is_none() && token.folded.len() > 2)? {
+            break;
+        }
+        let mut at = end;
+        while at < end + 2 && ahead.is(at, |token| token.is_any(&PARTICLES))? {
+            at += 1;
+        }
+        let initial = at == end && ahead.is(at, |token| matches!(token.kind, Kind::Letter(_)))?;
+        if !initial && !ahead.is(at, is_name)? {
+            break;
+        }
+        end = at + 1;
+    }
+    // "Maria, M A R I A".
+    if let Some(letters) = spelled_end(ahead.after(end))? {
+        end += letters;
+    }
+    Ok(end)
+}
+
+/// "S M I T H", "b as in boy", "double l": three letters or more.
+fn spelled_end(ahead: Ahead<'_>) -> Found<usize> {
+    let (mut at, mut letters) = (0, 0);
+    while at < SPELLED_WORDS_MAX {
+        if ahead.is(at, |token| token.letter().is_some())? {
+            letters += 1;
+            at += 1;
+            if ahead.is(at, |token| token.is_any(&["as", "like", "de", "for"]))? {
+                let skip = 1 + usize::from(ahead.is(at + 1, |token| token.is("in"))?);
+                if ahead.is(at + skip, |token| token.letter().is_none())? {
+                    at += skip + 1;
+                }
+            }
+        } else if ahead.is(at, |token| matches!(token.kind, Kind::Repeat(_)))? && ahead.is(at + 1, |token| token.letter().is_some())? {
+            letters += 2;
+            at += 2;
+        } else {
+            break;
+        }
+    }
+    Ok((letters >= SPELLED_LETTERS_MIN).then_some(at))
+}
+
+/// Words of a name spelled out.
+const SPELLED_WORDS_MAX: usize = 64;
+const SPELLED_LETTERS_MIN: usize = 3;
+
+/// "my password is bluebird forty two".
+pub(super) fn password(scene: &Scene<'_>) -> Found<Match> {
+    let ahead = scene.ahead;
+    let Some(first) = ahead.at(0)? else { return Ok(None) };
+    let told = scene.own_cue_just_ended(Cue::Password).is_some_and(|joined| joined || first.has_digits());
+    let asked = scene.is_first_answer_to(Cue::Password);
+    let says_something = first.is_free() || first.may_be_numeric() || first.letter().is_some() && first.kind != Kind::Bridge;
+    if !(told || asked) || !says_something || first.is_any(OF_A_PASSWORD) {
+        return Ok(None);
+    }
+    let mut end = 1;
+    while end < PASSWORD_WORDS_MAX && !ahead.is(end - 1, |token| token.pauses)? {
+        let part = ahead.is(end, |token| {
+            token.is_free()
+                || token.may_be_numeric()
+                || matches!(
+                    token.kind,
+                    Kind::Letter(_) | Kind::Mixed | Kind::Separator | Kind::Repeat(_) | Kind::Month(_) | Kind::Ordinal(_)
+                )
+                || token.is_any(&["capital", "uppercase", "lowercase", "all", "exclamation", "sign", "mark", "star", "at"])
+                || token.kind == Kind::Plain && !is_common(&token.folded)
+        })?;
+        if !part {
+            break;
+        }
+        end += 1;
+    }
+    Ok(Some(Match::new(Entity::Password, Confidence::Cue, end)))
+}
+
+/// What is said of passwords, and is none.
+#[rustfmt::skip]
+const OF_A_PASSWORD: &[&str] = &[
+    "reset", "incorrect", "expired", "forgotten", "required", "locked", "changed", "invalid", "missing", "blocked", "bloqueada", "incorrecta",
+    "protected", "accepted", "rejected", "lost", "saved", "too",
+];

@@ -1,0 +1,232 @@
+//! A number as people read it out: digit by digit, in pairs, with "double" and "triple", as cardinals, in digits as
+//! written, in English or Spanish or both, with sighs and second thoughts in the middle.
+
+use super::ahead::{Ahead, Found, More};
+use super::token::{Kind, Token};
+
+/// Words that are no part of a number may stand between two that are, this many in a row.
+pub const BRIDGE_WORDS_MAX: usize = 8;
+
+/// A piece of a number that was said in one breath: "four", "forty-one", "four thousand one hundred eleven", "4111".
+pub(super) struct Part {
+    pub(super) digits: String,
+    /// Said with hundred, thousand or million, or written "1,250".
+    pub(super) cardinal: bool,
+    /// Written with slashes.
+    pub(super) dated: bool,
+    /// Where it begins, and how many words it has.
+    pub(super) from: usize,
+    pub(super) words: usize,
+    /// A pause or a word that is no number comes before it.
+    pub(super) apart: bool,
+}
+
+/// A whole number, as far as it goes.
+pub(super) struct Run {
+    pub(super) digits: String,
+    pub(super) parts: Vec<Part>,
+    /// To the end of its last part.
+    pub(super) words: usize,
+    /// The speaker took something back.
+    pub(super) corrected: bool,
+}
+
+impl Run {
+    /// The number that begins `from` words on.
+    pub(super) fn read(ahead: Ahead<'_>, from: usize) -> Found<Self> {
+        let mut run = Self { digits: String::new(), parts: Vec::new(), words: from, corrected: false };
+        let (mut at, mut bridge, mut corrected) = (from, 0, false);
+        loop {
+            if let Some(mut part) = part(ahead, at, run.parts.last().is_some())? {
+                part.apart = bridge > 0 || (at > from && ahead.is(at - 1, |token| token.pauses)?);
+                run.digits.push_str(&part.digits);
+                at += part.words;
+                run.words = at;
+                run.corrected |= corrected;
+                bridge = 0;
+                run.parts.push(part);
+            } else if run.parts.is_empty() || bridge == BRIDGE_WORDS_MAX || !ahead.is(at, goes_on)? {
+                break;
+            } else {
+                corrected |= ahead.is(at, takes_back)?;
+                bridge += 1;
+                at += 1;
+            }
+        }
+        Ok((!run.parts.is_empty()).then_some(run))
+    }
+
+    /// The digits of its pieces, cut where the speaker paused.
+    pub(super) fn groups(&self) -> Vec<String> {
+        let mut groups: Vec<String> = Vec::new();
+        for part in &self.parts {
+            match groups.last_mut() {
+                Some(group) if !part.apart => group.push_str(&part.digits),
+                Some(_) | None => groups.push(part.digits.clone()),
+            }
+        }
+        groups
+    }
+}
+
+fn goes_on(token: &Token) -> bool {
+    matches!(token.kind, Kind::Bridge | Kind::Separator | Kind::Mark | Kind::Oh)
+}
+
+fn takes_back(token: &Token) -> bool {
+    token.is_any(&[
+        "no",
+        "wait",
+        "sorry",
+        "actually",
+        "correction",
+        "scratch",
+        "mean",
+        "oops",
+        "pardon",
+        "excuse",
+        "perdon",
+        "digo",
+        "perdona",
+        "perdone",
+        "disculpe",
+        "espere",
+        "espera",
+        "decir",
+    ])
+}
+
+/// The part of a number at `at`; `inside`: a number is being read already.
+fn part(ahead: Ahead<'_>, at: usize, inside: bool) -> Found<Part> {
+    let Some(token) = ahead.at(at)? else { return Ok(None) };
+    let plain = |digits: String, words| Part { digits, cardinal: false, dated: false, from: at, words, apart: false };
+    Ok(match &token.kind {
+        Kind::Digits(digits) if digits.len() > 3 || !ahead.is(at + 1, magnifies)? => Some(plain(digits.clone(), 1)),
+        Kind::Dated(digits) => Some(Part { dated: true, ..plain(digits.clone(), 1) }),
+        Kind::Grouped(digits) => Some(Part { cardinal: true, ..plain(digits.clone(), 1) }),
+        Kind::Oh if inside || ahead.is(at + 1, |next| next.is_numeric() || next.kind == Kind::Oh)? => Some(plain("0".to_owned(), 1)),
+        Kind::Once if inside || ahead.is(at + 1, Token::is_numeric)? => Some(plain("11".to_owned(), 1)),
+        Kind::Repeat(times) => repeated(ahead, at, usize::from(*times))?.map(|(digits, words)| plain(digits, words)),
+        kind if matches!(
+            kind,
+            Kind::Digits(_)
+                | Kind::Unit(_)
+                | Kind::Teen(_)
+                | Kind::Tens(_)
+                | Kind::Hundreds(_)
+                | Kind::Hundred
+                | Kind::Thousand
+                | Kind::Million
+        ) =>
+        {
+            let (value, words, cardinal) = cardinal(ahead, at)?;
+            Some(Part { cardinal, ..plain(value.to_string(), words) })
+        }
+        _kind => None,
+    })
+}
+
+fn magnifies(token: &Token) -> bool {
+    matches!(token.kind, Kind::Hundred | Kind::Thousand | Kind::Million)
+}
+
+/// "double four", "triple oh", "double eleven", "double 4".
+fn repeated(ahead: Ahead<'_>, at: usize, times: usize) -> Found<(String, usize)> {
+    let Some(token) = ahead.at(at + 1)? else { return Ok(None) };
+    let digits = if token.kind == Kind::Oh {
+        "0".to_owned()
+    } else if let Kind::Unit(digit) | Kind::Teen(digit) | Kind::Tens(digit) = token.kind {
+        digit.to_string()
+    } else if let Kind::Digits(digits) = &token.kind {
+        digits.clone()
+    } else {
+        return Ok(None);
+    };
+    // "triple 555" is written by recognisers that were told "triple five".
+    let digits = if digits.len() == times && digits.len() > 1 { digits } else { digits.repeat(times) };
+    Ok(Some((digits, 2)))
+}
+
+/// The value at `at`, how many words it takes, and whether a magnitude was said.
+fn cardinal(ahead: Ahead<'_>, at: usize) -> Result<(u64, usize, bool), More> {
+    let (mut total, mut words, mut magnified) = (0u64, 0, false);
+    if !ahead.is(at, |token| matches!(token.kind, Kind::Thousand | Kind::Million))? {
+        (total, words, magnified) = below_thousand(ahead, at)?;
+    }
+    for (magnitude, kind) in [(1_000_000, Kind::Million), (1_000, Kind::Thousand)] {
+        if !ahead.is(at + words, |token| token.kind == kind)? {
+            continue;
+        }
+        magnified = true;
+        words += 1;
+        let (head, low) = if magnitude == 1_000 { (total / 1_000_000 * 1_000_000, total % 1_000_000) } else { (0, total) };
+        total = head + low.max(1) * magnitude;
+        let and = usize::from(ahead.is(at + words, |token| token.is("and"))?);
+        if ahead.is(at + words + and, begins_below_thousand)? {
+            let (rest, more, _) = below_thousand(ahead, at + words + and)?;
+            let next_is_magnitude = ahead.is(at + words + and + more, |token| token.kind == Kind::Thousand)?;
+            if magnitude == 1_000_000 && next_is_magnitude {
+                total += rest * 1_000;
+                words += and + more + 1;
+                if ahead.is(at + words, begins_below_thousand)? {
+                    let (rest, more, _) = below_thousand(ahead, at + words)?;
+                    total += rest;
+                    words += more;
+                }
+                break;
+            }
+            if !next_is_magnitude {
+                total += rest;
+                words += and + more;
+            }
+        }
+    }
+    Ok((total, words, magnified))
+}
+
+fn begins_below_thousand(token: &Token) -> bool {
+    matches!(token.kind, Kind::Unit(_) | Kind::Teen(_) | Kind::Tens(_) | Kind::Hundreds(_))
+}
+
+fn below_thousand(ahead: Ahead<'_>, at: usize) -> Result<(u64, usize, bool), More> {
+    let Some(token) = ahead.at(at)? else { return Ok((0, 0, false)) };
+    if let Kind::Hundreds(hundreds) = token.kind {
+        let (rest, words) = below_hundred(ahead, at + 1)?.unwrap_or((0, 0));
+        return Ok((u64::from(hundreds) + rest, 1 + words, true));
+    }
+    let (value, words) = if token.kind == Kind::Hundred { (1, 0) } else { below_hundred(ahead, at)?.unwrap_or((0, 1)) };
+    if !ahead.is(at + words, |token| token.kind == Kind::Hundred)? {
+        return Ok((value, words, false));
+    }
+    let mut words = words + 1;
+    let and = usize::from(ahead.is(at + words, |token| token.is("and"))?);
+    let mut rest = 0;
+    if let Some((more, more_words)) = below_hundred(ahead, at + words + and)? {
+        // "eight hundred five five five" are six digits.
+        let single = |token: &Token| matches!(token.kind, Kind::Unit(_) | Kind::Oh);
+        let spelled = and == 0 && more < 10 && ahead.is(at + words + more_words, single)?;
+        if !spelled {
+            rest = more;
+            words += and + more_words;
+        }
+    }
+    Ok((value * 100 + rest, words, true))
+}
+
+/// "forty-one", "cuarenta y uno", "eleven", "seven", "12".
+fn below_hundred(ahead: Ahead<'_>, at: usize) -> Found<(u64, usize)> {
+    let Some(token) = ahead.at(at)? else { return Ok(None) };
+    if let Kind::Unit(value) | Kind::Teen(value) = token.kind {
+        return Ok(Some((u64::from(value), 1)));
+    }
+    if let Kind::Digits(digits) = &token.kind {
+        return Ok(digits.parse().ok().map(|value| (value, 1)));
+    }
+    let Kind::Tens(tens) = token.kind else { return Ok(None) };
+    let joint = usize::from(ahead.is(at + 1, |token| token.is("y"))?);
+    let Some(next) = ahead.at(at + 1 + joint)? else { return Ok(Some((u64::from(tens), 1))) };
+    if let Kind::Unit(unit @ 1..) = next.kind {
+        return Ok(Some((u64::from(tens + unit), 2 + joint)));
+    }
+    Ok(Some((u64::from(tens), 1)))
+}

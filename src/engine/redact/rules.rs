@@ -1,0 +1,157 @@
+//! The decision on the first undecided word: what it begins, if it begins anything.
+//!
+//! A rule looks ahead as far as it must and says [`More`] where the words end too soon. So a decision, once made, is the one
+//! that the whole call would have led to, and it does not matter in which pieces the words came.
+
+use std::collections::VecDeque;
+
+use super::ahead::{Ahead, More};
+use super::cue::{Cue, Cues, Said};
+use super::entity::{Entity, Policy};
+use super::token::Token;
+use super::{Confidence, Speaker, codes, dates, email, names, numbers, places};
+
+/// Decided words that the rules look back at.
+pub(super) const PAST_WORDS_MAX: usize = 16;
+
+/// A decided word.
+#[derive(Clone)]
+pub(super) struct Past {
+    pub(super) token: Token,
+    pub(super) masked: Option<Entity>,
+    pub(super) seq: u64,
+}
+
+/// What a rule sees.
+pub(super) struct Scene<'a> {
+    /// The newest last.
+    pub(super) past: &'a VecDeque<Past>,
+    pub(super) ahead: Ahead<'a>,
+    /// What either speaker said that tells of things to come.
+    pub(super) cues: &'a Cues,
+    /// What this speaker's own numbers tell of numbers to come: the rest of one.
+    pub(super) begun: &'a Cues,
+    /// What this speaker has given in full.
+    pub(super) given: &'a Cues,
+    /// Names of this call.
+    pub(super) names: &'a VecDeque<String>,
+    pub(super) speaker: Speaker,
+    pub(super) policy: Policy,
+}
+
+/// What the first words are.
+pub(super) struct Match {
+    pub(super) entity: Entity,
+    pub(super) confidence: Confidence,
+    pub(super) words: usize,
+    /// It is a part of something: the rest may follow.
+    pub(super) begins: Option<Cue>,
+    /// It is all of something.
+    pub(super) gives: Option<Cue>,
+}
+
+impl Match {
+    pub(super) const fn new(entity: Entity, confidence: Confidence, words: usize) -> Self {
+        Self { entity, confidence, words, begins: None, gives: None }
+    }
+}
+
+/// What becomes of the first undecided words.
+pub(super) enum Decision {
+    /// So many of them may be read by anybody.
+    Clear(usize),
+    /// They are sensitive.
+    Mask(Match),
+}
+
+impl Scene<'_> {
+    /// Decides on one word or more.
+    pub(super) fn decide(&self) -> Result<Decision, More> {
+        for rule in [email::find, names::password, codes::find, places::find, names::find] {
+            if let Some(found) = rule(self)? {
+                return self.settled(found);
+            }
+        }
+        if let Some(decision) = dates::find(self)? {
+            return self.judged(decision);
+        }
+        if let Some(decision) = numbers::find(self)? {
+            return self.judged(decision);
+        }
+        // The word after a match tells where its silence ends, so each decision has seen one word more.
+        Ok(Decision::Clear(1))
+    }
+
+    fn judged(&self, decision: Decision) -> Result<Decision, More> {
+        match decision {
+            Decision::Mask(found) => self.settled(found),
+            Decision::Clear(words) => Ok(Decision::Clear(words)),
+        }
+    }
+
+    fn settled(&self, found: Match) -> Result<Decision, More> {
+        self.ahead.held(found.words)?;
+        Ok(if self.policy.masks(found.entity) { Decision::Mask(found) } else { Decision::Clear(found.words) })
+    }
+
+    /// The `n`th word back, from 1.
+    pub(super) fn before(&self, n: usize) -> Option<&Token> {
+        Some(&self.past.get(self.past.len().checked_sub(n)?)?.token)
+    }
+
+    /// The cues that hold for the first word, the newest first.
+    pub(super) fn live(&self) -> Vec<Said> {
+        let Some(first) = self.ahead.seen(0, 1).first() else { return Vec::new() };
+        let mut live: Vec<Said> =
+            self.cues.live(first.seq, first.start_ms).chain(self.begun.live(first.seq, first.start_ms)).copied().collect();
+        live.sort_by_key(|said| std::cmp::Reverse(said.seq));
+        live
+    }
+
+    pub(super) fn hears(&self, cues: &[Cue]) -> bool {
+        let Some(first) = self.ahead.seen(0, 1).first() else { return false };
+        self.cues.live(first.seq, first.start_ms).any(|said| cues.contains(&said.cue))
+    }
+
+    /// Whether this speaker has already given in full what `said` asked for.
+    pub(super) fn is_given(&self, said: &Said, seq: u64, at_ms: u64) -> bool {
+        self.given.live(seq, at_ms).any(|given| given.cue == said.cue && given.seq > said.seq)
+    }
+
+    /// How many words back this speaker's own cue ended, if only fillers came since, and whether an "is" came among them.
+    pub(super) fn own_cue_just_ended(&self, cue: Cue) -> Option<bool> {
+        use super::token::Kind;
+        let words: Vec<&Past> = self.past.iter().collect();
+        let mut end = words.len();
+        let mut joined = false;
+        for _ in 0..=JOINT_WORDS_MAX {
+            let said = words[..end].iter().map(|past| past.token.folded.as_str());
+            if super::cue::ended_by(said) == Some(cue) {
+                return Some(joined || words.get(end - 1).is_some_and(|past| past.token.is_any(&["is", "es", "names"])));
+            }
+            let last = words.get(end.checked_sub(1)?)?;
+            if !matches!(last.token.kind, Kind::Bridge | Kind::Mark)
+                && !last.token.is_any(&["was", "for", "of", "the", "would", "be", "mi"])
+            {
+                return None;
+            }
+            joined |= last.token.is_any(&["is", "es", "its", "was", "be"]);
+            end -= 1;
+        }
+        None
+    }
+
+    /// The other speaker asked for `cue`, and this one has said at most some fillers since.
+    pub(super) fn is_first_answer_to(&self, cue: Cue) -> bool {
+        let Some(first) = self.ahead.seen(0, 1).first() else { return false };
+        let asked = self.cues.live(first.seq, first.start_ms).find(|said| said.cue == cue && said.speaker != self.speaker);
+        let Some(asked) = asked else { return false };
+        let since: Vec<&Past> = self.past.iter().rev().take_while(|past| past.seq > asked.seq).collect();
+        since.len() <= ANSWER_WORDS_MAX && since.iter().all(|past| past.masked.is_none() && !past.token.is_free())
+    }
+}
+
+/// Words between a cue and what it tells of: "is", "uh", "it's".
+const JOINT_WORDS_MAX: usize = 4;
+/// An answer comes within so many words: "yes sure it's".
+const ANSWER_WORDS_MAX: usize = 5;

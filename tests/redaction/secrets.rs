@@ -50,7 +50,7 @@ pub fn digits(entity: Entity, random: &mut Random) -> String {
         Entity::Cvv => {
             let count = if random.chance(0.8) { 3 } else { 4 };
             body(random, count)
-        },
+        }
         Entity::BankAccount => {
             let count = 8 + random.below(5);
             body(random, count)
@@ -65,11 +65,11 @@ pub fn digits(entity: Entity, random: &mut Random) -> String {
         Entity::Pin => {
             let count = if random.chance(0.8) { 4 } else { 6 };
             body(random, count)
-        },
+        }
         Entity::OneTimeCode => {
             let count = if random.chance(0.8) { 6 } else { 5 };
             body(random, count)
-        },
+        }
         Entity::Phone => format!("{}{}", 2 + random.below(8), body(random, 9)),
         Entity::Aadhaar => format!("{}{}", 2 + random.below(8), body(random, 11)),
         Entity::MedicalRecord => {

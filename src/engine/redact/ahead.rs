@@ -1,9 +1,12 @@
 //! The words not yet decided, as far as they are known.
 
+use super::cue::Cue;
 use super::token::Token;
 
 /// How far apart two words of one speaker may lie and still belong to one number, address or name.
 pub const TURN_WINDOW_MS: u64 = 20_000;
+/// A speaker who was silent for so long has finished a sentence.
+pub(super) const REST_MS: u64 = 600;
 /// How many words ahead a decision looks; what goes on for longer is taken to end here.
 pub const AHEAD_WORDS_MAX: usize = 256;
 
@@ -15,6 +18,12 @@ pub(super) struct Held {
     pub(super) seq: u64,
     pub(super) start_ms: u64,
     pub(super) end_ms: u64,
+    /// What it told of things to come.
+    pub(super) cue: Option<Cue>,
+    /// The speaker had paused.
+    pub(super) rested: bool,
+    /// The other speaker had asked for something.
+    pub(super) asked: bool,
 }
 
 /// The answer depends on words that are not there yet.
@@ -34,7 +43,7 @@ impl<'a> Ahead<'a> {
     /// `whole`: nothing comes after `words` that could belong to them.
     pub(super) fn new(words: &'a [Held], whole: bool) -> Self {
         let words = &words[..words.len().min(AHEAD_WORDS_MAX)];
-        let far = |pair: &[Held]| pair[1].start_ms.saturating_sub(pair[0].end_ms) > TURN_WINDOW_MS;
+        let far = |pair: &[Held]| pair[1].asked || pair[1].start_ms.saturating_sub(pair[0].end_ms) > TURN_WINDOW_MS;
         let whole = whole || words.len() == AHEAD_WORDS_MAX;
         match words.windows(2).position(far) {
             Some(last) => Self { words: &words[..=last], whole: true },

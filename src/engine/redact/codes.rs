@@ -1,10 +1,11 @@
 //! Codes of letters and digits, spelled or written: IBAN, India's PAN, and whatever a cue announces.
 
 use super::Confidence;
-use super::ahead::{Ahead, Found};
+use super::ahead::{Ahead, Found, More};
 use super::checksum;
 use super::cue::Cue;
 use super::entity::Entity;
+use super::lexicon::is_common;
 use super::number::{BRIDGE_WORDS_MAX, Run};
 use super::rules::{Match, Scene};
 use super::token::{Kind, Token};
@@ -19,6 +20,9 @@ struct Code {
 }
 
 pub(super) fn find(scene: &Scene<'_>) -> Found<Match> {
+    if lone_pan(scene.ahead)? {
+        return Ok(Some(Match::new(Entity::Pan, Confidence::Shape, 2)));
+    }
     let Some(code) = read(scene.ahead)? else { return Ok(None) };
     let digits = code.text.bytes().filter(u8::is_ascii_digit).count();
     let letters = code.text.len() - digits;
@@ -46,7 +50,7 @@ pub(super) fn find(scene: &Scene<'_>) -> Found<Match> {
             Cue::Account => Some(Entity::BankAccount),
             Cue::OneTimeCode => Some(Entity::OneTimeCode),
             Cue::Pin => Some(Entity::Pin),
-            Cue::Password => Some(Entity::Password),
+            Cue::Password | Cue::AskedPassword => Some(Entity::Password),
             Cue::Card
             | Cue::Cvv
             | Cue::Expiry
@@ -61,6 +65,7 @@ pub(super) fn find(scene: &Scene<'_>) -> Found<Match> {
             | Cue::Address
             | Cue::Zip
             | Cue::Name
+            | Cue::AskedName
             | Cue::Harmless => None,
         };
         if let Some(entity) = found {
@@ -75,16 +80,28 @@ fn is_iban(code: &str) -> bool {
     let bytes = code.as_bytes();
     (15..=36).contains(&bytes.len())
         && bytes[..2].iter().all(u8::is_ascii_uppercase)
-        && bytes[2..4].iter().all(u8::is_ascii_digit)
-        && bytes[4..].iter().filter(|byte| byte.is_ascii_digit()).count() >= 8
+        && bytes[2..4].iter().all(is_figure)
+        && bytes[4..].iter().filter(|byte| is_figure(byte)).count() >= 8
 }
 
 fn is_pan(code: &str) -> bool {
     let bytes = code.as_bytes();
-    bytes.len() == 10
-        && bytes[..5].iter().all(u8::is_ascii_uppercase)
-        && bytes[5..9].iter().all(u8::is_ascii_digit)
-        && bytes[9].is_ascii_uppercase()
+    bytes.len() == 10 && bytes[..5].iter().all(u8::is_ascii_uppercase) && bytes[5..9].iter().all(is_figure) && bytes[9].is_ascii_uppercase()
+}
+
+/// A nought is often said, and written, as the letter.
+const fn is_figure(byte: &u8) -> bool {
+    byte.is_ascii_digit() || *byte == b'O'
+}
+
+/// "ABCDE 1234F" without capitals: five letters that are no word anybody knows, and the rest.
+fn lone_pan(ahead: Ahead<'_>) -> Result<bool, More> {
+    let five = ahead.is(0, |token| token.folded.len() == 5 && token.folded.bytes().all(|byte| byte.is_ascii_lowercase()))?;
+    let rest = |token: &Token| {
+        let bytes = token.folded.as_bytes();
+        bytes.len() == 5 && bytes[..4].iter().all(u8::is_ascii_digit) && bytes[4].is_ascii_lowercase()
+    };
+    Ok(five && ahead.is(1, rest)?)
 }
 
 /// The code that begins at the first word: letters by themselves, mixed words, numbers, "b as in boy", "double l".
@@ -99,11 +116,18 @@ fn read(ahead: Ahead<'_>) -> Found<Code> {
         return Ok(None);
     }
     let mut code = Code { text: String::new(), words: 0 };
-    let (mut at, mut bridge) = (0, 0);
-    while code.text.len() < CODE_CHARS_MAX {
+    // What has been read, of which a word such as "a" may turn out not to belong.
+    let mut text = String::new();
+    let (mut at, mut bridge, mut letters) = (0, 0, 0);
+    while text.len() < CODE_CHARS_MAX {
         let Some(token) = ahead.at(at)? else { break };
-        if let Some(letter) = token.letter().or_else(|| spoken_letter(token)) {
-            code.text.push(letter);
+        let letter = token.letter().or_else(|| spoken_letter(token));
+        // A number that somebody sighed after is not the beginning of a code.
+        if letters == 0 && bridge > 0 && (letter.is_some() || is_block(token)) {
+            break;
+        }
+        if let Some(letter) = letter {
+            text.push(letter);
             at += 1;
             let example = ahead.is(at, |next| next.is_any(&["as", "for", "de", "como", "like"]))?;
             if example {
@@ -114,40 +138,51 @@ fn read(ahead: Ahead<'_>) -> Found<Code> {
                     at += skip + 1;
                 }
             }
-            // "a", "y" and their like end no code: they are words.
-            if token.kind != Kind::Bridge {
-                (code.words, bridge) = (at, 0);
+            // "a", "y" and their like end no code, but for a PAN: they are words.
+            if matches!(token.kind, Kind::Bridge | Kind::Oh) && !is_pan(&text) {
+                continue;
             }
-        } else if token.kind == Kind::Mixed || is_block(token) {
-            code.text.extend(token.folded.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_uppercase()));
+            letters += 1;
+        } else if token.kind == Kind::Mixed
+            || is_block(token)
+            || (letters > 0 && token.kind == Kind::Guarded && token.folded.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+        {
+            text.extend(token.folded.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_uppercase()));
             at += 1;
-            (code.words, bridge) = (at, 0);
+            letters += 1;
         } else if matches!(token.kind, Kind::Repeat(_)) && ahead.is(at + 1, |next| next.letter().is_some())? {
             let times = if token.kind == Kind::Repeat(3) { 3 } else { 2 };
             let letter = ahead.at(at + 1)?.and_then(Token::letter);
-            code.text.extend(letter.into_iter().cycle().take(times));
+            text.extend(letter.into_iter().cycle().take(times));
             at += 2;
-            (code.words, bridge) = (at, 0);
+            letters += 1;
         } else if let Some(run) = Run::read(ahead, at)? {
-            code.text.push_str(&run.digits);
+            text.push_str(&run.digits);
             at = run.words;
-            (code.words, bridge) = (at, 0);
         } else if at > 0 && bridge < BRIDGE_WORDS_MAX && matches!(token.kind, Kind::Bridge | Kind::Separator | Kind::Mark) {
             bridge += 1;
             at += 1;
+            continue;
         } else {
             break;
         }
+        bridge = 0;
+        code = Code { text: text.clone(), words: at };
+        if is_pan(&text) {
+            break;
+        }
     }
-    Ok((code.words > 0).then_some(code))
+    Ok((letters > 0 && code.words > 0).then_some(code))
 }
 
 /// Letters that recognisers write as a block: "ABCDE", "NWBK". Capitals tell them from words.
 fn is_block(token: &Token) -> bool {
-    token.shouts
-        && token.kind == Kind::Plain
-        && (2..=6).contains(&token.folded.len())
-        && token.folded.bytes().all(|b| b.is_ascii_lowercase())
+    const WORDS: [&str; 22] = [
+        "pan", "cvv", "cvc", "id", "iban", "mrn", "ssn", "pin", "otp", "itin", "aba", "dob", "exp", "nip", "atm", "ok", "us", "usa", "er",
+        "hr", "tv", "icu",
+    ];
+    let short = token.shouts && token.kind == Kind::Plain && (2..=6).contains(&token.folded.len());
+    short && token.folded.bytes().all(|byte| byte.is_ascii_lowercase()) && !token.is_any(&WORDS) && !is_common(&token.folded)
 }
 
 /// The letters' names on the radio.

@@ -28,6 +28,8 @@ pub(super) enum Cue {
     Pin,
     OneTimeCode,
     Password,
+    /// "your password?"
+    AskedPassword,
     Birth,
     Phone,
     Record,
@@ -36,6 +38,8 @@ pub(super) enum Cue {
     Address,
     Zip,
     Name,
+    /// "your name?"
+    AskedName,
     /// A number that anybody may know.
     Harmless,
 }
@@ -64,6 +68,11 @@ impl Cues {
             self.said.pop_front();
         }
         self.said.push_back(said);
+    }
+
+    /// Whether `speaker` gave one after the word `seq`.
+    pub(super) fn came_from(&self, speaker: Speaker, seq: u64) -> bool {
+        self.said.iter().rev().take_while(|said| said.seq > seq).any(|said| said.speaker == speaker)
     }
 
     /// Those that were said before the word `seq`, which begins at `at_ms`, and still hold: the newest first.
@@ -114,6 +123,7 @@ const PHRASES: &[(Cue, &[&str])] = &[
         "otp", "o t p", "code we sent", "code i sent", "code you", "the code", "code is", "texted you", "texted me", "text message", "digit code",
         "authentication code", "confirmation code", "codigo", "el codigo", "codigo de verificacion", "codigo que", "mensaje de texto", "codigo temporal", "login code"]),
     (Cue::Password, &["password", "passphrase", "pass phrase", "contrasena", "password is", "palabra clave"]),
+    (Cue::AskedPassword, &["your password", "the password", "your passphrase", "su contrasena", "la contrasena", "account password", "portal password"]),
     (Cue::Birth, &["date of birth", "birth date", "birthdate", "birthday", "birthdate", "dob", "d o b", "born", "fecha de nacimiento", "nacimiento", "naci", "cumpleanos",
         "nacio", "nacida", "nacido", "was born"]),
     (Cue::Phone, &["phone number", "phone", "cell", "cell number", "cell phone", "cellphone", "mobile", "mobile number", "telephone", "telephone number", "call me at", "reach me at",
@@ -126,8 +136,10 @@ const PHRASES: &[(Cue, &[&str])] = &[
     (Cue::Address, &["my address", "your address", "home address", "mailing address", "street address", "address is", "current address", "i live at", "i live on",
         "live at", "living at", "moved to", "where you live", "staying at", "mi direccion", "su direccion", "direccion es", "direccion", "vivo en", "domicilio", "donde vive"]),
     (Cue::Zip, &["zip", "zip code", "zipcode", "postal code", "postcode", "codigo postal"]),
-    (Cue::Name, &["my name", "your name", "first name", "last name", "full name", "middle name", "maiden name", "legal name", "name is", "name", "surname", "nombre",
-        "apellido", "apellidos", "me llamo", "se llama", "speaking with", "spell that", "spell it", "spelled", "deletrear", "names", "como se llama", "called", "i speaking with"]),
+    (Cue::Name, &["my name", "name is", "name", "names", "surname", "nombre", "mi nombre", "apellido", "apellidos", "me llamo", "se llama", "spell that", "spell it", "spelled",
+        "deletrear", "mi apellido"]),
+    (Cue::AskedName, &["your name", "first name", "last name", "full name", "middle name", "maiden name", "legal name", "your names", "i speaking with", "am i speaking",
+        "su nombre", "su apellido", "nombre completo", "se llama usted", "como se llama", "con quien hablo", "caller name", "patient name", "spell your name"]),
     (Cue::Harmless, &["reference number", "case number", "confirmation number", "ticket number", "order number", "tracking number", "reference", "numero de referencia",
         "numero de caso", "folio", "numero de confirmacion", "item number", "model number", "form number"]),
 ];

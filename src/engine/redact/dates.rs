@@ -15,17 +15,37 @@ const DATE_PIECES_MAX: usize = 12;
 
 pub(super) fn find(scene: &Scene<'_>) -> Found<Decision> {
     let ahead = scene.ahead;
-    let cue = scene.live().iter().map(|said| said.cue).find(|cue| matches!(cue, Cue::Birth | Cue::Expiry));
     let Some(end) = date_end(ahead)? else { return Ok(None) };
+    let first = ahead.seen(0, 1).first().map_or((0, 0), |first| (first.seq, first.start_ms));
+    let of_things_to_come = scene.sentence().take(OF_WORDS).any(|past| past.token.is_any(OF_THINGS_TO_COME));
+    let cue = scene.live().into_iter().filter(|said| !of_things_to_come && !scene.is_given(said, first.0, first.1));
+    let cue = cue.map(|said| said.cue).find(|cue| matches!(cue, Cue::Birth | Cue::Expiry));
     let after = if cue.is_none() { cue_after(ahead, end)?.filter(|cue| *cue == Cue::Birth) } else { None };
-    let entity = match cue.or(after) {
-        Some(Cue::Birth) => Entity::DateOfBirth,
-        Some(Cue::Expiry) => Entity::Expiry,
-        _other => return Ok(Some(Decision::Clear(end))),
-    };
+    let Some(cue) = cue.or(after) else { return Ok(Some(Decision::Clear(end))) };
+    let entity = if cue == Cue::Birth { Entity::DateOfBirth } else { Entity::Expiry };
     let end = if after.is_some() { end } else { loose_end(ahead, end)? };
-    Ok(Some(Decision::Mask(Match::new(entity, Confidence::Cue, end))))
+    Ok(Some(Decision::Mask(Match { gives: Some(cue), ..Match::new(entity, Confidence::Cue, end) })))
 }
+
+/// A date of such a sentence is nobody's birthday.
+const OF_THINGS_TO_COME: &[&str] = &[
+    "appointment",
+    "appointments",
+    "scheduled",
+    "schedule",
+    "available",
+    "due",
+    "deadline",
+    "visit",
+    "cita",
+    "citas",
+    "venir",
+    "ride",
+    "pick",
+    "meeting",
+];
+/// So near to it.
+const OF_WORDS: usize = 8;
 
 /// "March fifteenth nineteen eighty five", "the 4th of July", "quince de marzo del ochenta y cinco", "December 2026".
 fn date_end(ahead: Ahead<'_>) -> Found<usize> {
@@ -72,7 +92,7 @@ fn year_end(ahead: Ahead<'_>, at: usize) -> Found<usize> {
     let at = at + usize::from(ahead.is(at, |token| token.is_any(&["of", "de", "del", "in"]))?);
     let Some(token) = ahead.at(at)? else { return Ok(None) };
     if let Kind::Digits(digits) = &token.kind {
-        return Ok((digits.len() == 4 || digits.len() == 2).then_some(at + 1));
+        return Ok((digits.len() == 2 || digits.len() == 4 && (digits.starts_with("19") || digits.starts_with("20"))).then_some(at + 1));
     }
     let Some(run) = Run::read(ahead, at)? else { return Ok(None) };
     let mut digits = String::new();

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::ahead::{Ahead, Held};
+use super::ahead::{Ahead, Held, REST_MS};
 use super::cue::{CUE_WORDS_MAX, Cues, Said, ended_by};
 use super::entity::{Entity, Policy};
 use super::mask::Form;
@@ -70,11 +70,13 @@ pub(super) struct Mind {
     tail: VecDeque<String>,
     begun: Cues,
     given: Cues,
+    /// The last word heard: its place in the call, and its end.
+    last: Option<(u64, u64)>,
 }
 
 impl Mind {
     pub(super) fn new(speaker: Speaker) -> Self {
-        Self { speaker, held: Vec::new(), past: VecDeque::new(), tail: VecDeque::new(), begun: Cues::NONE, given: Cues::NONE }
+        Self { speaker, held: Vec::new(), past: VecDeque::new(), tail: VecDeque::new(), begun: Cues::NONE, given: Cues::NONE, last: None }
     }
 
     pub(super) const fn held_words(&self) -> usize {
@@ -89,16 +91,21 @@ impl Mind {
     pub(super) fn hear(&mut self, shared: &mut Shared, token: Token, start_ms: u64, end_ms: u64) {
         shared.seq += 1;
         let seq = shared.seq;
+        let rested = self.last.is_none_or(|(_, end)| start_ms.saturating_sub(end) > REST_MS);
+        let asked = self.last.is_some_and(|(last, _)| shared.cues.came_from(self.speaker.other(), last));
+        self.last = Some((seq, end_ms));
+        let mut cue = None;
         if !token.folded.is_empty() {
             if self.tail.len() == CUE_WORDS_MAX {
                 self.tail.pop_front();
             }
             self.tail.push_back(token.folded.clone());
-            if let Some(cue) = ended_by(self.tail.iter().map(String::as_str)) {
+            cue = ended_by(self.tail.iter().map(String::as_str));
+            if let Some(cue) = cue {
                 shared.cues.add(Said { cue, speaker: self.speaker, seq, end_ms });
             }
         }
-        self.held.push(Held { token, seq, start_ms, end_ms });
+        self.held.push(Held { token, seq, start_ms, end_ms, cue, rested, asked });
     }
 
     /// Decides on what can be decided. `whole`: nothing more comes that could belong to what is held.
@@ -133,7 +140,13 @@ impl Mind {
                 if self.past.len() == PAST_WORDS_MAX {
                     self.past.pop_front();
                 }
-                self.past.push_back(Past { token: held.token.clone(), masked, seq: held.seq });
+                self.past.push_back(Past {
+                    token: held.token.clone(),
+                    masked,
+                    seq: held.seq,
+                    cue: held.cue,
+                    rested: held.rested || held.asked,
+                });
                 decided.push(Decided { masked, begins: begins.clone().filter(|_| n == 0) });
             }
             done += words;

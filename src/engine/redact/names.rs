@@ -7,7 +7,8 @@ use super::Confidence;
 use super::ahead::{Ahead, Found, More};
 use super::cue::Cue;
 use super::entity::Entity;
-use super::lexicon::{TITLES, UNITS, is_common};
+use super::lexicon::{TITLES, UNITS, is_function};
+use super::number::Run;
 use super::rules::{Match, Scene};
 use super::token::{Kind, Token};
 
@@ -23,7 +24,7 @@ pub(super) const NAME_CHARS_MIN: usize = 3;
 pub(super) fn find(scene: &Scene<'_>) -> Found<Match> {
     let ahead = scene.ahead;
     let Some(first) = ahead.at(0)? else { return Ok(None) };
-    if scene.hears(&[Cue::Name])
+    if scene.hears(&[Cue::Name, Cue::AskedName])
         && let Some(end) = spelled_end(ahead)?
     {
         return Ok(Some(Match::new(Entity::Name, Confidence::Cue, end)));
@@ -31,10 +32,10 @@ pub(super) fn find(scene: &Scene<'_>) -> Found<Match> {
     if !is_name(first) {
         return Ok(None);
     }
-    let titled = scene.before(1).is_some_and(|token| token.is_any(TITLES));
-    let introduced = first.capital && scene.before(1).is_some_and(|token| !token.stops) && is_introduced(scene);
-    let told = !scene.before(1).is_some_and(|token| token.stops) && scene.own_cue_just_ended(Cue::Name).is_some();
-    if titled || introduced || told || scene.is_first_answer_to(Cue::Name) {
+    let titled = scene.lead().is_some_and(|token| token.is_any(TITLES));
+    let introduced = first.capital && scene.lead().is_some() && is_introduced(scene);
+    let told = scene.own_cue_just_ended(&[Cue::Name, Cue::AskedName]).is_some();
+    if titled || introduced || told || scene.is_first_answer_to(Cue::AskedName) {
         return Ok(Some(Match::new(Entity::Name, Confidence::Cue, name_end(ahead)?)));
     }
     let known = scene.names.iter().any(|name| *name == first.folded);
@@ -61,6 +62,9 @@ fn name_end(ahead: Ahead<'_>) -> Result<usize, More> {
         let mut at = end;
         while at < end + 2 && ahead.is(at, |token| token.is_any(&PARTICLES))? {
             at += 1;
+        }
+        if let Some(letters) = spelled_end(ahead.after(at))? {
+            return Ok(at + letters);
         }
         let initial = at == end && ahead.is(at, |token| matches!(token.kind, Kind::Letter(_)))?;
         if !initial && !ahead.is(at, is_name)? {
@@ -106,23 +110,23 @@ const SPELLED_LETTERS_MIN: usize = 3;
 pub(super) fn password(scene: &Scene<'_>) -> Found<Match> {
     let ahead = scene.ahead;
     let Some(first) = ahead.at(0)? else { return Ok(None) };
-    let told = scene.own_cue_just_ended(Cue::Password).is_some_and(|joined| joined || first.has_digits());
-    let asked = scene.is_first_answer_to(Cue::Password);
-    let says_something = first.is_free() || first.may_be_numeric() || first.letter().is_some() && first.kind != Kind::Bridge;
-    if !(told || asked) || !says_something || first.is_any(OF_A_PASSWORD) {
+    let told = scene.own_cue_just_ended(&[Cue::Password, Cue::AskedPassword]).is_some_and(|joined| joined || first.has_digits());
+    let asked = scene.is_first_answer_to(Cue::AskedPassword) && (first.is_free() || first.kind == Kind::Mixed);
+    let spelled = first.letter().is_some() && ahead.is(1, |next| next.letter().is_some())?;
+    let word = matches!(first.kind, Kind::Plain | Kind::Mixed | Kind::Month(_)) && !is_function(&first.folded);
+    if !(told || asked) || !(word || spelled) || first.is_any(OF_A_PASSWORD) {
         return Ok(None);
     }
     let mut end = 1;
     while end < PASSWORD_WORDS_MAX && !ahead.is(end - 1, |token| token.pauses)? {
+        if let Some(run) = Run::read(ahead, end)? {
+            end = run.words;
+            continue;
+        }
         let part = ahead.is(end, |token| {
-            token.is_free()
-                || token.may_be_numeric()
-                || matches!(
-                    token.kind,
-                    Kind::Letter(_) | Kind::Mixed | Kind::Separator | Kind::Repeat(_) | Kind::Month(_) | Kind::Ordinal(_)
-                )
-                || token.is_any(&["capital", "uppercase", "lowercase", "all", "exclamation", "sign", "mark", "star", "at"])
-                || token.kind == Kind::Plain && !is_common(&token.folded)
+            token.letter().is_some()
+                || matches!(token.kind, Kind::Mixed | Kind::Separator | Kind::Repeat(_) | Kind::Month(_) | Kind::Ordinal(_))
+                || token.kind == Kind::Plain && !is_function(&token.folded)
         })?;
         if !part {
             break;

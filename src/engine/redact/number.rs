@@ -104,7 +104,7 @@ fn part(ahead: Ahead<'_>, at: usize, inside: bool) -> Found<Part> {
         Kind::Digits(digits) if digits.len() > 3 || !ahead.is(at + 1, magnifies)? => Some(plain(digits.clone(), 1)),
         Kind::Dated(digits) => Some(Part { dated: true, ..plain(digits.clone(), 1) }),
         Kind::Grouped(digits) => Some(Part { cardinal: true, ..plain(digits.clone(), 1) }),
-        Kind::Oh if inside || ahead.is(at + 1, |next| next.is_numeric() || next.kind == Kind::Oh)? => Some(plain("0".to_owned(), 1)),
+        Kind::Oh if inside || nought(ahead, at)? => Some(plain("0".to_owned(), 1)),
         Kind::Once if inside || ahead.is(at + 1, Token::is_numeric)? => Some(plain("11".to_owned(), 1)),
         Kind::Repeat(times) => repeated(ahead, at, usize::from(*times))?.map(|(digits, words)| plain(digits, words)),
         kind if matches!(
@@ -124,6 +124,12 @@ fn part(ahead: Ahead<'_>, at: usize, inside: bool) -> Found<Part> {
         }
         _kind => None,
     })
+}
+
+/// Whether an "oh" begins a number: one follows, perhaps after a filler.
+fn nought(ahead: Ahead<'_>, at: usize) -> Result<bool, More> {
+    let filler = usize::from(ahead.is(at + 1, |next| next.is_any(&["uh", "um", "er", "eh"]))?);
+    ahead.is(at + 1 + filler, |next| next.is_numeric() || next.kind == Kind::Oh)
 }
 
 fn magnifies(token: &Token) -> bool {

@@ -132,15 +132,20 @@ fn meaning(said: &Said, run: &Run, full_only: bool) -> Meaning {
         Cue::Itin => (Entity::Itin, 3, 9, most(9)),
         Cue::Pin => (Entity::Pin, 3, 4, most(12)),
         Cue::OneTimeCode => (Entity::OneTimeCode, 3, 4, most(10)),
-        Cue::Password => (Entity::Password, 3, 3, most(12)),
+        Cue::Password | Cue::AskedPassword => (Entity::Password, 3, 3, most(12)),
         Cue::Birth => (Entity::DateOfBirth, 3, 4, most(8)),
         Cue::Phone => (Entity::Phone, 3, 7, most(15)),
         Cue::Record => (Entity::MedicalRecord, 3, 4, most(14)),
         Cue::Aadhaar => (Entity::Aadhaar, 4, 12, most(12)),
         Cue::Zip => (Entity::Address, 3, 5, most(9)),
-        Cue::Pan | Cue::Address | Cue::Name => return Meaning::Other,
+        Cue::Pan | Cue::Address | Cue::Name | Cue::AskedName => return Meaning::Other,
     };
     let least = if full_only { whole } else { least };
+    // Four digits of a longer number are seldom all that is said in a breath; a year or a time is.
+    let of_many = whole >= 5 && (is_year(&run.digits) || is_time(&run.digits));
+    if of_many {
+        return Meaning::Other;
+    }
     if (least..=longest).contains(&total) { Meaning::Of(entity, total >= whole) } else { Meaning::Other }
 }
 
@@ -172,12 +177,16 @@ fn is_quantity(scene: &Scene<'_>, run: &Run) -> Result<bool, More> {
         return Ok(true);
     }
     let total = run.digits.len();
-    let led = scene.before(1).is_some_and(|token| token.is_any(LEADS));
+    let led = scene.lead().is_some_and(|token| token.is_any(LEADS));
     if led && total <= 4 && run.parts.iter().all(|part| !part.dated) {
         return Ok(true);
     }
-    let in_year = scene.before(1).is_some_and(|token| token.is_any(&["in", "en", "of", "del"]));
+    let in_year = scene.lead().is_some_and(|token| token.is_any(&["in", "en", "of", "del"]));
     if in_year && is_year(&run.digits) {
+        return Ok(true);
+    }
+    let at_time = scene.lead().is_some_and(|token| token.is_any(&["for", "or", "and", "to", "by", "a", "de", "o", "y"]));
+    if at_time && is_time(&run.digits) {
         return Ok(true);
     }
     Ok(run.parts.len() == 1 && is_round(run))

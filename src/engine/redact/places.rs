@@ -135,7 +135,10 @@ fn door_end(ahead: Ahead<'_>, street_end: usize) -> Result<usize, More> {
     Ok(door)
 }
 
+/// The sentence says so, and nobody asked for an address since.
 fn is_office(scene: &Scene<'_>) -> bool {
-    let near = |words: &[&str]| (1..=OWNER_WORDS).map_while(|n| scene.before(n)).any(|token| token.is_any(words));
-    near(OFFICES) && !near(&["live", "living", "vivo", "home", "my", "mi", "casa", "moved", "staying", "domicilio"])
+    let sentence = || scene.sentence().take(OWNER_WORDS);
+    sentence().any(|past| past.token.is_any(OFFICES))
+        && !sentence()
+            .any(|past| past.token.is_any(&["live", "living", "vivo", "home", "my", "mi", "casa", "moved", "staying", "domicilio"]))
 }

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use super::ahead::{Ahead, More};
 use super::cue::{Cue, Cues, Said};
 use super::entity::{Entity, Policy};
-use super::token::Token;
+use super::token::{Kind, Token};
 use super::{Confidence, Speaker, codes, dates, email, names, numbers, places};
 
 /// Decided words that the rules look back at.
@@ -20,6 +20,9 @@ pub(super) struct Past {
     pub(super) token: Token,
     pub(super) masked: Option<Entity>,
     pub(super) seq: u64,
+    pub(super) cue: Option<Cue>,
+    /// The speaker had paused before it, or had been asked.
+    pub(super) rested: bool,
 }
 
 /// What a rule sees.
@@ -118,36 +121,47 @@ impl Scene<'_> {
         self.given.live(seq, at_ms).any(|given| given.cue == said.cue && given.seq > said.seq)
     }
 
-    /// How many words back this speaker's own cue ended, if only fillers came since, and whether an "is" came among them.
-    pub(super) fn own_cue_just_ended(&self, cue: Cue) -> Option<bool> {
-        use super::token::Kind;
-        let words: Vec<&Past> = self.past.iter().collect();
-        let mut end = words.len();
+    /// The words of the sentence that the first word goes on with, the last one first.
+    pub(super) fn sentence(&self) -> impl Iterator<Item = &Past> {
+        let rested = self.ahead.seen(0, 1).first().is_none_or(|first| first.rested || first.asked);
+        let mut over = rested;
+        self.past.iter().rev().take_while(move |past| {
+            let go_on = !over && !past.token.stops;
+            over = past.rested;
+            go_on
+        })
+    }
+
+    /// The word before the first one, if it is of the same sentence.
+    pub(super) fn lead(&self) -> Option<&Token> {
+        self.sentence().next().map(|past| &past.token)
+    }
+
+    /// Whether this speaker's own cue ended just before, but for fillers; and if so whether an "is" came after it.
+    pub(super) fn own_cue_just_ended(&self, cues: &[Cue]) -> Option<bool> {
         let mut joined = false;
-        for _ in 0..=JOINT_WORDS_MAX {
-            let said = words[..end].iter().map(|past| past.token.folded.as_str());
-            if super::cue::ended_by(said) == Some(cue) {
-                return Some(joined || words.get(end - 1).is_some_and(|past| past.token.is_any(&["is", "es", "names"])));
+        for past in self.sentence().take(JOINT_WORDS_MAX + 1) {
+            joined |= past.token.is_any(&["is", "es", "its", "was", "be", "names"]);
+            if past.cue.is_some_and(|cue| cues.contains(&cue)) {
+                return Some(joined);
             }
-            let last = words.get(end.checked_sub(1)?)?;
-            if !matches!(last.token.kind, Kind::Bridge | Kind::Mark)
-                && !last.token.is_any(&["was", "for", "of", "the", "would", "be", "mi"])
-            {
+            let joint = past.masked.is_none() && matches!(past.token.kind, Kind::Bridge | Kind::Mark);
+            if !joint && !past.token.is_any(&["was", "for", "of", "the", "would", "should", "be", "mi", "on", "usted"]) {
                 return None;
             }
-            joined |= last.token.is_any(&["is", "es", "its", "was", "be"]);
-            end -= 1;
         }
         None
     }
 
-    /// The other speaker asked for `cue`, and this one has said at most some fillers since.
+    /// The other speaker asked for it, and this one has said at most some fillers since.
     pub(super) fn is_first_answer_to(&self, cue: Cue) -> bool {
         let Some(first) = self.ahead.seen(0, 1).first() else { return false };
-        let asked = self.cues.live(first.seq, first.start_ms).find(|said| said.cue == cue && said.speaker != self.speaker);
-        let Some(asked) = asked else { return false };
-        let since: Vec<&Past> = self.past.iter().rev().take_while(|past| past.seq > asked.seq).collect();
-        since.len() <= ANSWER_WORDS_MAX && since.iter().all(|past| past.masked.is_none() && !past.token.is_free())
+        let asked = self.cues.live(first.seq, first.start_ms).find(|said| said.speaker != self.speaker);
+        let Some(asked) = asked.filter(|said| said.cue == cue && first.start_ms.saturating_sub(said.end_ms) <= ANSWER_WINDOW_MS) else {
+            return false;
+        };
+        let mut since = self.past.iter().rev().take_while(|past| past.seq > asked.seq);
+        since.by_ref().take(ANSWER_WORDS_MAX).all(|past| past.masked.is_none() && !past.token.is_free()) && since.next().is_none()
     }
 }
 
@@ -155,3 +169,5 @@ impl Scene<'_> {
 const JOINT_WORDS_MAX: usize = 4;
 /// An answer comes within so many words: "yes sure it's".
 const ANSWER_WORDS_MAX: usize = 5;
+/// And within so long.
+const ANSWER_WINDOW_MS: u64 = 8_000;

@@ -24,6 +24,15 @@ pub enum Speaker {
     Other,
 }
 
+impl Speaker {
+    pub(super) const fn other(self) -> Self {
+        match self {
+            Self::Client => Self::Other,
+            Self::Other => Self::Client,
+        }
+    }
+}
+
 /// A word, and when it was said.
 #[derive(Clone, PartialEq, Default)]
 pub struct Word {

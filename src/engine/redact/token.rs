@@ -216,7 +216,7 @@ fn written(folded: &str, digits: String) -> Kind {
             }
             "st" | "nd" | "rd" | "th" | "am" | "pm" if leads => Kind::Guarded,
             // "40s", "1990s"
-            "s" if leads && digits.len() <= 4 => Kind::Guarded,
+            "s" if leads && digits.len() <= 4 && digits.ends_with('0') => Kind::Guarded,
             _ => Kind::Mixed,
         };
     }

@@ -191,5 +191,7 @@ fn spoken_letter(token: &Token) -> Option<char> {
         "alpha", "bravo", "charlie", "delta", "echo", "foxtrot", "golf", "hotel", "india", "juliet", "kilo", "lima", "mike", "november",
         "oscar", "papa", "quebec", "romeo", "sierra", "tango", "uniform", "victor", "whiskey", "xray", "yankee", "zulu",
     ];
-    token.is_any(&NAMES).then(|| token.folded.chars().next().map(|letter| letter.to_ascii_uppercase())).flatten()
+    (token.is_any(&NAMES) && !matches!(token.kind, Kind::Month(_)))
+        .then(|| token.folded.chars().next().map(|letter| letter.to_ascii_uppercase()))
+        .flatten()
 }

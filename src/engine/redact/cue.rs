@@ -6,8 +6,8 @@ use super::Speaker;
 
 /// For how long a cue tells what a number is.
 pub const CUE_WINDOW_MS: u64 = 25_000;
-/// For how long "reference number" tells that one is harmless.
-pub const HARMLESS_WINDOW_MS: u64 = 6_000;
+/// For how long a mere mention does, and for how long "reference number" tells that one is harmless.
+pub const BRIEF_WINDOW_MS: u64 = 6_000;
 /// Cues remembered; of more the oldest is forgotten.
 pub const CUES_MAX: usize = 48;
 /// The longest cue, in words.
@@ -51,6 +51,18 @@ pub(super) struct Said {
     pub(super) speaker: Speaker,
     pub(super) seq: u64,
     pub(super) end_ms: u64,
+    pub(super) strength: Strength,
+}
+
+/// How much a cue says.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Strength {
+    /// Part of the thing itself was said: the rest may be short.
+    Begun,
+    /// It was named in so many words.
+    Named,
+    /// A word that is said of other things as often: it tells of what follows at once.
+    Mentioned,
 }
 
 /// The last cues of a call.
@@ -78,14 +90,15 @@ impl Cues {
     /// Those that were said before the word `seq`, which begins at `at_ms`, and still hold: the newest first.
     pub(super) fn live(&self, seq: u64, at_ms: u64) -> impl Iterator<Item = &Said> {
         self.said.iter().rev().filter(move |said| {
-            let window = if said.cue == Cue::Harmless { HARMLESS_WINDOW_MS } else { CUE_WINDOW_MS };
+            let brief = said.cue == Cue::Harmless || said.strength == Strength::Mentioned;
+            let window = if brief { BRIEF_WINDOW_MS } else { CUE_WINDOW_MS };
             said.seq < seq && at_ms.saturating_sub(said.end_ms) <= window
         })
     }
 }
 
 /// The cue that the last of these words ends, if it ends one.
-pub(super) fn ended_by<'a>(words: impl DoubleEndedIterator<Item = &'a str> + Clone) -> Option<Cue> {
+pub(super) fn ended_by<'a>(words: impl DoubleEndedIterator<Item = &'a str> + Clone) -> Option<(Cue, Strength)> {
     let last = words.clone().next_back()?;
     PHRASES
         .iter()
@@ -96,8 +109,59 @@ pub(super) fn ended_by<'a>(words: impl DoubleEndedIterator<Item = &'a str> + Clo
             phrase.rsplit(' ').all(|word| said.next() == Some(word))
         })
         .max_by_key(|(_, phrase)| phrase.len())
-        .map(|(cue, _)| cue)
+        .map(|(cue, phrase)| (cue, if MENTIONS.contains(&phrase) { Strength::Mentioned } else { Strength::Named }))
 }
+
+/// Those of the phrases that are said of other things as often.
+const MENTIONS: &[&str] = &[
+    "card",
+    "cards",
+    "visa",
+    "tarjeta",
+    "account",
+    "accounts",
+    "checking",
+    "savings",
+    "cuenta",
+    "the code",
+    "codigo",
+    "el codigo",
+    "code you",
+    "phone",
+    "cell",
+    "mobile",
+    "telephone",
+    "telefono",
+    "celular",
+    "movil",
+    "text message",
+    "expediente",
+    "address is",
+    "direccion",
+    "password",
+    "contrasena",
+    "pan",
+    "clave",
+    "name",
+    "expires",
+    "expire",
+    "vence",
+    "moved to",
+    "staying at",
+    "birthday",
+    "cumpleanos",
+    "born",
+    "call back",
+    "social security",
+    "zip",
+    "domicilio",
+    "mensaje de texto",
+    "texted me",
+    "texted you",
+    "seguro social",
+    "expediente",
+    "on the back",
+];
 
 /// In folded words. The longest that fits counts.
 #[rustfmt::skip]

@@ -49,7 +49,7 @@ const OF_WORDS: usize = 8;
 
 /// "March fifteenth nineteen eighty five", "the 4th of July", "quince de marzo del ochenta y cinco", "December 2026".
 fn date_end(ahead: Ahead<'_>) -> Found<usize> {
-    let mut at = usize::from(ahead.is(0, |token| token.is_any(&["the", "el"]))?);
+    let mut at = 0;
     if ahead.is(at, is_month)? {
         at += 1;
         at += usize::from(ahead.is(at, |token| token.is_any(&["the", "el"]))?);

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::ahead::{Ahead, Held, REST_MS};
-use super::cue::{CUE_WORDS_MAX, Cues, Said, ended_by};
+use super::cue::{CUE_WORDS_MAX, Cues, Said, Strength, ended_by};
 use super::entity::{Entity, Policy};
 use super::mask::Form;
 use super::names::{NAME_CHARS_MIN, NAMES_MAX};
@@ -100,9 +100,10 @@ impl Mind {
                 self.tail.pop_front();
             }
             self.tail.push_back(token.folded.clone());
-            cue = ended_by(self.tail.iter().map(String::as_str));
-            if let Some(cue) = cue {
-                shared.cues.add(Said { cue, speaker: self.speaker, seq, end_ms });
+            let ended = ended_by(self.tail.iter().map(String::as_str));
+            cue = ended.map(|(cue, _)| cue);
+            if let Some((cue, strength)) = ended {
+                shared.cues.add(Said { cue, speaker: self.speaker, seq, end_ms, strength });
             }
         }
         self.held.push(Held { token, seq, start_ms, end_ms, cue, rested, asked });
@@ -164,7 +165,7 @@ impl Mind {
 
     fn learn(&mut self, shared: &mut Shared, found: &Match, from: usize, words: usize) {
         let last = &self.held[from + words - 1];
-        let said = |cue| Said { cue, speaker: self.speaker, seq: last.seq, end_ms: last.end_ms };
+        let said = |cue| Said { cue, speaker: self.speaker, seq: last.seq, end_ms: last.end_ms, strength: Strength::Begun };
         if let Some(cue) = found.begins {
             self.begun.add(said(cue));
         }

@@ -111,27 +111,34 @@ pub(super) fn password(scene: &Scene<'_>) -> Found<Match> {
     let ahead = scene.ahead;
     let Some(first) = ahead.at(0)? else { return Ok(None) };
     let told = scene.own_cue_just_ended(&[Cue::Password, Cue::AskedPassword]).is_some_and(|joined| joined || first.has_digits());
-    let asked = scene.is_first_answer_to(Cue::AskedPassword) && (first.is_free() || first.kind == Kind::Mixed);
+    let asked = !told && scene.is_first_answer_to(Cue::AskedPassword);
     let spelled = first.letter().is_some() && ahead.is(1, |next| next.letter().is_some())?;
     let word = matches!(first.kind, Kind::Plain | Kind::Mixed | Kind::Month(_)) && !is_function(&first.folded);
     if !(told || asked) || !(word || spelled) || first.is_any(OF_A_PASSWORD) {
         return Ok(None);
     }
-    let mut end = 1;
+    let (mut end, mut figures) = (1, first.has_digits());
     while end < PASSWORD_WORDS_MAX && !ahead.is(end - 1, |token| token.pauses)? {
         if let Some(run) = Run::read(ahead, end)? {
-            end = run.words;
+            (end, figures) = (run.words, true);
             continue;
         }
         let part = ahead.is(end, |token| {
-            token.letter().is_some()
+            token.letter().is_some_and(|letter| !matches!(letter, 'A' | 'I' | 'Y'))
                 || matches!(token.kind, Kind::Mixed | Kind::Separator | Kind::Repeat(_) | Kind::Month(_) | Kind::Ordinal(_))
-                || token.kind == Kind::Plain && !is_function(&token.folded)
+                || token.kind == Kind::Plain && !is_function(&token.folded) && !token.is_any(UNITS)
         })?;
-        if !part {
+        if !part || ahead.held(end)?.is_some_and(|held| held.rested) {
             break;
         }
         end += 1;
+    }
+    // An answer that does not call itself one is all of what is said, or has figures in it that count nothing.
+    let alone = ahead.is(end - 1, |token| token.pauses && !token.asks)? || ahead.held(end)?.is_none_or(|next| next.rested);
+    let counts = ahead.is(end, |token| token.is_any(UNITS))?;
+    let strange = ahead.seen(0, end).iter().all(|held| held.token.is_free());
+    if asked && (counts || !alone && !figures && !strange) {
+        return Ok(None);
     }
     Ok(Some(Match::new(Entity::Password, Confidence::Cue, end)))
 }

@@ -45,7 +45,7 @@ impl Run {
                 run.corrected |= corrected;
                 bridge = 0;
                 run.parts.push(part);
-            } else if run.parts.is_empty() || bridge == BRIDGE_WORDS_MAX || !ahead.is(at, goes_on)? {
+            } else if run.parts.is_empty() || bridge == BRIDGE_WORDS_MAX || !goes_on(ahead, at)? {
                 break;
             } else {
                 corrected |= ahead.is(at, takes_back)?;
@@ -54,6 +54,22 @@ impl Run {
             }
         }
         Ok((!run.parts.is_empty()).then_some(run))
+    }
+
+    /// The digits said in the first breath, and where it ends.
+    pub(super) fn breath(&self, ahead: Ahead<'_>) -> (String, usize) {
+        let mut digits = String::new();
+        let mut end = 0;
+        for part in &self.parts {
+            let rests = ahead.seen(end, part.from + 1).iter().any(|held| held.rested);
+            let stops = ahead.seen(end.saturating_sub(1), part.from).iter().any(|held| held.token.stops);
+            if end > 0 && (rests || stops) {
+                break;
+            }
+            digits.push_str(&part.digits);
+            end = part.from + part.words;
+        }
+        (digits, end)
     }
 
     /// The digits of its pieces, cut where the speaker paused.
@@ -69,8 +85,12 @@ impl Run {
     }
 }
 
-fn goes_on(token: &Token) -> bool {
-    matches!(token.kind, Kind::Bridge | Kind::Separator | Kind::Mark | Kind::Oh)
+fn goes_on(ahead: Ahead<'_>, at: usize) -> Result<bool, More> {
+    // "a ver" is a sigh; "de seis a nueve" is no number.
+    if ahead.is(at, |token| token.is("a"))? {
+        return ahead.is(at + 1, |next| next.is("ver"));
+    }
+    ahead.is(at, |token| matches!(token.kind, Kind::Bridge | Kind::Separator | Kind::Mark | Kind::Oh))
 }
 
 fn takes_back(token: &Token) -> bool {
@@ -126,10 +146,13 @@ fn part(ahead: Ahead<'_>, at: usize, inside: bool) -> Found<Part> {
     })
 }
 
-/// Whether an "oh" begins a number: one follows, perhaps after a filler.
+/// Whether an "oh" begins a number: one follows, perhaps after a filler or two.
 fn nought(ahead: Ahead<'_>, at: usize) -> Result<bool, More> {
-    let filler = usize::from(ahead.is(at + 1, |next| next.is_any(&["uh", "um", "er", "eh"]))?);
-    ahead.is(at + 1 + filler, |next| next.is_numeric() || next.kind == Kind::Oh)
+    let mut next = at + 1;
+    while next < at + 3 && ahead.is(next, |token| token.kind == Kind::Bridge)? {
+        next += 1;
+    }
+    ahead.is(next, |token| token.is_numeric() || token.kind == Kind::Oh)
 }
 
 fn magnifies(token: &Token) -> bool {

@@ -3,7 +3,7 @@
 use super::Confidence;
 use super::ahead::{Ahead, Found, More};
 use super::checksum;
-use super::cue::{CUE_WORDS_MAX, Cue, Said, ended_by};
+use super::cue::{CUE_WORDS_MAX, Cue, Said, Strength, ended_by};
 use super::entity::Entity;
 use super::lexicon::{LEADS, UNITS};
 use super::number::Run;
@@ -22,6 +22,9 @@ const AFTER_WORDS_MAX: usize = CUE_WORDS_MAX + 3;
 pub(super) fn find(scene: &Scene<'_>) -> Found<Decision> {
     let ahead = scene.ahead;
     let Some(run) = Run::read(ahead, 0)? else { return Ok(None) };
+    if let Some(words) = quantity_before_rest(scene, &run)? {
+        return Ok(Some(Decision::Clear(words)));
+    }
     let quantity = is_quantity(scene, &run)?;
     let found = match sensitive(scene, &run, quantity)? {
         Some(found) if scene.policy.masks(found.entity) => Some(found),
@@ -52,6 +55,13 @@ fn sensitive(scene: &Scene<'_>, run: &Run, quantity: bool) -> Found<Match> {
     if !quantity {
         for said in scene.live() {
             let full_only = scene.is_given(&said, seq, start_ms);
+            let password = [Cue::Password, Cue::AskedPassword];
+            if password.contains(&said.cue)
+                && scene.own_cue_just_ended(&password).is_none()
+                && !scene.is_first_answer_to(Cue::AskedPassword)
+            {
+                continue;
+            }
             match meaning(&said, run, full_only) {
                 Meaning::Of(entity, whole) => {
                     let entity = if said.cue == Cue::LastFour && scene.hears(&[Cue::Ssn]) { Entity::Ssn } else { entity };
@@ -64,7 +74,8 @@ fn sensitive(scene: &Scene<'_>, run: &Run, quantity: bool) -> Found<Match> {
         }
         if total >= 3
             && let Some(cue) = cue_after(scene.ahead, run.words)?
-            && let Meaning::Of(entity, _) = meaning(&Said { cue, speaker: scene.speaker, seq, end_ms: start_ms }, run, false)
+            && let Meaning::Of(entity, _) =
+                meaning(&Said { cue, speaker: scene.speaker, seq, end_ms: start_ms, strength: Strength::Named }, run, false)
         {
             return Ok(Some(Match::new(entity, confidence(entity, run), run.words)));
         }
@@ -121,28 +132,32 @@ fn meaning(said: &Said, run: &Run, full_only: bool) -> Meaning {
     let most = |digits: usize| if run.corrected { digits * 2 + 2 } else { digits };
     let (entity, least, whole, longest) = match said.cue {
         Cue::Harmless => return if total < CARD_DIGITS_MIN { Meaning::Harmless } else { Meaning::Other },
-        Cue::Iban => (Entity::Iban, 3, 15, most(34)),
+        Cue::Iban => (Entity::Iban, 6, 15, most(34)),
         Cue::Card => (Entity::CardNumber, 4, 12, most(19)),
         Cue::Cvv => (Entity::Cvv, 3, 3, most(4)),
         Cue::Expiry => (Entity::Expiry, 3, 3, most(6)),
         Cue::LastFour => (Entity::CardNumber, 4, 4, most(4)),
         Cue::Account => (Entity::BankAccount, 4, 7, most(17)),
-        Cue::Routing => (Entity::RoutingNumber, 3, 9, most(9)),
-        Cue::Ssn => (Entity::Ssn, 3, 9, most(9)),
-        Cue::Itin => (Entity::Itin, 3, 9, most(9)),
+        Cue::Routing => (Entity::RoutingNumber, 4, 9, most(9)),
+        Cue::Ssn => (Entity::Ssn, 4, 9, most(9)),
+        Cue::Itin => (Entity::Itin, 4, 9, most(9)),
         Cue::Pin => (Entity::Pin, 3, 4, most(12)),
         Cue::OneTimeCode => (Entity::OneTimeCode, 3, 4, most(10)),
         Cue::Password | Cue::AskedPassword => (Entity::Password, 3, 3, most(12)),
         Cue::Birth => (Entity::DateOfBirth, 3, 4, most(8)),
-        Cue::Phone => (Entity::Phone, 3, 7, most(15)),
+        Cue::Phone => (Entity::Phone, 7, 7, most(15)),
         Cue::Record => (Entity::MedicalRecord, 3, 4, most(14)),
         Cue::Aadhaar => (Entity::Aadhaar, 4, 12, most(12)),
         Cue::Zip => (Entity::Address, 3, 5, most(9)),
         Cue::Pan | Cue::Address | Cue::Name | Cue::AskedName => return Meaning::Other,
     };
-    let least = if full_only { whole } else { least };
+    let least = match said.strength {
+        Strength::Begun => 2,
+        Strength::Named | Strength::Mentioned if full_only => whole,
+        Strength::Named | Strength::Mentioned => least,
+    };
     // Four digits of a longer number are seldom all that is said in a breath; a year or a time is.
-    let of_many = whole >= 5 && (is_year(&run.digits) || is_time(&run.digits));
+    let of_many = whole >= 5 && said.strength != Strength::Begun && (is_year(&run.digits) || is_time(&run.digits));
     if of_many {
         return Meaning::Other;
     }
@@ -161,11 +176,30 @@ pub(super) fn cue_after(ahead: Ahead<'_>, at: usize) -> Found<Cue> {
             break;
         }
         words.push(token.folded.as_str());
-        if let Some(cue) = ended_by(words.iter().copied()) {
+        if let Some((cue, _)) = ended_by(words.iter().copied()) {
             return Ok(Some(cue));
         }
         if token.stops {
             break;
+        }
+    }
+    Ok(None)
+}
+
+/// "at five forty." and, after a rest, another number: the first is no part of it.
+fn quantity_before_rest(scene: &Scene<'_>, run: &Run) -> Found<usize> {
+    let cued = scene.sentence().next().is_some_and(|past| past.cue.is_some());
+    if cued || !scene.lead().is_some_and(|token| token.is_any(LEADS)) {
+        return Ok(None);
+    }
+    let mut digits = 0;
+    for pair in run.parts.windows(2) {
+        let [part, next] = pair else { break };
+        digits += part.digits.len();
+        let end = part.from + part.words;
+        let rests = scene.ahead.seen(end, next.from + 1).iter().any(|held| held.rested);
+        if rests {
+            return Ok((digits <= 4 && !scene.policy.strict).then_some(end));
         }
     }
     Ok(None)
@@ -177,12 +211,18 @@ fn is_quantity(scene: &Scene<'_>, run: &Run) -> Result<bool, More> {
         return Ok(true);
     }
     let total = run.digits.len();
-    let led = scene.lead().is_some_and(|token| token.is_any(LEADS));
+    let cued = scene.sentence().next().is_some_and(|past| past.cue.is_some());
+    let led = !cued && scene.lead().is_some_and(|token| token.is_any(LEADS));
     if led && total <= 4 && run.parts.iter().all(|part| !part.dated) {
         return Ok(true);
     }
     let in_year = scene.lead().is_some_and(|token| token.is_any(&["in", "en", "of", "del"]));
     if in_year && is_year(&run.digits) {
+        return Ok(true);
+    }
+    let was = scene.lead().is_some_and(|token| token.is_any(&["was", "or", "fue", "o", "and", "y", "a"]));
+    let announced = scene.sentence().take(2).any(|past| past.cue.is_some());
+    if was && !announced && is_year(&run.digits) {
         return Ok(true);
     }
     let at_time = scene.lead().is_some_and(|token| token.is_any(&["for", "or", "and", "to", "by", "a", "de", "o", "y"]));

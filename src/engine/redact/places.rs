@@ -5,9 +5,9 @@ use super::Confidence;
 use super::ahead::{Ahead, Found, More};
 use super::cue::Cue;
 use super::entity::Entity;
-use super::lexicon::{CALLES, DOORS, OFFICES, STREETS, UNITS};
+use super::lexicon::{CALLES, DOORS, OFFICES, STREETS, UNITS, is_common, is_function};
 use super::number::Run;
-use super::rules::{Match, Scene};
+use super::rules::{Decision, Match, Scene};
 use super::token::{Kind, Token};
 
 /// Words of a street's name.
@@ -17,7 +17,7 @@ const HOUSE_DIGITS_MAX: usize = 6;
 /// Whose address it is stands within so many words before it.
 const OWNER_WORDS: usize = 9;
 
-pub(super) fn find(scene: &Scene<'_>) -> Found<Match> {
+pub(super) fn find(scene: &Scene<'_>) -> Found<Decision> {
     let ahead = scene.ahead;
     let Some(first) = ahead.at(0)? else { return Ok(None) };
     let end = if first.is_any(CALLES) {
@@ -28,34 +28,36 @@ pub(super) fn find(scene: &Scene<'_>) -> Found<Match> {
         None
     };
     let Some((end, confidence)) = end else { return Ok(None) };
-    if is_office(scene) {
-        return Ok(None);
-    }
-    Ok(Some(Match::new(Entity::Address, confidence, door_end(ahead, end)?)))
+    let end = door_end(ahead, end)?;
+    // Its number joins no other.
+    Ok(Some(if is_office(scene) { Decision::Clear(end) } else { Decision::Mask(Match::new(Entity::Address, confidence, end)) }))
 }
 
 fn english(scene: &Scene<'_>) -> Found<(usize, Confidence)> {
     let ahead = scene.ahead;
     let house = match Run::read(ahead, 0)? {
-        Some(run) if run.digits.len() <= HOUSE_DIGITS_MAX || run.corrected && run.digits.len() <= 2 * HOUSE_DIGITS_MAX => run.words,
-        Some(_) => return Ok(None),
+        Some(run) => {
+            let (digits, end) = run.breath(ahead);
+            if digits.len() > HOUSE_DIGITS_MAX && !(run.corrected && digits.len() <= 2 * HOUSE_DIGITS_MAX) {
+                return Ok(None);
+            }
+            end
+        }
         None => 1,
     };
     let announced = scene.hears(&[Cue::Address]);
-    let mut end = None;
+    let (mut end, mut common) = (None, false);
     for n in 0..=STREET_WORDS_MAX {
         let Some(token) = ahead.at(house + n)? else { break };
-        if n > 0 && token.is_any(STREETS) {
+        // "one good way" is no street, "one good street" may be.
+        if n > 0 && token.is_any(STREETS) && !(common && token.is_any(&["way", "place", "drive", "square", "trail", "loop", "circle"])) {
             return Ok(Some((house + n + 1, Confidence::Shape)));
         }
-        let of_a_name = token.is_free()
+        let of_a_name = (token.kind == Kind::Plain && !is_function(&token.folded))
             || matches!(token.kind, Kind::Ordinal(_) | Kind::Month(_) | Kind::Letter(_) | Kind::Mixed)
             || token.is_numeric()
-            || token.is_any(&[
-                "north", "south", "east", "west", "old", "new", "park", "high", "saint", "of", "de", "la", "el", "los", "first", "state",
-                "church", "school", "county", "forest", "mill", "river", "lake", "hill", "spring", "center", "college", "union", "court",
-                "market",
-            ]);
+            || token.is_any(&["of", "de", "la", "el", "los", "las"]);
+        common |= is_common(&token.folded);
         if !of_a_name || token.is_any(UNITS) {
             break;
         }
@@ -76,23 +78,27 @@ fn spanish(ahead: Ahead<'_>) -> Found<(usize, Confidence)> {
     while at <= STREET_WORDS_MAX + 3 {
         let Some(token) = ahead.at(at)? else { break };
         if let Some(run) = Run::read(ahead, at)? {
+            let (_, house) = run.breath(ahead);
             // "5 de mayo" is a street's name.
-            let date =
-                ahead.is(run.words, |token| token.is("de"))? && ahead.is(run.words + 1, |token| matches!(token.kind, Kind::Month(_)))?;
-            at = run.words + if date { 2 } else { 0 };
+            let date = ahead.is(house, |token| token.is("de"))? && ahead.is(house + 1, |token| matches!(token.kind, Kind::Month(_)))?;
             if !date {
-                end = Some((at, Confidence::Shape));
+                end = Some((house, Confidence::Shape));
                 break;
             }
-        } else if token.kind == Kind::Plain && !token.is_any(UNITS)
-            || matches!(token.kind, Kind::Bridge | Kind::Ordinal(_) | Kind::Month(_) | Kind::Mark | Kind::Letter(_))
-        {
+            at = house + 2;
+        } else if of_a_calle(token) && !ahead.is(at - 1, |before| before.stops)? {
             at += 1;
         } else {
             break;
         }
     }
     Ok(end)
+}
+
+fn of_a_calle(token: &Token) -> bool {
+    let name = token.kind == Kind::Plain && !token.is_any(UNITS) && !is_function(&token.folded);
+    name || matches!(token.kind, Kind::Ordinal(_) | Kind::Month(_) | Kind::Mark | Kind::Letter(_))
+        || token.is_any(&["de", "la", "el", "los", "las", "del", "y", "san"])
 }
 
 /// "…, apartment 4B".
@@ -125,7 +131,7 @@ fn door_end(ahead: Ahead<'_>, street_end: usize) -> Result<usize, More> {
         at += 1;
     }
     let mut door = match Run::read(ahead, at)? {
-        Some(run) => run.words,
+        Some(run) => run.breath(ahead).1,
         None if ahead.is(at, |token| token.letter().is_some() || token.has_digits())? => at + 1,
         None => return Ok(end),
     };
@@ -135,10 +141,9 @@ fn door_end(ahead: Ahead<'_>, street_end: usize) -> Result<usize, More> {
     Ok(door)
 }
 
-/// The sentence says so, and nobody asked for an address since.
+/// The sentence says so; the nearest word that tells whose it is.
 fn is_office(scene: &Scene<'_>) -> bool {
-    let sentence = || scene.sentence().take(OWNER_WORDS);
-    sentence().any(|past| past.token.is_any(OFFICES))
-        && !sentence()
-            .any(|past| past.token.is_any(&["live", "living", "vivo", "home", "my", "mi", "casa", "moved", "staying", "domicilio"]))
+    const HOMES: [&str; 10] = ["live", "living", "vivo", "home", "my", "mi", "casa", "moved", "staying", "domicilio"];
+    let owner = scene.sentence().take(OWNER_WORDS).find(|past| past.token.is_any(OFFICES) || past.token.is_any(&HOMES));
+    owner.is_some_and(|past| past.token.is_any(OFFICES))
 }

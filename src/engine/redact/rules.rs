@@ -70,16 +70,15 @@ pub(super) enum Decision {
 impl Scene<'_> {
     /// Decides on one word or more.
     pub(super) fn decide(&self) -> Result<Decision, More> {
-        for rule in [email::find, names::password, codes::find, places::find, names::find] {
+        for rule in [email::find, names::password, codes::find, names::find] {
             if let Some(found) = rule(self)? {
                 return self.settled(found);
             }
         }
-        if let Some(decision) = dates::find(self)? {
-            return self.judged(decision);
-        }
-        if let Some(decision) = numbers::find(self)? {
-            return self.judged(decision);
+        for rule in [places::find, dates::find, numbers::find] {
+            if let Some(decision) = rule(self)? {
+                return self.judged(decision);
+            }
         }
         // The word after a match tells where its silence ends, so each decision has seen one word more.
         Ok(Decision::Clear(1))
@@ -161,7 +160,7 @@ impl Scene<'_> {
             return false;
         };
         let mut since = self.past.iter().rev().take_while(|past| past.seq > asked.seq);
-        since.by_ref().take(ANSWER_WORDS_MAX).all(|past| past.masked.is_none() && !past.token.is_free()) && since.next().is_none()
+        since.by_ref().take(ANSWER_WORDS_MAX).all(|past| past.masked.is_none() && opens(&past.token)) && since.next().is_none()
     }
 }
 
@@ -171,3 +170,26 @@ const JOINT_WORDS_MAX: usize = 4;
 const ANSWER_WORDS_MAX: usize = 5;
 /// And within so long.
 const ANSWER_WINDOW_MS: u64 = 8_000;
+
+/// What an answer may begin with.
+fn opens(token: &Token) -> bool {
+    const OPENINGS: [&str; 16] = [
+        "this",
+        "im",
+        "soy",
+        "habla",
+        "hi",
+        "hello",
+        "hola",
+        "hey",
+        "good",
+        "morning",
+        "afternoon",
+        "buenas",
+        "buenos",
+        "tardes",
+        "dias",
+        "my",
+    ];
+    matches!(token.kind, Kind::Bridge | Kind::Mark) || token.is_any(&OPENINGS)
+}

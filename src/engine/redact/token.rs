@@ -70,6 +70,8 @@ pub(super) struct Token {
     pub(super) pauses: bool,
     /// A full stop, question or exclamation mark comes after it.
     pub(super) stops: bool,
+    /// A question mark.
+    pub(super) asks: bool,
 }
 
 impl Token {
@@ -89,6 +91,7 @@ impl Token {
             capital: bare.starts_with(char::is_uppercase),
             pauses: stops || matches!(last, ',' | ';' | ':'),
             stops,
+            asks: last == '?',
             folded,
         }
     }

@@ -439,6 +439,10 @@ fn break_at(pieces: &[Piece], random: &mut Random) -> usize {
     }
     for _ in 0..8 {
         let at = 1 + random.below(pieces.len() - 1);
+        // Nor in the middle of another aside.
+        if matches!((&pieces[at - 1], &pieces[at]), (Piece::Aside(_), Piece::Aside(_))) {
+            continue;
+        }
         let glued = |piece: &Piece| matches!(piece, Piece::Secret(word) if matches!(word.as_str(), "y" | "double" | "doble" | "triple"));
         if !glued(&pieces[at - 1]) && !glued(&pieces[at]) {
             return at;

@@ -237,7 +237,7 @@ fn tell(call: &mut Call, entity: Entity, shape: Option<Shape>, tongue: Tongue, h
     let way = random.below(if stands_alone(entity) { 4 } else { 3 });
     let half = usize::from(held);
     if way != 1 && way != 3 {
-        call.turns.push(Turn { speaker: Speaker::Other, words: words(*random.pick::<&str>(asks[half])), pause_ms: 400 });
+        call.turns.push(Turn { speaker: Speaker::Other, words: words(*random.pick::<&str>(asks[half])), pause_ms: 600 });
     }
     let openings: &[&str] = if spanish { &["", "sí, ", "este, es "] } else { &["", "sure, ", "uh, it's ", "yes it's "] };
     let told = match way {
@@ -250,18 +250,18 @@ fn tell(call: &mut Call, entity: Entity, shape: Option<Shape>, tongue: Tongue, h
     let id = call.secrets.len();
     call.secrets.push(Secret { entity, shape: name, tongue });
     let last = pieces.iter().rposition(|piece| matches!(piece, Piece::Secret(_))).unwrap_or(0);
-    let mut turn = Turn { speaker: Speaker::Client, words: words(before), pause_ms: 300 };
+    let mut turn = Turn { speaker: Speaker::Client, words: words(before), pause_ms: 700 };
     for (n, piece) in pieces.iter().enumerate() {
         match piece {
             Piece::Secret(text) => turn.words.push(Said { text: text.clone(), secret: Some((id, carries(text))) }),
             Piece::Aside(text) => turn.words.push(Said { text: text.clone(), secret: (n < last).then_some((id, false)) }),
             Piece::Other(text) => {
-                call.turns.push(std::mem::replace(&mut turn, Turn { speaker: Speaker::Client, words: Vec::new(), pause_ms: 300 }));
+                call.turns.push(std::mem::replace(&mut turn, Turn { speaker: Speaker::Client, words: Vec::new(), pause_ms: 700 }));
                 call.turns.push(Turn { speaker: Speaker::Other, words: words(text), pause_ms: 200 });
             }
             Piece::Pause(ms) => {
                 turn.pause_ms = *ms;
-                call.turns.push(std::mem::replace(&mut turn, Turn { speaker: Speaker::Client, words: Vec::new(), pause_ms: 300 }));
+                call.turns.push(std::mem::replace(&mut turn, Turn { speaker: Speaker::Client, words: Vec::new(), pause_ms: 700 }));
             }
         }
     }
@@ -272,7 +272,7 @@ fn tell(call: &mut Call, entity: Entity, shape: Option<Shape>, tongue: Tongue, h
     call.turns.push(turn);
     if random.chance(0.3) {
         let thanks = if spanish { "Gracias." } else { *random.pick(&["Thank you.", "Okay, thanks.", "Got it."]) };
-        call.turns.push(Turn { speaker: Speaker::Other, words: words(thanks), pause_ms: 400 });
+        call.turns.push(Turn { speaker: Speaker::Other, words: words(thanks), pause_ms: 600 });
     }
 }
 
@@ -325,7 +325,7 @@ impl Call {
     fn chat(&mut self, tongue: Tongue, held: bool, random: &mut Random) {
         let speaker = if random.chance(0.5) { Speaker::Client } else { Speaker::Other };
         let words = plain(tongue, held, random);
-        self.turns.push(Turn { speaker, words, pause_ms: 200 + 100 * random.below(20) as u64 });
+        self.turns.push(Turn { speaker, words, pause_ms: 600 + 100 * random.below(20) as u64 });
     }
 
     /// As a recogniser without punctuation and capitals has it.
@@ -336,7 +336,7 @@ impl Call {
         }
     }
 
-    /// The turns with times, as a recogniser tells them.
+    /// The turns with times, as a recogniser tells them: it ends an utterance when it hears a pause, of half a second or more.
     pub fn utterances(&self) -> Vec<Utterance> {
         let mut now_ms = 1_000;
         self.turns

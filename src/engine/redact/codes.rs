@@ -86,7 +86,10 @@ fn is_iban(code: &str) -> bool {
 
 fn is_pan(code: &str) -> bool {
     let bytes = code.as_bytes();
-    bytes.len() == 10 && bytes[..5].iter().all(u8::is_ascii_uppercase) && bytes[5..9].iter().all(is_figure) && bytes[9].is_ascii_uppercase()
+    bytes.len() == 10
+        && bytes[..5].iter().all(u8::is_ascii_uppercase)
+        && bytes[5..9].iter().all(is_figure)
+        && (bytes[9].is_ascii_uppercase() || bytes[9] == b'0')
 }
 
 /// A nought is often said, and written, as the letter.
@@ -123,7 +126,12 @@ fn read(ahead: Ahead<'_>) -> Found<Code> {
         let Some(token) = ahead.at(at)? else { break };
         let letter = token.letter().or_else(|| spoken_letter(token));
         // A number that somebody sighed after is not the beginning of a code.
-        if letters == 0 && bridge > 0 && (letter.is_some() || is_block(token)) {
+        if letters == 0 && bridge > 0 && (letter.is_some() || is_block(token) || token.kind == Kind::Mixed) {
+            break;
+        }
+        // "it's a four hour drive": after a filler, a word that is a letter is a word.
+        let word = letter.is_some() && token.kind == Kind::Bridge;
+        if word && bridge > 0 && !ahead.is(at + 1, |next| next.letter().is_some())? {
             break;
         }
         if let Some(letter) = letter {
@@ -139,7 +147,8 @@ fn read(ahead: Ahead<'_>) -> Found<Code> {
                 }
             }
             // "a", "y" and their like end no code, but for a PAN: they are words.
-            if matches!(token.kind, Kind::Bridge | Kind::Oh) && !is_pan(&text) {
+            let capital = token.capital && letter == 'A' && ahead.is(at, Token::may_be_numeric)?;
+            if matches!(token.kind, Kind::Bridge | Kind::Oh) && !capital && !is_pan(&text) {
                 continue;
             }
             letters += 1;

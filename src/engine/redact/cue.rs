@@ -1,6 +1,7 @@
 //! Cues: what somebody asks for, or says that he is about to give.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::LazyLock;
 
 use super::Speaker;
 
@@ -100,17 +101,27 @@ impl Cues {
 /// The cue that the last of these words ends, if it ends one.
 pub(super) fn ended_by<'a>(words: impl DoubleEndedIterator<Item = &'a str> + Clone) -> Option<(Cue, Strength)> {
     let last = words.clone().next_back()?;
-    PHRASES
+    let fits = |phrase: &str| {
+        let mut said = words.clone().rev();
+        phrase.rsplit(' ').all(|word| said.next() == Some(word))
+    };
+    BY_LAST_WORD
+        .get(last)?
         .iter()
-        .flat_map(|(cue, phrases)| phrases.iter().map(move |phrase| (*cue, *phrase)))
-        .filter(|(_, phrase)| phrase.rsplit(' ').next() == Some(last))
-        .filter(|(_, phrase)| {
-            let mut said = words.clone().rev();
-            phrase.rsplit(' ').all(|word| said.next() == Some(word))
-        })
-        .max_by_key(|(_, phrase)| phrase.len())
-        .map(|(cue, phrase)| (cue, if MENTIONS.contains(&phrase) { Strength::Mentioned } else { Strength::Named }))
+        .filter(|(_, _, phrase)| fits(phrase))
+        .max_by_key(|(_, _, phrase)| phrase.len())
+        .map(|(cue, strength, _)| (*cue, *strength))
 }
+
+/// The phrases, by the word that ends them: most words end none.
+static BY_LAST_WORD: LazyLock<BTreeMap<&str, Vec<(Cue, Strength, &str)>>> = LazyLock::new(|| {
+    let mut by: BTreeMap<&str, Vec<(Cue, Strength, &str)>> = BTreeMap::new();
+    for (cue, phrase) in PHRASES.iter().flat_map(|(cue, phrases)| phrases.iter().map(move |phrase| (*cue, *phrase))) {
+        let strength = if MENTIONS.contains(&phrase) { Strength::Mentioned } else { Strength::Named };
+        by.entry(phrase.rsplit(' ').next().unwrap_or(phrase)).or_default().push((cue, strength, phrase));
+    }
+    by
+});
 
 /// Those of the phrases that are said of other things as often.
 const MENTIONS: &[&str] = &[

@@ -5,7 +5,7 @@ use super::Confidence;
 use super::ahead::{Ahead, Found, More};
 use super::cue::Cue;
 use super::entity::Entity;
-use super::number::{BRIDGE_WORDS_MAX, Run};
+use super::number::{BRIDGE_WORDS_MAX, Run, goes_on};
 use super::numbers::cue_after;
 use super::rules::{Decision, Match, Scene};
 use super::token::{Kind, Token};
@@ -119,9 +119,7 @@ fn loose_end(ahead: Ahead<'_>, strict_end: usize) -> Result<usize, More> {
         } else if ahead.is(at, |token| matches!(token.kind, Kind::Month(_) | Kind::Ordinal(_)))? {
             (end, at, bridge) = (at + 1, at + 1, 0);
         } else if bridge < BRIDGE_WORDS_MAX
-            && ahead.is(at, |token| {
-                matches!(token.kind, Kind::Bridge | Kind::Mark | Kind::Separator) || token.is_any(&["of", "de", "del", "the", "el"])
-            })?
+            && (goes_on(ahead, at)? || ahead.is(at, |token| token.is_any(&["of", "de", "del", "the", "el"]))?)
         {
             bridge += 1;
             at += 1;

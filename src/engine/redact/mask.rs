@@ -104,8 +104,7 @@ pub(super) fn apply(
         let shown = Shown::by(&form.tokens, &masked);
         let in_text: Vec<_> =
             text.tokens.iter().zip(in_text).map(|(heard, own)| own.or_else(|| shown.hides(&heard.token.folded))).collect();
-        let first = decided_first(&text.decided);
-        utterance.text = write(&text.pieces, &in_text, |n| n == 0 || first(n));
+        utterance.text = write(&text.pieces, &in_text, |n| n == 0);
     } else if !form.pieces.is_empty() {
         utterance.text = write(&form.pieces, &masked, decided_first(decided));
     }
@@ -128,10 +127,7 @@ pub(super) fn apply(
                 write(&pieces, &hidden, |n| n == 0)
             }
             None if form.pieces.is_empty() => String::new(),
-            None => {
-                let first = decided_first(&form.decided);
-                write(&form.pieces, &masked, |n| n == 0 || first(n))
-            }
+            None => write(&form.pieces, &masked, |n| n == 0),
         };
         for (word, masked) in alternative.words.iter_mut().zip(&masked) {
             if let Some(entity) = masked {
@@ -179,8 +175,8 @@ fn write(pieces: &[String], masked: &[Option<Entity>], begins: impl Fn(usize) ->
     for (n, (piece, masked)) in pieces.iter().zip(masked).enumerate() {
         match masked {
             None => words.push(piece.clone()),
-            // What was decided here has its own beginning; what another form hides begins where the clear words end.
-            Some(entity) if begins(n) || (n > 0 && before.is_none()) => words.push(mark(*entity)),
+            // What goes on from the utterance before has its mark there.
+            Some(entity) if begins(n) || (n > 0 && before != Some(*entity)) => words.push(mark(*entity)),
             Some(_) => {}
         }
         before = *masked;

@@ -59,6 +59,9 @@ fn name_end(ahead: Ahead<'_>) -> Result<usize, More> {
         if ahead.is(end - 1, |token| token.stops && token.letter().is_none() && token.folded.len() > 2)? {
             break;
         }
+        if ahead.held(end)?.is_some_and(|held| held.rested) {
+            break;
+        }
         let mut at = end;
         while at < end + 2 && ahead.is(at, |token| token.is_any(&PARTICLES))? {
             at += 1;
@@ -83,6 +86,11 @@ fn name_end(ahead: Ahead<'_>) -> Result<usize, More> {
 fn spelled_end(ahead: Ahead<'_>) -> Found<usize> {
     let (mut at, mut letters) = (0, 0);
     while at < SPELLED_WORDS_MAX {
+        let ends = at > 0 && (ahead.is(at - 1, |token| token.stops)? || ahead.held(at)?.is_some_and(|held| held.rested));
+        let one_letter_is_a_word = ahead.is(at, |token| token.kind == Kind::Bridge)?;
+        if ends && one_letter_is_a_word {
+            break;
+        }
         if ahead.is(at, |token| token.letter().is_some())? {
             letters += 1;
             at += 1;

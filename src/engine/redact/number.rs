@@ -72,6 +72,12 @@ impl Run {
         (digits, end)
     }
 
+    /// Where the last of several groups begins to be another number: the end of the one before it.
+    pub(super) fn before_last_group(&self) -> Option<usize> {
+        let last = self.parts.iter().rposition(|part| part.apart).filter(|last| *last > 0)?;
+        self.parts.get(last - 1).map(|part| part.from + part.words)
+    }
+
     /// The digits of its pieces, cut where the speaker paused.
     pub(super) fn groups(&self) -> Vec<String> {
         let mut groups: Vec<String> = Vec::new();
@@ -85,7 +91,8 @@ impl Run {
     }
 }
 
-fn goes_on(ahead: Ahead<'_>, at: usize) -> Result<bool, More> {
+/// Whether a number may go on after this word, which is none of its own.
+pub(super) fn goes_on(ahead: Ahead<'_>, at: usize) -> Result<bool, More> {
     // "a ver" is a sigh; "de seis a nueve" is no number.
     if ahead.is(at, |token| token.is("a"))? {
         return ahead.is(at + 1, |next| next.is("ver"));
@@ -214,7 +221,7 @@ fn cardinal(ahead: Ahead<'_>, at: usize) -> Result<(u64, usize, bool), More> {
 }
 
 fn begins_below_thousand(token: &Token) -> bool {
-    matches!(token.kind, Kind::Unit(_) | Kind::Teen(_) | Kind::Tens(_) | Kind::Hundreds(_))
+    matches!(token.kind, Kind::Unit(_) | Kind::Teen(_) | Kind::Tens(_) | Kind::Hundreds(_) | Kind::Once)
 }
 
 fn below_thousand(ahead: Ahead<'_>, at: usize) -> Result<(u64, usize, bool), More> {
@@ -247,6 +254,9 @@ fn below_hundred(ahead: Ahead<'_>, at: usize) -> Found<(u64, usize)> {
     let Some(token) = ahead.at(at)? else { return Ok(None) };
     if let Kind::Unit(value) | Kind::Teen(value) = token.kind {
         return Ok(Some((u64::from(value), 1)));
+    }
+    if token.kind == Kind::Once {
+        return Ok(Some((11, 1)));
     }
     if let Kind::Digits(digits) = &token.kind {
         return Ok(digits.parse().ok().map(|value| (value, 1)));

@@ -25,6 +25,15 @@ pub(super) fn find(scene: &Scene<'_>) -> Found<Decision> {
     if let Some(words) = quantity_before_rest(scene, &run)? {
         return Ok(Some(Decision::Clear(words)));
     }
+    if scene.policy.strict
+        && let Some(words) = run.before_last_group()
+        && ahead.is(run.words, is_priced)?
+    {
+        // Only the last number before "percent" is one.
+        let digits: usize = run.parts.iter().filter(|part| part.from < words).map(|part| part.digits.len()).sum();
+        let found = Match::new(Entity::Number, Confidence::Shape, words);
+        return Ok(Some(if digits >= STRICT_DIGITS_MIN { Decision::Mask(found) } else { Decision::Clear(words) }));
+    }
     let quantity = is_quantity(scene, &run)?;
     let found = match sensitive(scene, &run, quantity)? {
         Some(found) if scene.policy.masks(found.entity) => Some(found),
@@ -210,6 +219,9 @@ fn is_quantity(scene: &Scene<'_>, run: &Run) -> Result<bool, More> {
     if scene.ahead.is(run.words, |token| token.is_any(UNITS))? {
         return Ok(true);
     }
+    if is_series(run) {
+        return Ok(true);
+    }
     let total = run.digits.len();
     let cued = scene.sentence().next().is_some_and(|past| past.cue.is_some());
     let led = !cued && scene.lead().is_some_and(|token| token.is_any(LEADS));
@@ -234,14 +246,14 @@ fn is_quantity(scene: &Scene<'_>, run: &Run) -> Result<bool, More> {
 
 /// `strict` lets times, prices, percentages and ordinals through, not how many and which.
 fn is_exempt(scene: &Scene<'_>, run: &Run) -> Result<bool, More> {
-    const PRICED: [&str; 18] = [
+    Ok(scene.ahead.is(run.words, is_priced)? || run.groups().iter().all(|group| is_time(group)))
+}
+
+fn is_priced(token: &Token) -> bool {
+    token.is_any(&[
         "dollars", "dollar", "bucks", "cents", "cent", "percent", "grand", "euros", "pesos", "rupees", "dolares", "dolar", "centavos",
         "oclock", "am", "pm", "a.m", "p.m",
-    ];
-    if scene.ahead.is(run.words, |token: &Token| token.is_any(&PRICED))? {
-        return Ok(true);
-    }
-    Ok(run.groups().iter().all(|group| is_time(group)))
+    ])
 }
 
 fn is_round(run: &Run) -> bool {

@@ -5,7 +5,7 @@ use super::Confidence;
 use super::ahead::{Ahead, Found, More};
 use super::cue::Cue;
 use super::entity::Entity;
-use super::lexicon::{CALLES, DOORS, OFFICES, STREETS, UNITS, is_common, is_function};
+use super::lexicon::{CALLES, DOORS, LEADS, OFFICES, STREETS, UNITS, is_common, is_function};
 use super::number::Run;
 use super::rules::{Decision, Match, Scene};
 use super::token::{Kind, Token};
@@ -45,10 +45,15 @@ fn english(scene: &Scene<'_>) -> Found<(usize, Confidence)> {
         }
         None => 1,
     };
-    let announced = scene.hears(&[Cue::Address]);
+    let led = scene.lead().is_some_and(|token| token.is_any(LEADS)) && !scene.sentence().take(1).any(|past| past.cue.is_some());
+    let announced = scene.hears(&[Cue::Address]) && !led;
     let (mut end, mut common) = (None, false);
     for n in 0..=STREET_WORDS_MAX {
-        let Some(token) = ahead.at(house + n)? else { break };
+        let Some(held) = ahead.held(house + n)? else { break };
+        if held.rested && end.is_none() && n == 0 {
+            break;
+        }
+        let token = &held.token;
         // "one good way" is no street, "one good street" may be.
         if n > 0 && token.is_any(STREETS) && !(common && token.is_any(&["way", "place", "drive", "square", "trail", "loop", "circle"])) {
             return Ok(Some((house + n + 1, Confidence::Shape)));

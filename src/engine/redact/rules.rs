@@ -173,23 +173,11 @@ const ANSWER_WINDOW_MS: u64 = 8_000;
 
 /// What an answer may begin with.
 fn opens(token: &Token) -> bool {
-    const OPENINGS: [&str; 16] = [
-        "this",
-        "im",
-        "soy",
-        "habla",
-        "hi",
-        "hello",
-        "hola",
-        "hey",
-        "good",
-        "morning",
-        "afternoon",
-        "buenas",
-        "buenos",
-        "tardes",
-        "dias",
-        "my",
+    #[rustfmt::skip]
+    const OPENINGS: [&str; 47] = [
+        "uh", "um", "er", "ah", "eh", "hmm", "mm", "okay", "ok", "yes", "yeah", "yep", "sure", "right", "alright", "well", "so", "its", "is", "thats", "oh",
+        "si", "este", "es", "claro", "bueno", "pues", "vale", "this", "im", "soy", "habla", "hi", "hello", "hola", "hey", "good", "morning", "afternoon",
+        "buenas", "buenos", "tardes", "dias", "my", "of", "course", "mi",
     ];
-    matches!(token.kind, Kind::Bridge | Kind::Mark) || token.is_any(&OPENINGS)
+    token.kind == Kind::Mark || token.is_any(&OPENINGS)
 }

@@ -25,7 +25,11 @@ pub(super) fn find(scene: &Scene<'_>) -> Found<Match> {
     }
     let (mut at, mut loose) = (0, 0);
     while at < LOCAL_WORDS_MAX {
-        let Some(token) = ahead.at(at)? else { return Ok(None) };
+        let Some(held) = ahead.held(at)? else { return Ok(None) };
+        let token = &held.token;
+        if at > 0 && held.rested && !joins(token) && !ahead.is(at - 1, joins)? && token.letter().is_none() {
+            return Ok(None);
+        }
         let host_without_at = token.is_any(HOSTS) && ahead.is(at + 1, is_dot)?;
         if at > 0 && (token.is_any(&["at", "arroba"]) || host_without_at) {
             let host = at + usize::from(!host_without_at);

@@ -132,7 +132,7 @@ pub(super) const UNITS: &[&str] = &[
     "steps", "thousandths", "grand", "euros", "pesos", "rupees",
     "dolares", "dolar", "centavos", "minutos", "minuto", "horas", "hora", "segundos", "dias", "dia", "semanas", "semana", "meses",
     "mes", "anos", "ano", "personas", "veces", "millas", "pies", "libras", "kilos", "hijos", "ninos", "nos", "citas", "preguntas",
-    "pastillas", "grados", "familias", "families", "clients", "clientes", "patients", "pacientes", "students", "copies", "bus", "blocks", "cuadras", "rides",
+    "pastillas", "grados", "familias", "families", "clients", "clientes", "patients", "pacientes", "students", "copies", "digit", "digits", "digitos", "bus", "blocks", "cuadras", "rides",
 ];
 
 /// Before a number that names a place, a time or a year.

@@ -16,6 +16,8 @@ use super::token::{Kind, Token};
 pub const NAME_WORDS_MAX: usize = 5;
 /// Names of one call that are remembered; of more the oldest is forgotten.
 pub const NAMES_MAX: usize = 16;
+/// Words of an answer that is taken for a password because nothing else is said.
+const ANSWER_PASSWORD_WORDS_MAX: usize = 3;
 /// Words of a passphrase.
 pub const PASSWORD_WORDS_MAX: usize = 8;
 /// Shorter words are remembered by nobody as names: too many others sound like them.
@@ -29,7 +31,7 @@ pub(super) fn find(scene: &Scene<'_>) -> Found<Match> {
     {
         return Ok(Some(Match::new(Entity::Name, Confidence::Cue, end)));
     }
-    if !is_name(first) {
+    if !is_name(first) || begins_with_cue(scene) {
         return Ok(None);
     }
     let titled = scene.lead().is_some_and(|token| token.is_any(TITLES));
@@ -40,6 +42,11 @@ pub(super) fn find(scene: &Scene<'_>) -> Found<Match> {
     }
     let known = scene.names.iter().any(|name| *name == first.folded);
     Ok(known.then(|| Match::new(Entity::Name, Confidence::Cue, 1)))
+}
+
+/// "my birthday" answers no question for a name.
+fn begins_with_cue(scene: &Scene<'_>) -> bool {
+    scene.ahead.seen(0, 1).iter().any(|held| held.cue.is_some())
 }
 
 fn is_name(token: &Token) -> bool {
@@ -122,7 +129,7 @@ pub(super) fn password(scene: &Scene<'_>) -> Found<Match> {
     let asked = !told && scene.is_first_answer_to(Cue::AskedPassword);
     let spelled = first.letter().is_some() && ahead.is(1, |next| next.letter().is_some())?;
     let word = matches!(first.kind, Kind::Plain | Kind::Mixed | Kind::Month(_)) && !is_function(&first.folded);
-    if !(told || asked) || !(word || spelled) || first.is_any(OF_A_PASSWORD) {
+    if !(told || asked) || begins_with_cue(scene) || !(word || spelled) || first.is_any(OF_A_PASSWORD) {
         return Ok(None);
     }
     let (mut end, mut figures) = (1, first.has_digits());
@@ -145,7 +152,11 @@ pub(super) fn password(scene: &Scene<'_>) -> Found<Match> {
     let alone = ahead.is(end - 1, |token| token.pauses && !token.asks)? || ahead.held(end)?.is_none_or(|next| next.rested);
     let counts = ahead.is(end, |token| token.is_any(UNITS))?;
     let strange = ahead.seen(0, end).iter().all(|held| held.token.is_free());
-    if asked && (counts || !alone && !figures && !strange) {
+    let some_strange = ahead.seen(0, end).iter().any(|held| held.token.is_free());
+    let of_oneself = scene.lead().is_some_and(|token| token.is_any(&["im", "soy", "this", "habla"]));
+    let odd =
+        !of_oneself && (strange || alone && some_strange && end <= ANSWER_PASSWORD_WORDS_MAX) || figures && (alone || first.is_free());
+    if asked && (counts || !odd) {
         return Ok(None);
     }
     Ok(Some(Match::new(Entity::Password, Confidence::Cue, end)))

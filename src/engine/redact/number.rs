@@ -131,8 +131,8 @@ fn part(ahead: Ahead<'_>, at: usize, inside: bool) -> Found<Part> {
         Kind::Digits(digits) if digits.len() > 3 || !ahead.is(at + 1, magnifies)? => Some(plain(digits.clone(), 1)),
         Kind::Dated(digits) => Some(Part { dated: true, ..plain(digits.clone(), 1) }),
         Kind::Grouped(digits) => Some(Part { cardinal: true, ..plain(digits.clone(), 1) }),
-        Kind::Oh if inside || nought(ahead, at)? => Some(plain("0".to_owned(), 1)),
-        Kind::Once if inside || ahead.is(at + 1, Token::is_numeric)? => Some(plain("11".to_owned(), 1)),
+        Kind::Oh if inside || leads_to_number(ahead, at)? => Some(plain("0".to_owned(), 1)),
+        Kind::Once if inside || leads_to_number(ahead, at)? => Some(plain("11".to_owned(), 1)),
         Kind::Repeat(times) => repeated(ahead, at, usize::from(*times))?.map(|(digits, words)| plain(digits, words)),
         kind if matches!(
             kind,
@@ -153,10 +153,13 @@ fn part(ahead: Ahead<'_>, at: usize, inside: bool) -> Found<Part> {
     })
 }
 
-/// Whether an "oh" begins a number: one follows, perhaps after a filler or two.
-fn nought(ahead: Ahead<'_>, at: usize) -> Result<bool, More> {
+/// Fillers between an "oh" and the next digit.
+const SIGHS_MAX: usize = 4;
+
+/// Whether an "oh" or a "once" begins a number: one follows, perhaps after a filler or two.
+fn leads_to_number(ahead: Ahead<'_>, at: usize) -> Result<bool, More> {
     let mut next = at + 1;
-    while next < at + 3 && ahead.is(next, |token| token.kind == Kind::Bridge)? {
+    while next <= at + SIGHS_MAX && ahead.is(next, |token| token.kind == Kind::Bridge)? {
         next += 1;
     }
     ahead.is(next, |token| token.is_numeric() || token.kind == Kind::Oh)
@@ -262,6 +265,9 @@ fn below_hundred(ahead: Ahead<'_>, at: usize) -> Found<(u64, usize)> {
         return Ok(digits.parse().ok().map(|value| (value, 1)));
     }
     let Kind::Tens(tens) = token.kind else { return Ok(None) };
+    if token.pauses {
+        return Ok(Some((u64::from(tens), 1)));
+    }
     let joint = usize::from(ahead.is(at + 1, |token| token.is("y"))?);
     let Some(next) = ahead.at(at + 1 + joint)? else { return Ok(Some((u64::from(tens), 1))) };
     if let Kind::Unit(unit @ 1..) = next.kind {

@@ -71,7 +71,8 @@ fn sensitive(scene: &Scene<'_>, run: &Run, quantity: bool) -> Found<Match> {
             {
                 continue;
             }
-            match meaning(&said, run, full_only) {
+            let close = scene.own_cue_just_ended(&[said.cue]).is_some() || scene.is_first_answer_to(said.cue);
+            match meaning(&said, run, full_only, close) {
                 Meaning::Of(entity, whole) => {
                     let entity = if said.cue == Cue::LastFour && scene.hears(&[Cue::Ssn]) { Entity::Ssn } else { entity };
                     let (begins, gives) = if whole { (None, Some(said.cue)) } else { (Some(said.cue), None) };
@@ -84,7 +85,7 @@ fn sensitive(scene: &Scene<'_>, run: &Run, quantity: bool) -> Found<Match> {
         if total >= 3
             && let Some(cue) = cue_after(scene.ahead, run.words)?
             && let Meaning::Of(entity, _) =
-                meaning(&Said { cue, speaker: scene.speaker, seq, end_ms: start_ms, strength: Strength::Named }, run, false)
+                meaning(&Said { cue, speaker: scene.speaker, seq, end_ms: start_ms, strength: Strength::Named }, run, false, false)
         {
             return Ok(Some(Match::new(entity, confidence(entity, run), run.words)));
         }
@@ -135,11 +136,13 @@ enum Meaning {
     Other,
 }
 
-fn meaning(said: &Said, run: &Run, full_only: bool) -> Meaning {
+/// `full_only`: a part of it is no more expected. `close`: nothing was said between the cue and the number, so that it need not be
+/// as long as it should.
+fn meaning(said: &Said, run: &Run, full_only: bool, close: bool) -> Meaning {
     let total = run.digits.len();
     // Second thoughts make a number longer.
     let most = |digits: usize| if run.corrected { digits * 2 + 2 } else { digits };
-    let (entity, least, whole, longest) = match said.cue {
+    let (entity, least, whole, longest): (Entity, usize, usize, usize) = match said.cue {
         Cue::Harmless => return if total < CARD_DIGITS_MIN { Meaning::Harmless } else { Meaning::Other },
         Cue::Iban => (Entity::Iban, 6, 15, most(34)),
         Cue::Card => (Entity::CardNumber, 4, 12, most(19)),
@@ -170,6 +173,8 @@ fn meaning(said: &Said, run: &Run, full_only: bool) -> Meaning {
     if of_many {
         return Meaning::Other;
     }
+    // "thirty, uh, five" reads as three digits where two were meant, "ninety eight" as two where three were.
+    let (least, longest) = if close { (least.saturating_sub(1).max(2), longest + 2) } else { (least, longest) };
     if (least..=longest).contains(&total) { Meaning::Of(entity, total >= whole) } else { Meaning::Other }
 }
 
@@ -198,17 +203,20 @@ pub(super) fn cue_after(ahead: Ahead<'_>, at: usize) -> Found<Cue> {
 /// "at five forty." and, after a rest, another number: the first is no part of it.
 fn quantity_before_rest(scene: &Scene<'_>, run: &Run) -> Found<usize> {
     let cued = scene.sentence().next().is_some_and(|past| past.cue.is_some());
-    if cued || !scene.lead().is_some_and(|token| token.is_any(LEADS)) {
+    let led = scene.lead().is_some_and(|token| token.is_any(LEADS));
+    let dated = scene.lead().is_some_and(|token| token.is_any(&["in", "en", "or", "was", "of", "de", "del", "o"]));
+    if cued || !led && !dated {
         return Ok(None);
     }
-    let mut digits = 0;
+    let mut digits = String::new();
     for pair in run.parts.windows(2) {
         let [part, next] = pair else { break };
-        digits += part.digits.len();
+        digits.push_str(&part.digits);
         let end = part.from + part.words;
         let rests = scene.ahead.seen(end, next.from + 1).iter().any(|held| held.rested);
         if rests {
-            return Ok((digits <= 4 && !scene.policy.strict).then_some(end));
+            let counts = if led { digits.len() <= 4 } else { is_year(&digits) || is_time(&digits) };
+            return Ok((counts && !scene.policy.strict).then_some(end));
         }
     }
     Ok(None)

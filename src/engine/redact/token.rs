@@ -83,7 +83,9 @@ impl Token {
         let folded: String = bare.chars().flat_map(char::to_lowercase).filter_map(plain).collect();
         let kind = kind(&folded);
         let last = word.chars().next_back().unwrap_or(' ');
-        let stops = matches!(last, '.' | '?' | '!');
+        // "p.m." and "Mr." end no sentence.
+        let short = folded.contains('.') || matches!(folded.as_str(), "mr" | "mrs" | "ms" | "dr" | "st" | "sr" | "sra");
+        let stops = matches!(last, '?' | '!') || last == '.' && !short;
         let shouts = bare.chars().filter(|c| c.is_alphabetic()).count() > 1 && !bare.chars().any(char::is_lowercase);
         Self {
             kind,

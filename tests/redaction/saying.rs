@@ -219,12 +219,12 @@ fn words(digits: &str, tongue: Tongue, random: &mut Random) -> Vec<Piece> {
 /// Cuts digits to groups as people do.
 pub fn groups(digits: &str, random: &mut Random) -> Vec<String> {
     let cuts: &[usize] = match digits.len() {
-        9 => *random.pick::<&[usize]>(&[&[3, 2, 4][..], &[3, 3, 3]]),
-        10 => *random.pick::<&[usize]>(&[&[3, 3, 4][..], &[3, 3, 2, 2]]),
+        9 => random.pick::<&[usize]>(&[&[3, 2, 4][..], &[3, 3, 3]]),
+        10 => random.pick::<&[usize]>(&[&[3, 3, 4][..], &[3, 3, 2, 2]]),
         11 => &[1, 3, 3, 4],
         15 => &[4, 6, 5],
         3 => &[3],
-        5 | 6 => *random.pick::<&[usize]>(&[&[3, 3][..], &[2, 2, 2]]),
+        5 | 6 => random.pick::<&[usize]>(&[&[3, 3][..], &[2, 2, 2]]),
         7 => &[3, 4],
         _ => &[4],
     };
@@ -250,7 +250,7 @@ fn spanish_now(tongue: Tongue, random: &mut Random) -> bool {
 pub fn say(digits: &str, shape: Shape, tongue: Tongue, held: bool, random: &mut Random) -> Vec<Piece> {
     let half = |en: [[&'static str; 4]; 2], es: [[&'static str; 4]; 2], spanish: bool, random: &mut Random| -> &'static str {
         let lists = if spanish { es } else { en };
-        *random.pick(&lists[usize::from(held)])
+        random.pick::<&str>(&lists[usize::from(held)])
     };
     match shape {
         Shape::Written => {

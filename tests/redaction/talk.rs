@@ -129,7 +129,7 @@ fn year(spanish: bool, random: &mut Random) -> String {
         0 => year.to_string(),
         _ if spanish || (2000..2010).contains(&year) => cardinal(year, spanish, true).join(" "),
         _ => {
-            let low = if year % 100 == 0 { "hundred".to_owned() } else { cardinal(year % 100, false, true).join(" ") };
+            let low = if year.is_multiple_of(100) { "hundred".to_owned() } else { cardinal(year % 100, false, true).join(" ") };
             format!("{} {low}", cardinal(year / 100, false, true).join(" "))
         }
     }
@@ -237,7 +237,7 @@ fn tell(call: &mut Call, entity: Entity, shape: Option<Shape>, tongue: Tongue, h
     let way = random.below(if stands_alone(entity) { 4 } else { 3 });
     let half = usize::from(held);
     if way != 1 && way != 3 {
-        call.turns.push(Turn { speaker: Speaker::Other, words: words(*random.pick::<&str>(asks[half])), pause_ms: 600 });
+        call.turns.push(Turn { speaker: Speaker::Other, words: words(random.pick::<&str>(asks[half])), pause_ms: 600 });
     }
     let openings: &[&str] = if spanish { &["", "sí, ", "este, es "] } else { &["", "sure, ", "uh, it's ", "yes it's "] };
     let told = match way {

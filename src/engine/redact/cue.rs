@@ -99,7 +99,7 @@ impl Cues {
 }
 
 /// The cue that the last of these words ends, if it ends one.
-pub(super) fn ended_by<'a>(words: impl DoubleEndedIterator<Item = &'a str> + Clone) -> Option<(Cue, Strength)> {
+pub(super) fn ended_by<'a>(words: &(impl DoubleEndedIterator<Item = &'a str> + Clone)) -> Option<(Cue, Strength)> {
     let last = words.clone().next_back()?;
     let fits = |phrase: &str| {
         let mut said = words.clone().rev();
@@ -113,9 +113,11 @@ pub(super) fn ended_by<'a>(words: impl DoubleEndedIterator<Item = &'a str> + Clo
         .map(|(cue, strength, _)| (*cue, *strength))
 }
 
+type ByLastWord = BTreeMap<&'static str, Vec<(Cue, Strength, &'static str)>>;
+
 /// The phrases, by the word that ends them: most words end none.
-static BY_LAST_WORD: LazyLock<BTreeMap<&str, Vec<(Cue, Strength, &str)>>> = LazyLock::new(|| {
-    let mut by: BTreeMap<&str, Vec<(Cue, Strength, &str)>> = BTreeMap::new();
+static BY_LAST_WORD: LazyLock<ByLastWord> = LazyLock::new(|| {
+    let mut by = ByLastWord::new();
     for (cue, phrase) in PHRASES.iter().flat_map(|(cue, phrases)| phrases.iter().map(move |phrase| (*cue, *phrase))) {
         let strength = if MENTIONS.contains(&phrase) { Strength::Mentioned } else { Strength::Named };
         by.entry(phrase.rsplit(' ').next().unwrap_or(phrase)).or_default().push((cue, strength, phrase));

@@ -80,11 +80,8 @@ fn day_end(ahead: Ahead<'_>, at: usize) -> Found<usize> {
         let more = ahead.is(at + 1 + joint, |next| matches!(next.kind, Kind::Unit(1..) | Kind::Ordinal(1..=9)))?;
         return Ok(Some(if more { at + 2 + joint } else { at + 1 }));
     }
-    let is_day = match &token.kind {
-        Kind::Digits(digits) => digits.parse().is_ok_and(|day: u32| (1..=31).contains(&day)),
-        Kind::Unit(unit) => *unit > 0,
-        kind => matches!(kind, Kind::Teen(10..=31) | Kind::Once),
-    };
+    let written = matches!(&token.kind, Kind::Digits(digits) if digits.parse().is_ok_and(|day: u32| (1..=31).contains(&day)));
+    let is_day = written || matches!(token.kind, Kind::Unit(1..) | Kind::Teen(10..=31) | Kind::Once);
     Ok(is_day.then_some(at + 1))
 }
 

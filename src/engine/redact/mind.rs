@@ -100,7 +100,7 @@ impl Mind {
                 self.tail.pop_front();
             }
             self.tail.push_back(token.folded.clone());
-            let ended = ended_by(self.tail.iter().map(String::as_str));
+            let ended = ended_by(&self.tail.iter().map(String::as_str));
             cue = ended.map(|(cue, _)| cue);
             if let Some((cue, strength)) = ended {
                 shared.cues.add(Said { cue, speaker: self.speaker, seq, end_ms, strength });

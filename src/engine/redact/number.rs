@@ -97,7 +97,9 @@ pub(super) fn goes_on(ahead: Ahead<'_>, at: usize) -> Result<bool, More> {
     if ahead.is(at, |token| token.is("a"))? {
         return ahead.is(at + 1, |next| next.is("ver"));
     }
-    ahead.is(at, |token| matches!(token.kind, Kind::Bridge | Kind::Separator | Kind::Mark | Kind::Oh))
+    // "one second" is no quantity where digits follow.
+    const WAITS: [&str; 8] = ["second", "sec", "moment", "minute", "just", "hang", "segundo", "segundito"];
+    ahead.is(at, |token| matches!(token.kind, Kind::Bridge | Kind::Separator | Kind::Mark | Kind::Oh) || token.is_any(&WAITS))
 }
 
 fn takes_back(token: &Token) -> bool {
@@ -127,30 +129,29 @@ fn takes_back(token: &Token) -> bool {
 fn part(ahead: Ahead<'_>, at: usize, inside: bool) -> Found<Part> {
     let Some(token) = ahead.at(at)? else { return Ok(None) };
     let plain = |digits: String, words| Part { digits, cardinal: false, dated: false, from: at, words, apart: false };
-    Ok(match &token.kind {
-        Kind::Digits(digits) if digits.len() > 3 || !ahead.is(at + 1, magnifies)? => Some(plain(digits.clone(), 1)),
-        Kind::Dated(digits) => Some(Part { dated: true, ..plain(digits.clone(), 1) }),
-        Kind::Grouped(digits) => Some(Part { cardinal: true, ..plain(digits.clone(), 1) }),
-        Kind::Oh if inside || leads_to_number(ahead, at)? => Some(plain("0".to_owned(), 1)),
-        Kind::Once if inside || leads_to_number(ahead, at)? => Some(plain("11".to_owned(), 1)),
-        Kind::Repeat(times) => repeated(ahead, at, usize::from(*times))?.map(|(digits, words)| plain(digits, words)),
-        kind if matches!(
-            kind,
-            Kind::Digits(_)
-                | Kind::Unit(_)
-                | Kind::Teen(_)
-                | Kind::Tens(_)
-                | Kind::Hundreds(_)
-                | Kind::Hundred
-                | Kind::Thousand
-                | Kind::Million
-        ) =>
-        {
-            let (value, words, cardinal) = cardinal(ahead, at)?;
-            Some(Part { cardinal, ..plain(value.to_string(), words) })
-        }
-        _kind => None,
-    })
+    if let Kind::Digits(digits) = &token.kind
+        && (digits.len() > 3 || !ahead.is(at + 1, magnifies)?)
+    {
+        return Ok(Some(plain(digits.clone(), 1)));
+    }
+    if let Kind::Dated(digits) = &token.kind {
+        return Ok(Some(Part { dated: true, ..plain(digits.clone(), 1) }));
+    }
+    if let Kind::Grouped(digits) = &token.kind {
+        return Ok(Some(Part { cardinal: true, ..plain(digits.clone(), 1) }));
+    }
+    if let Kind::Repeat(times) = token.kind {
+        return Ok(repeated(ahead, at, usize::from(times))?.map(|(digits, words)| plain(digits, words)));
+    }
+    if matches!(token.kind, Kind::Oh | Kind::Once) {
+        let digits = if token.kind == Kind::Oh { "0" } else { "11" };
+        return Ok((inside || leads_to_number(ahead, at)?).then(|| plain(digits.to_owned(), 1)));
+    }
+    if !token.is_numeric() {
+        return Ok(None);
+    }
+    let (value, words, cardinal) = cardinal(ahead, at)?;
+    Ok(Some(Part { cardinal, ..plain(value.to_string(), words) }))
 }
 
 /// Fillers between an "oh" and the next digit.

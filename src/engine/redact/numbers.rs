@@ -111,12 +111,9 @@ fn by_length(digits: &str) -> Entity {
 }
 
 fn confidence(entity: Entity, run: &Run) -> Confidence {
-    let checked = match entity {
-        Entity::CardNumber => checksum::luhn(&run.digits),
-        Entity::RoutingNumber => checksum::aba(&run.digits),
-        Entity::Aadhaar => checksum::verhoeff(&run.digits),
-        _no_check_digit => false,
-    };
+    let checked = (entity == Entity::CardNumber && checksum::luhn(&run.digits))
+        || (entity == Entity::RoutingNumber && checksum::aba(&run.digits))
+        || (entity == Entity::Aadhaar && checksum::verhoeff(&run.digits));
     if checked { Confidence::Checksum } else { Confidence::Cue }
 }
 
@@ -190,7 +187,7 @@ pub(super) fn cue_after(ahead: Ahead<'_>, at: usize) -> Found<Cue> {
             break;
         }
         words.push(token.folded.as_str());
-        if let Some((cue, _)) = ended_by(words.iter().copied()) {
+        if let Some((cue, _)) = ended_by(&words.iter().copied()) {
             return Ok(Some(cue));
         }
         if token.stops {

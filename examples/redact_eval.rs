@@ -1,6 +1,6 @@
 //! Measures redaction on a set of calls made from seeds and prints the report: `redact_eval [--half tune|held] [--rounds N] [--tell]`.
 //!
-//! `--tell` prints every leak and every needless mask instead, for whoever tunes the rules: on the tuning half only.
+//! `--tell` prints every leak and every needless mask instead, for whoever tunes the rules. A half that was told is held out no more.
 
 #[path = "../tests/redaction/mod.rs"]
 mod redaction;
@@ -37,7 +37,7 @@ fn report(held: bool, rounds: usize) {
     let released: usize = set.iter().map(|call| redact(call).len()).sum();
     let seconds = began.elapsed().as_secs_f64();
     let all = score.all();
-    println!("## {}\n", if held { "Held out" } else { "The half that the rules were tuned on" });
+    println!("## {}\n", if held { "The second half" } else { "The first half" });
     println!("{} calls, {} words, {} secrets, {released} utterances.\n", score.calls, score.words, all.all);
     println!("| | |\n|---|---|");
     println!("| recall | {:.4} |", all.recall());

@@ -42,6 +42,14 @@ const OF_THINGS_TO_COME: &[&str] = &[
     "venir",
     "ride",
     "pick",
+    "sometime",
+    "about",
+    "around",
+    "until",
+    "till",
+    "by",
+    "back",
+    "hasta",
     "meeting",
 ];
 /// So near to it.
@@ -53,7 +61,10 @@ fn date_end(ahead: Ahead<'_>) -> Found<usize> {
     if ahead.is(at, is_month)? {
         at += 1;
         at += usize::from(ahead.is(at, |token| token.is_any(&["the", "el"]))?);
-        let day = day_end(ahead, at)?;
+        // "January two thousand nineteen" has no second of January.
+        let whole_year =
+            Run::read(ahead, at)?.is_some_and(|run| run.parts.first().is_some_and(|part| part.cardinal && part.digits.len() == 4));
+        let day = if whole_year { None } else { day_end(ahead, at)? };
         let Some(end) = year_end(ahead, day.unwrap_or(at))?.or(day) else { return Ok(None) };
         return Ok(Some(end));
     }

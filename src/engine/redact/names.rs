@@ -31,12 +31,18 @@ pub(super) fn find(scene: &Scene<'_>) -> Found<Match> {
     {
         return Ok(Some(Match::new(Entity::Name, Confidence::Cue, end)));
     }
-    if !is_name(first) || begins_with_cue(scene) {
+    let told = scene.own_cue_just_ended(&[Cue::Name, Cue::AskedName]).is_some();
+    // "Bill" is a name where one is told, and a bill elsewhere.
+    let named = first.capital || ahead.is(1, is_name)?;
+    let may_be = (told || introduces(scene) || scene.is_first_answer_to(Cue::AskedName))
+        && named
+        && first.kind == Kind::Plain
+        && !is_function(&first.folded);
+    if !(is_name(first) || may_be) || begins_with_cue(scene) {
         return Ok(None);
     }
     let titled = scene.lead().is_some_and(|token| token.is_any(TITLES));
-    let introduced = first.capital && scene.lead().is_some() && is_introduced(scene);
-    let told = scene.own_cue_just_ended(&[Cue::Name, Cue::AskedName]).is_some();
+    let introduced = introduces(scene) && (first.capital || is_all_of_a_name(ahead)?);
     if titled || introduced || told || scene.is_first_answer_to(Cue::AskedName) {
         return Ok(Some(Match::new(Entity::Name, Confidence::Cue, name_end(ahead)?)));
     }
@@ -53,8 +59,16 @@ fn is_name(token: &Token) -> bool {
     (token.is_free() || matches!(token.kind, Kind::Month(4 | 6 | 8) if token.capital)) && !token.is_any(UNITS) && !token.has_digits()
 }
 
+/// Two words that nobody uses, and then nothing: a name without capitals.
+fn is_all_of_a_name(ahead: Ahead<'_>) -> Result<bool, More> {
+    let ends = ahead.held(2)?.is_none_or(|held| {
+        held.rested || held.token.letter().is_some() || held.token.kind == Kind::Bridge || held.token.is_any(&["from", "calling", "de"])
+    });
+    Ok(ends && ahead.is(1, is_name)? && !ahead.is(0, |token| token.stops)?)
+}
+
 /// "this is Maria", "soy María".
-fn is_introduced(scene: &Scene<'_>) -> bool {
+fn introduces(scene: &Scene<'_>) -> bool {
     let before = |n: usize, words: &[&str]| scene.before(n).is_some_and(|token| token.is_any(words));
     before(1, &["im", "soy", "habla", "maam"]) || before(1, &["is"]) && before(2, &["this", "name", "here"])
 }
@@ -166,5 +180,5 @@ pub(super) fn password(scene: &Scene<'_>) -> Found<Match> {
 #[rustfmt::skip]
 const OF_A_PASSWORD: &[&str] = &[
     "reset", "incorrect", "expired", "forgotten", "required", "locked", "changed", "invalid", "missing", "blocked", "bloqueada", "incorrecta",
-    "protected", "accepted", "rejected", "lost", "saved", "too",
+    "wrong", "old", "same", "different", "weak", "fine", "working", "required", "right", "bad", "long", "short", "new", "always", "never", "mal", "equivocada", "vieja", "protected", "accepted", "rejected", "lost", "saved", "too",
 ];

@@ -237,6 +237,19 @@ fn is_quantity(scene: &Scene<'_>, run: &Run) -> Result<bool, More> {
     if in_year && is_year(&run.digits) {
         return Ok(true);
     }
+    // "they are 44, 65 and 12"
+    let mut back = scene.sentence();
+    let be = back.next().is_some_and(|past| past.token.is_any(&["are", "is", "was", "were"]));
+    let of_people = be && back.next().is_some_and(|past| past.token.is_any(&["they", "he", "she", "we", "kids", "who"]));
+    let ages =
+        run.parts.len() <= 4 && run.parts.iter().all(|part| part.digits.len() <= 2) && run.parts.iter().any(|part| part.digits.len() == 2);
+    if of_people && ages {
+        return Ok(true);
+    }
+    let told = scene.sentence().take(4).any(|past| past.cue.is_some());
+    if be && !told && total <= 3 && scene.lead().is_some_and(|token| token.is_any(&["was", "were"])) {
+        return Ok(true);
+    }
     let was = scene.lead().is_some_and(|token| token.is_any(&["was", "or", "fue", "o", "and", "y", "a"]));
     let announced = scene.sentence().take(2).any(|past| past.cue.is_some());
     if was && !announced && is_year(&run.digits) {
@@ -246,7 +259,8 @@ fn is_quantity(scene: &Scene<'_>, run: &Run) -> Result<bool, More> {
     if at_time && is_time(&run.digits) {
         return Ok(true);
     }
-    Ok(run.parts.len() == 1 && is_round(run))
+    let asked = scene.live().first().is_some_and(|said| scene.is_first_answer_to(said.cue));
+    Ok(run.parts.len() == 1 && is_round(run) && !told && !asked)
 }
 
 /// `strict` lets times, prices, percentages and ordinals through, not how many and which.

@@ -172,6 +172,13 @@ fn kind(folded: &str) -> Kind {
     if folded.contains('@') {
         return Kind::Email;
     }
+    // "mmm", "uhh", "hmmmm".
+    if folded.len() > 1
+        && folded.trim_start_matches(['u', 'e', 'a']).trim_start_matches(['h', 'm']).is_empty()
+        && folded.ends_with(['h', 'm'])
+    {
+        return Kind::Bridge;
+    }
     if let Some(kind) = lexicon::kind(folded) {
         return kind;
     }

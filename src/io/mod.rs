@@ -6,5 +6,7 @@ pub mod database;
 pub mod lock;
 pub mod main_app;
 pub mod objects;
+pub mod priority;
 pub mod recording;
 pub mod spool;
+pub mod twilio_rest;

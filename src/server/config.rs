@@ -47,6 +47,12 @@ pub struct Given {
     /// The account's primary auth token; without one the gateway listens on loopback only
     #[arg(long, env = "CALLGATE_TWILIO_AUTH_TOKEN", hide_env_values = true)]
     pub twilio_auth_token: Option<String>,
+    /// The number that calls to clients come from, in E.164; without one no call can be placed
+    #[arg(long, env = "CALLGATE_TWILIO_FROM")]
+    pub twilio_from: Option<String>,
+    /// Base of Twilio's REST API [default: https://api.twilio.com]
+    #[arg(long, env = "CALLGATE_TWILIO_API_URL")]
+    pub twilio_api_url: Option<String>,
     /// Check X-Twilio-Signature [default: true if there is a token]
     #[arg(long, env = "CALLGATE_TWILIO_VALIDATE")]
     pub twilio_validate: Option<String>,
@@ -80,6 +86,9 @@ pub struct Given {
     /// What opts out in the middle of a conversation: lone-2,*2 or one of them or none [default: lone-2,*2]
     #[arg(long, env = "CALLGATE_OPT_OUT_KEYS")]
     pub opt_out_keys: Option<String>,
+    /// A client's own 2 queues recordings of earlier calls for deletion as well [default: false]
+    #[arg(long, env = "CALLGATE_DECLINE_QUEUES_RECORDINGS")]
+    pub decline_queues_recordings: Option<String>,
     /// Accept streams without a call made by this gateway [default: true while no Twilio token is set]
     #[arg(long, env = "CALLGATE_UNANNOUNCED")]
     pub unannounced: Option<String>,
@@ -114,6 +123,10 @@ pub struct Config {
     pub twilio_account_sid: Option<String>,
     /// Its auth token.
     pub twilio_auth_token: Option<SecretString>,
+    /// The number that calls to clients come from.
+    pub twilio_from: Option<String>,
+    /// Base of its REST API.
+    pub twilio_api_url: AppUrl,
     /// Whether signatures are checked.
     pub twilio_validate: bool,
     /// What API tokens are checked by.
@@ -124,6 +137,8 @@ pub struct Config {
     pub format: Format,
     /// What every call is told.
     pub settings: Settings,
+    /// Whether a client's own 2 queues recordings of earlier calls for deletion.
+    pub decline_queues_recordings: bool,
     /// Calls at once.
     pub max_calls: usize,
     /// Whether streams without an announced call are taken.
@@ -191,6 +206,8 @@ impl Given {
             s3_sse,
             twilio_account_sid,
             twilio_auth_token,
+            twilio_from,
+            twilio_api_url,
             twilio_validate,
             jwt_secret,
             jwks_file,
@@ -202,6 +219,7 @@ impl Given {
             silence_needs_noise_floor,
             prompt_in_recording,
             opt_out_keys,
+            decline_queues_recordings,
             unannounced,
             media_threads,
             drain_seconds,
@@ -271,6 +289,18 @@ impl Given {
             database_url,
             data_dir: data_dir.into(),
             twilio_account_sid: self.twilio_account_sid.filter(|sid| !sid.is_empty()),
+            twilio_from: match self.twilio_from.filter(|from| !from.is_empty()) {
+                None => None,
+                Some(from) if matches!(Route::parse(&from), Some(Route::Number(_))) => Some(from),
+                Some(from) => return Err(wrong("CALLGATE_TWILIO_FROM", &from, "a number like +16175550123")),
+            },
+            twilio_api_url: parsed(
+                "CALLGATE_TWILIO_API_URL",
+                self.twilio_api_url,
+                "https://api.twilio.com",
+                "an https:// URL (http:// on loopback) without a user name",
+                AppUrl::parse,
+            )?,
             twilio_validate: truth("CALLGATE_TWILIO_VALIDATE", self.twilio_validate, has_token)?,
             twilio_auth_token: self.twilio_auth_token.filter(|token| !token.is_empty()).map(SecretString::from),
             tokens: tokens(self.jwt_secret, self.jwks_file)?,
@@ -283,6 +313,7 @@ impl Given {
             },
             format: parsed("CALLGATE_CAPTURE_FORMAT", self.capture_format, "wav", "wav or opus", Format::parse)?,
             settings,
+            decline_queues_recordings: truth("CALLGATE_DECLINE_QUEUES_RECORDINGS", self.decline_queues_recordings, false)?,
             max_calls: parsed("CALLGATE_MAX_CALLS", self.max_calls, "4000", whole, |text| text.parse().ok().filter(|calls| *calls > 0))?,
             unannounced: truth("CALLGATE_UNANNOUNCED", self.unannounced, !has_token)?,
             media_threads: parsed("CALLGATE_MEDIA_THREADS", self.media_threads, &media_threads, "1 to 256", |text| {
@@ -320,6 +351,21 @@ impl Config {
             return Err(wrong("CALLGATE_TWILIO_VALIDATE", "true", "without CALLGATE_TWILIO_AUTH_TOKEN there is nothing to validate with"));
         }
         Ok(self)
+    }
+
+    /// What Twilio's REST API is asked with: account, auth token, and the number that calls come from.
+    ///
+    /// # Errors
+    /// What is missing, by its key.
+    pub fn twilio_account(&self) -> Result<(String, SecretString, String), &'static str> {
+        let account = self.twilio_account_sid.clone().ok_or("CALLGATE_TWILIO_ACCOUNT_SID")?;
+        let token = self.twilio_auth_token.clone().ok_or("CALLGATE_TWILIO_AUTH_TOKEN")?;
+        let from = self.twilio_from.clone().ok_or("CALLGATE_TWILIO_FROM")?;
+        // Twilio itself cannot reach an address that only this machine knows.
+        if self.public_url.is_none() && self.twilio_api_url.as_str().starts_with("https://") {
+            return Err("CALLGATE_PUBLIC_URL");
+        }
+        Ok((account, token, from))
     }
 
     /// The URL under which Twilio sees this gateway, which listens on `bound`.
@@ -367,6 +413,8 @@ impl Config {
             ("CALLGATE_S3_SSE", sse, "server-side encryption of the store"),
             ("CALLGATE_TWILIO_ACCOUNT_SID", text(&self.twilio_account_sid), "Twilio's account"),
             ("CALLGATE_TWILIO_AUTH_TOKEN", secret(&self.twilio_auth_token), "its auth token; without one: loopback only"),
+            ("CALLGATE_TWILIO_FROM", text(&self.twilio_from), "the number that calls to clients come from"),
+            ("CALLGATE_TWILIO_API_URL", self.twilio_api_url.as_str().to_owned(), "base of Twilio's REST API"),
             ("CALLGATE_TWILIO_VALIDATE", self.twilio_validate.to_string(), "check X-Twilio-Signature"),
             ("CALLGATE_JWT_SECRET", jwt_secret, "secret of HS256 API tokens; neither it nor a key set: a generated one in DATA_DIR"),
             ("CALLGATE_JWKS_FILE", jwks_file, "key set of RS256, ES256 and EdDSA API tokens"),
@@ -392,6 +440,11 @@ impl Config {
             ("CALLGATE_SILENCE_NEEDS_NOISE_FLOOR", settings.silence_needs_noise_floor.to_string(), "exact digital silence does not grant"),
             ("CALLGATE_PROMPT_IN_RECORDING", settings.prompt_in_recording.to_string(), "a recording begins with our own prompt"),
             ("CALLGATE_OPT_OUT_KEYS", keys.to_owned(), "what opts out in the middle of a conversation"),
+            (
+                "CALLGATE_DECLINE_QUEUES_RECORDINGS",
+                self.decline_queues_recordings.to_string(),
+                "a client's own 2 queues recordings of earlier calls for deletion",
+            ),
             ("CALLGATE_UNANNOUNCED", self.unannounced.to_string(), "accept streams without a call made by this gateway"),
             ("CALLGATE_MEDIA_THREADS", self.media_threads.to_string(), "threads that own media sockets"),
             ("CALLGATE_DRAIN_SECONDS", self.drain_seconds.to_string(), "seconds that live calls have to end after SIGTERM"),
@@ -455,7 +508,7 @@ mod tests {
         let config = Given::default().meant().unwrap();
         assert_eq!(config.database_url, "sqlite://./callgate-data/callgate.db");
         assert!(config.unannounced && !config.twilio_validate && config.listen.ip().is_loopback());
-        assert_eq!(config.table().len(), 25);
+        assert_eq!(config.table().len(), 28);
     }
 
     #[test]
@@ -473,6 +526,10 @@ mod tests {
         assert!(both.contains("CALLGATE_JWKS_FILE") && both.contains("one of them needs to be unset") && !both.contains("0123"), "{both}");
         assert!(refusal(Given { database_url: some("postgres://u:pw@h/d"), ..Given::default() }).contains("(masked)"));
         assert!(refusal(Given { max_calls: some("0"), ..Given::default() }).contains("CALLGATE_MAX_CALLS"));
+        let from = refusal(Given { twilio_from: some("6175550123"), ..Given::default() });
+        assert!(from.contains("CALLGATE_TWILIO_FROM") && from.contains("+16175550123"), "{from}");
+        let api = refusal(Given { twilio_api_url: some("http://api.example.com"), ..Given::default() });
+        assert!(api.contains("CALLGATE_TWILIO_API_URL") && api.contains("https://"), "{api}");
         assert!(Given::from_toml("lissten = \"x\"").is_err(), "unknown keys are refused");
     }
 
@@ -483,6 +540,24 @@ mod tests {
         let shown = format!("{:?} {config:?}", config.table());
         assert!(!shown.contains("supersecrettoken"));
         assert!(config.twilio_validate && !config.unannounced);
+    }
+
+    #[test]
+    fn what_is_missing_to_place_a_call_is_named() {
+        let some = |text: &str| Some(text.to_owned());
+        let mut given = Given::default();
+        let missing = |given: &Given| given.clone().meant().unwrap().twilio_account().map(|_| ()).unwrap_err();
+        assert_eq!(missing(&given), "CALLGATE_TWILIO_ACCOUNT_SID");
+        given.twilio_account_sid = some("AC1");
+        assert_eq!(missing(&given), "CALLGATE_TWILIO_AUTH_TOKEN");
+        given.twilio_auth_token = some("token");
+        assert_eq!(missing(&given), "CALLGATE_TWILIO_FROM");
+        given.twilio_from = some("+16175550123");
+        assert_eq!(missing(&given), "CALLGATE_PUBLIC_URL");
+        given.public_url = some("https://gate.example.com");
+        assert!(given.clone().meant().unwrap().twilio_account().is_ok());
+        let stand_in = Given { public_url: None, twilio_api_url: some("http://127.0.0.1:9"), ..given };
+        assert!(stand_in.meant().unwrap().twilio_account().is_ok());
     }
 
     #[test]

@@ -3,29 +3,30 @@
 use std::sync::Arc;
 
 use subtle::ConstantTimeEq;
+use tokio::sync::oneshot;
 
 use super::ids;
 use super::media::{MediaHandle, SocketKey, ToMedia};
 use super::metrics;
-use super::registry::{LiveCall, Registry};
+use super::registry::{Announced, LiveCall, Registry};
+use super::revocation;
 use super::socket::{Heard, Word};
 use super::world::World;
 use crate::engine::audio::frame::{Channel, StreamNo};
+use crate::engine::audio::prompts::Language;
 use crate::engine::call::{
     Call, CallIdentity, Effect, Input, Mode, NotSealed, Outbox, Phase, RecordingEnd, RecordingState, Standing, StreamStart,
 };
-use crate::engine::consent::{Actor, ConsentRecord, ConsentStatus, Direction};
+use crate::engine::consent::keys::Answer;
+use crate::engine::consent::{Actor, ConsentRecord, ConsentStatus, Direction, Queues, UnrecordedReason};
 use crate::engine::ledger::{Event, EventKind};
 use crate::engine::time::Tick;
 use crate::engine::twilio::message::Start;
-use crate::io::database::{LedgerFull, RecordingRow, Work};
+use crate::io::database::{LedgerFull, RecordingRow, Revocation, Work};
 use crate::io::spool::{Lead, RecordingHead, SpoolFeed, SpoolStalled};
 
 /// A no must become durable: tries, a second apart, while the database is away.
 const REFUSAL_TRIES: u32 = 60;
-
-/// No id is longer: they stand in rows, keys and log lines.
-const ID_MAX: usize = 128;
 
 /// What only the thread can do.
 pub(super) struct Outcome {
@@ -45,6 +46,10 @@ pub(super) struct Live {
     sockets: Vec<SocketKey>,
     deadline: Option<Tick>,
     last: (Phase, ConsentStatus, RecordingState),
+    /// Twilio's id of it is written.
+    is_named: bool,
+    /// Who waits until what the keypad question brought is durable.
+    waiting: Vec<oneshot::Sender<()>>,
 }
 
 /// Who a stream belongs to.
@@ -53,12 +58,12 @@ pub(super) fn who(start: &Start, registry: &Registry, world: &World) -> Result<C
         return Err(format!("its audio is {format}; only audio/x-mulaw at 8000 Hz is understood"));
     }
     let told = |name: &str| start.parameters.get(name).map(String::as_str).filter(|value| !value.is_empty());
-    let ids = ["callId", "clientId", "caseManagerId", "orgId"].map(|name| (name, told(name).unwrap_or_default()));
-    let ids = ids.into_iter().chain([("callSid", &*start.call_sid), ("streamSid", &*start.stream_sid)]);
-    if let Some((name, _)) = ids.into_iter().find(|(_, id)| id.len() > ID_MAX || id.chars().any(char::is_control)) {
-        return Err(format!("its {name} is longer than {ID_MAX} bytes, or has control characters"));
+    let named = ["callId", "clientId", "caseManagerId", "orgId"].map(|name| (name, told(name).unwrap_or_default()));
+    let mut named = named.into_iter().chain([("callSid", &*start.call_sid), ("streamSid", &*start.stream_sid)]);
+    if let Some((name, _)) = named.find(|(_, id)| !ids::is_fit(id)) {
+        return Err(format!("its {name} is longer than {} bytes, or has control characters", ids::ID_MAX));
     }
-    if told("orgId").is_some_and(|org| matches!(org, "." | "..") || org.contains('/')) {
+    if told("orgId").is_some_and(|org| !ids::is_key_part(org)) {
         return Err("its orgId cannot be part of an object's key".into());
     }
     if !matches!(told("mode"), None | Some("consent" | "stay" | "capture")) {
@@ -103,21 +108,53 @@ pub(super) fn who(start: &Start, registry: &Registry, world: &World) -> Result<C
 }
 
 impl Live {
-    pub(super) fn new(identity: CallIdentity, standing: Standing, world: &World, me: &MediaHandle) -> Self {
-        let call = Call::new(identity, world.settings, standing, world.clocks.now());
+    pub(super) fn new(identity: CallIdentity, standing: Standing, announced: Option<&Announced>, world: &World, me: &MediaHandle) -> Self {
+        let now = world.clocks.now();
+        let is_named = !identity.call_sid.is_empty();
+        let call = Call::new(identity, world.settings, standing, now);
+        let call = match announced {
+            None => call,
+            Some(Announced { made: None, .. }) => call.told_of(),
+            Some(Announced { made: Some(made), .. }) => call.made(made.at, now),
+        };
         let snapshot = call.snapshot();
         let last = (snapshot.phase, snapshot.consent.status, snapshot.recording);
         world.metrics.calls.inc();
         Self {
             shared: Arc::new(LiveCall::new(snapshot, me.clone())),
-            call,
             me: me.clone(),
             feed: None,
             head: None,
             sockets: Vec::with_capacity(2),
-            deadline: None,
+            // A call that was made may never be heard of again.
+            deadline: call.deadline(),
+            call,
             last,
+            is_named,
+            waiting: Vec::new(),
         }
+    }
+
+    /// What the keypad question brought. Whoever waits is told when it is durable, or when nothing of it needs to be.
+    pub(super) fn pad(
+        &mut self,
+        world: &World,
+        outbox: &mut Outbox,
+        language: Language,
+        answer: Answer,
+        done: oneshot::Sender<()>,
+    ) -> Option<Outcome> {
+        self.waiting.push(done);
+        let outcome = self.step(world, outbox, Input::Pad { language, answer });
+        if !self.call.is_sealing() {
+            self.waiting.clear();
+        }
+        outcome
+    }
+
+    /// The ledger has answered for a yes.
+    pub(super) fn is_settled(&mut self) {
+        self.waiting.clear();
     }
 
     pub(super) fn shared(&self) -> Arc<LiveCall> {
@@ -225,10 +262,10 @@ impl Live {
         let settled = self.shared.let_go();
         submit(world, Work::Call(Box::new(self.shared.row())));
         if settled {
-            let (registry, ledger, identity) = (Arc::clone(registry), world.database.ledger().clone(), self.shared.identity.clone());
+            let (registry, ledger, shared) = (Arc::clone(registry), world.database.ledger().clone(), self.shared());
             world.tokio.spawn(async move {
                 ledger.flush().await;
-                registry.remove(&identity);
+                registry.remove(&shared);
             });
         }
     }
@@ -250,7 +287,7 @@ impl Live {
             }
             Effect::Refuse(record) => {
                 tracing::info!(call.id = %self.shared.identity.call_id, "call: the client said no");
-                refuse(world, *record);
+                refuse(world, *record, std::mem::take(&mut self.waiting));
             }
             Effect::Audit(event) => submit(world, Work::Audit(*event, None)),
             Effect::RecordingBegins { grant, record, lead } => {
@@ -316,7 +353,9 @@ impl Live {
         if seen != self.last {
             tracing::info!(call.id = %self.shared.identity.call_id, phase = ?seen.0, consent = ?seen.1, recording = ?seen.2, "call: changed");
             match (self.last.0, seen.0, seen.1) {
-                (Phase::Prompting | Phase::AwaitingResponse | Phase::Created, Phase::Connected, ConsentStatus::Revoked) => {
+                (Phase::Prompting | Phase::AwaitingResponse | Phase::Created, Phase::Connected, ConsentStatus::Revoked)
+                    if snapshot.unrecorded_reason != Some(UnrecordedReason::PriorOptOut) =>
+                {
                     decided("declined")
                 }
                 (_, Phase::Abandoned, _) => decided("abandoned"),
@@ -329,8 +368,9 @@ impl Live {
                 _ => {}
             }
         }
-        let write = seen != self.last;
-        self.last = seen;
+        let is_named = !snapshot.identity.call_sid.is_empty();
+        let write = seen != self.last || is_named != self.is_named;
+        (self.last, self.is_named) = (seen, is_named);
         self.shared.publish(snapshot, self.head.as_ref().map(|head| head.recording_id.as_str()));
         if write {
             submit(world, Work::Call(Box::new(self.shared.row())));
@@ -342,7 +382,7 @@ impl Live {
         RecordingHead {
             recording_id: ids::fresh("rec"),
             call_id: identity.call_id.clone(),
-            call_sid: identity.call_sid.clone(),
+            call_sid: self.call.identity().call_sid.clone(),
             client_id: identity.client_id.clone(),
             org_id: identity.org_id.clone(),
             grant_seq,
@@ -396,18 +436,26 @@ pub(super) fn submit(world: &World, work: Work) {
         match *work {
             Work::Grant(_, then) | Work::Recall { then, .. } => then(Err(NotSealed::Unavailable)),
             Work::Refuse(_, then) | Work::Audit(_, Some(then)) | Work::Recording(_, Some(then)) => then(false),
-            Work::Audit(_, None) | Work::Recording(_, None) | Work::Call(_) => {}
+            Work::Act(_, then) => then(None),
+            Work::Place(_, then) => then(None),
+            Work::Audit(_, None) | Work::Recording(_, None) | Work::Call(_) | Work::Answer(_) => {}
         }
     }
 }
 
-/// A no is written until it is written; the gate is shut already.
-fn refuse(world: &World, record: ConsentRecord) {
+/// A no is written until it is written; the gate is shut already. What it queues for deletion is queued by the same commit. Whoever
+/// is `waiting` hears of it then.
+fn refuse(world: &World, record: ConsentRecord, waiting: Vec<oneshot::Sender<()>>) {
     let world = world.clone();
     let tokio = world.tokio.clone();
     tokio.spawn(async move {
+        let queues = Queues::of(&record, world.decline_queues);
+        if queues != Queues::Nothing {
+            revocation::write(&world, Revocation { record, queues }).await;
+            return;
+        }
         for _ in 0..REFUSAL_TRIES {
-            let (done, durable) = tokio::sync::oneshot::channel();
+            let (done, durable) = oneshot::channel();
             submit(
                 &world,
                 Work::Refuse(
@@ -418,6 +466,7 @@ fn refuse(world: &World, record: ConsentRecord) {
                 ),
             );
             if durable.await == Ok(true) {
+                drop(waiting);
                 return;
             }
             tokio::time::sleep(std::time::Duration::from_secs(1)).await;

@@ -18,8 +18,10 @@ use slotmap::{Key as _, KeyData, new_key_type};
 use super::registry::Registry;
 use super::socket::Socket;
 use super::world::World;
-use crate::engine::call::{CallIdentity, NotSealed, Standing};
-use crate::engine::consent::{Actor, Grant, Receipt};
+use crate::engine::audio::prompts::Language;
+use crate::engine::call::{CallIdentity, NotSealed, Standing, Unreached};
+use crate::engine::consent::keys::Answer;
+use crate::engine::consent::{Actor, Grant, GrantSeq, Receipt};
 use crate::engine::twilio::message::Start;
 use thread::Thread;
 
@@ -58,8 +60,20 @@ pub(super) enum ToMedia {
     Sealed(String, Result<Receipt<Grant>, NotSealed>),
     /// Somebody with the right to says that the client said no. Answered when the gate is shut.
     OptOut(String, Actor, Option<String>, tokio::sync::oneshot::Sender<()>),
-    /// Twilio says, late, that a machine answered.
-    Machine(String),
+    /// The client's consent was withdrawn, at this entry of the chain if it stands there yet. Answered when the gate is shut.
+    Revoked(String, Option<GrantSeq>, tokio::sync::oneshot::Sender<()>),
+    /// A call that Twilio's webhooks tell of begins, before or without a stream.
+    Open(Box<(CallIdentity, Standing)>),
+    /// Twilio says who answered, in its own word.
+    AnsweredBy(String, String),
+    /// Twilio tells its own id of a call.
+    Named(String, String),
+    /// The call goes to the other party without a question.
+    PutThrough(String),
+    /// What Twilio's keypad question brought. Answered when it is durable.
+    Pad(String, Language, Answer, tokio::sync::oneshot::Sender<()>),
+    /// Nobody was reached.
+    Unreached(String, Unreached),
     /// Twilio says that the call is over.
     HungUp(String),
     /// Seal everything; the gateway stops.
@@ -110,8 +124,12 @@ impl MediaThreads {
     }
 
     pub(super) fn take(&self, socket: Socket) {
-        let next = self.next.fetch_add(1, Ordering::Relaxed) % self.handles.len();
-        self.handles[next].send(ToMedia::Socket(Box::new(socket)));
+        self.next().send(ToMedia::Socket(Box::new(socket)));
+    }
+
+    /// The thread whose turn it is.
+    pub(super) fn next(&self) -> &MediaHandle {
+        &self.handles[self.next.fetch_add(1, Ordering::Relaxed) % self.handles.len()]
     }
 
     /// Every call is sealed and every socket closed.

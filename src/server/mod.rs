@@ -9,9 +9,12 @@ mod key_set;
 mod live;
 mod media;
 mod metrics;
+mod placing;
 mod problem;
 mod recover;
 mod registry;
+mod retention;
+mod revocation;
 mod seal;
 mod socket;
 mod webhooks;
@@ -29,6 +32,7 @@ use tokio::sync::{mpsc, oneshot};
 pub use auth::{Claims, MintError, TokenKey, TokenKeyError, TokenSource};
 pub use config::{Config, Given, InboundRoute, Wrong};
 pub use key_set::KeySetError;
+pub use retention::{SweepOutcome, Swept, SweptLine, sweep};
 
 use crate::engine::consent::Actor;
 use crate::engine::ledger::{Event, EventKind};
@@ -38,6 +42,7 @@ use crate::io::lock::{FolderLock, NotLocked};
 use crate::io::main_app::MainApp;
 use crate::io::objects::{ObjectError, ObjectStore};
 use crate::io::spool::{KeyFile, SpoolWriters};
+use crate::io::twilio_rest::TwilioRest;
 
 /// Threads that write spools.
 const SPOOL_THREADS: usize = 1;
@@ -51,6 +56,7 @@ pub struct Gateway {
     sealer: seal::Sealer,
     stop: Option<oneshot::Sender<()>>,
     accepting: tokio::task::JoinHandle<()>,
+    sweeping: tokio::task::AbortHandle,
     _lock: FolderLock,
 }
 
@@ -106,13 +112,21 @@ impl Gateway {
             .map_err(local(&format!("CALLGATE_DATA_DIR {} cannot be made", config.data_dir.display())))?;
         let lock = FolderLock::take(&config.data_dir)
             .map_err(|source| StartError::Folder { folder: config.data_dir.display().to_string(), source })?;
-        let database = Database::open(&config.database_url).await?;
+        // On a thread of the runtime: SQLite's own threads stand where the one stands that starts them, and give way with it.
+        let (url, runtime) = (config.database_url.clone(), tokio::runtime::Handle::current());
+        let opened = tokio::task::spawn_blocking(move || runtime.block_on(Database::open(&url))).await;
+        let database = opened.map_err(|why| local("the database cannot be opened")(std::io::Error::other(why)))??;
         let objects = Arc::new(ObjectStore::open(&config.objects).await?);
         let keys = Arc::new(KeyFile::open(&config.data_dir.join("keys/spool.key")).map_err(local("the spool's key cannot be opened"))?);
         let tokens = TokenKey::open(&config.tokens, &config.data_dir)?;
         let main_app = match &config.inbound_route {
             Some(InboundRoute::Ask(url)) => Some(MainApp::new(url.clone()).map_err(local("CALLGATE_INBOUND_ROUTE cannot be asked"))?),
             Some(InboundRoute::Dial(_)) | None => None,
+        };
+        let twilio = match config.twilio_account() {
+            Ok((account, token, from)) => Ok(TwilioRest::new(config.twilio_api_url.as_str(), account, token, from)
+                .map_err(local("Twilio's REST API (CALLGATE_TWILIO_API_URL) cannot be asked"))?),
+            Err(missing) => Err(missing),
         };
         let folder = config.data_dir.join("spool");
         let (report, ends) = mpsc::unbounded_channel();
@@ -123,6 +137,7 @@ impl Gateway {
             settings: config.settings,
             format: config.format,
             unannounced: config.unannounced,
+            decline_queues: config.decline_queues_recordings,
             clocks: Clocks::default(),
             database,
             spool,
@@ -130,7 +145,7 @@ impl Gateway {
             tokio: tokio::runtime::Handle::current(),
         };
         let sealer = seal::Sealer::new(world.clone(), Arc::clone(&objects), keys, Arc::clone(&registry));
-        sealer.recover(folder).await.map_err(local("what a crash left in the spool cannot be read"))?;
+        sealer.recover(folder.clone()).await.map_err(local("what a crash left in the spool cannot be read"))?;
         tokio::spawn(sealer.clone().run(ends));
         let media =
             media::MediaThreads::start(config.media_threads, &world, &registry).map_err(local("a media thread cannot be started"))?;
@@ -145,16 +160,21 @@ impl Gateway {
             objects,
             tokens,
             main_app,
+            twilio,
             config: Arc::new(config),
             public_url,
             draining: Arc::new(AtomicBool::new(false)),
         };
         app.note_configuration();
+        let spools = retention::Spools::Ours(Arc::clone(&app.registry), sealer.in_hand.clone());
+        let sweeper = retention::Sweeper::new(app.world.database.clone(), Arc::clone(&app.objects), folder, spools);
+        let sweeping = tokio::spawn(sweeper.run()).abort_handle();
+        placing::reopen(&app).await?;
         let (stop, stopped) = oneshot::channel::<()>();
         let accepting = tokio::spawn(http::accept(listener, app.clone(), async move {
             let _ = stopped.await;
         }));
-        Ok(Self { address, app, sealer, stop: Some(stop), accepting, _lock: lock })
+        Ok(Self { address, app, sealer, stop: Some(stop), accepting, sweeping, _lock: lock })
     }
 
     /// Where it listens.
@@ -172,6 +192,8 @@ impl Gateway {
     /// Stops: no new calls; live ones have `bound` to end, then they are sealed; what is sealed has a while to be stored.
     pub async fn drain(mut self, bound: Duration) {
         self.app.draining.store(true, Ordering::Relaxed);
+        // A recording whose deletion this interrupts is still in the queue.
+        self.sweeping.abort();
         let deadline = tokio::time::Instant::now() + bound;
         while self.app.registry.places() > 0 && tokio::time::Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(20)).await;

@@ -7,8 +7,9 @@ use dashmap::DashMap;
 use serde_json::{Value, json};
 
 use super::media::MediaHandle;
-use crate::engine::call::{CallIdentity, RecordingState, Snapshot};
+use crate::engine::call::{CallIdentity, RecordingState, Snapshot, Standing};
 use crate::engine::time::WallTime;
+use crate::engine::twilio::twiml::Route;
 use crate::io::database::CallRow;
 
 /// All live calls of this gateway.
@@ -31,20 +32,31 @@ impl Drop for Place {
     }
 }
 
-/// A call that this gateway made, waiting for its stream.
+/// A call that Twilio's webhooks tell of: its streams come with its token.
 #[derive(Clone)]
 pub struct Announced {
     /// Who it is.
     pub identity: CallIdentity,
     /// The stream's token.
     pub token: String,
-    /// Twilio's `AnsweredBy`.
-    pub answered_by: Option<String>,
+    /// If this gateway made it; else the client called.
+    pub made: Option<Made>,
+}
+
+/// A call that this gateway made.
+#[derive(Clone)]
+pub struct Made {
+    /// Where the client stood when it was made.
+    pub standing: Standing,
+    /// Whom the client is connected to; without it the call goes where inbound calls go.
+    pub connect_to: Option<Route>,
+    /// When.
+    pub at: WallTime,
 }
 
 /// One live call.
 pub struct LiveCall {
-    /// Who it is.
+    /// Who it is; Twilio's id of it may be told later, see [`Self::call_sid`].
     pub identity: CallIdentity,
     /// The media thread that owns it.
     pub owner: MediaHandle,
@@ -85,10 +97,34 @@ impl Registry {
         self.by_sid.entry(call_sid.to_owned()).or_insert_with(fresh).value().clone()
     }
 
-    /// Announces a call that a stream will come for.
-    pub fn announce(&self, announced: Announced) {
-        self.by_sid.insert(announced.identity.call_sid.clone(), announced.identity.call_id.clone());
-        self.announced.insert(announced.identity.call_id.clone(), announced);
+    /// Announces a call that a stream may come for. Announced twice, the first holds.
+    pub fn announce(&self, announced: Announced) -> Announced {
+        let identity = &announced.identity;
+        if !identity.call_sid.is_empty() {
+            self.by_sid.insert(identity.call_sid.clone(), identity.call_id.clone());
+        }
+        self.announced.entry(identity.call_id.clone()).or_insert(announced).value().clone()
+    }
+
+    /// Twilio calls an announced call so. `false` if Twilio has called it otherwise before.
+    pub fn named(&self, call_id: &str, call_sid: &str) -> bool {
+        let Some(mut announced) = self.announced.get_mut(call_id) else { return true };
+        let known = &mut announced.identity.call_sid;
+        if known.is_empty() && !call_sid.is_empty() {
+            call_sid.clone_into(known);
+            self.by_sid.insert(call_sid.to_owned(), call_id.to_owned());
+        }
+        known.as_str() == call_sid
+    }
+
+    /// The thread that owns a call, if one does.
+    pub fn owner(&self, call_id: &str) -> Option<MediaHandle> {
+        self.owners.get(call_id).map(|found| found.value().clone())
+    }
+
+    /// Live calls now.
+    pub fn live(&self) -> usize {
+        self.by_id.len()
     }
 
     /// The announced call with this id.
@@ -128,11 +164,12 @@ impl Registry {
     }
 
     /// Forgets a call that is over and stored.
-    pub fn remove(&self, call: &CallIdentity) {
-        self.by_id.remove(&call.call_id);
-        self.by_sid.remove_if(&call.call_sid, |_, id| *id == call.call_id);
-        self.announced.remove(&call.call_id);
-        self.owners.remove(&call.call_id);
+    pub fn remove(&self, call: &LiveCall) {
+        let call_id = &call.identity.call_id;
+        self.by_id.remove(call_id);
+        self.by_sid.remove_if(&call.call_sid(), |_, id| id == call_id);
+        self.announced.remove(call_id);
+        self.owners.remove(call_id);
     }
 }
 
@@ -146,6 +183,12 @@ impl LiveCall {
             counters: Default::default(),
             view: Mutex::new(View { snapshot, recording_id: None, outcome: None, let_go: false }),
         }
+    }
+
+    /// Twilio's id of it; empty until Twilio tells.
+    #[must_use]
+    pub fn call_sid(&self) -> String {
+        self.view().snapshot.identity.call_sid.clone()
     }
 
     /// Counts, once a frame.
@@ -206,28 +249,38 @@ impl LiveCall {
     /// The row of its call.
     #[must_use]
     pub fn row(&self) -> CallRow {
-        let state = self.json();
-        let text = |value: &Value| value.as_str().map(str::to_owned);
-        CallRow {
-            id: self.identity.call_id.clone(),
-            call_sid: self.identity.call_sid.clone(),
-            client_id: self.identity.client_id.clone(),
-            case_manager_id: self.identity.case_manager_id.clone(),
-            org_id: self.identity.org_id.clone(),
-            direction: text(&state["direction"]).unwrap_or_default(),
-            phase: text(&state["phase"]).unwrap_or_default(),
-            consent_granted_at: text(&state["consent"]["grantedAt"]),
-            consent_method: text(&state["consent"]["method"]),
-            is_recorded: state["isRecorded"].as_bool().unwrap_or(false),
-            recording_id: text(&state["recording"]["recordingId"]),
-            started_at: text(&state["startedAt"]).unwrap_or_default(),
-            ended_at: text(&state["endedAt"]),
-            state,
-        }
+        row(self.json())
     }
 
     fn view(&self) -> std::sync::MutexGuard<'_, View> {
         self.view.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The row of a call that nobody owns yet.
+#[must_use]
+pub fn row_of(snapshot: &Snapshot) -> CallRow {
+    row(call_json(snapshot, None, None))
+}
+
+fn row(state: Value) -> CallRow {
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let named = |key: &str| text(&state[key]).unwrap_or_default();
+    CallRow {
+        id: named("callId"),
+        call_sid: named("callSid"),
+        client_id: named("clientId"),
+        case_manager_id: named("caseManagerId"),
+        org_id: named("orgId"),
+        direction: named("direction"),
+        phase: named("phase"),
+        consent_granted_at: text(&state["consent"]["grantedAt"]),
+        consent_method: text(&state["consent"]["method"]),
+        is_recorded: state["isRecorded"].as_bool().unwrap_or(false),
+        recording_id: text(&state["recording"]["recordingId"]),
+        started_at: named("startedAt"),
+        ended_at: text(&state["endedAt"]),
+        state,
     }
 }
 

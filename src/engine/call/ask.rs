@@ -132,6 +132,8 @@ impl Call {
     }
 
     fn window_passed(&mut self, now: Now, no: StreamNo, out: &mut Outbox) {
+        let machine = self.is_screened_out();
+        let untold = self.heard_by.is_some() && self.answered_by.is_none();
         let clock = self.streams[usize::from(no.0)].clock;
         let State::Asking(asking) = &mut self.state else { return };
         let Some(window) = &asking.window else { return };
@@ -143,7 +145,6 @@ impl Call {
         let (tone, heard) = line.map_or((None, None), |line| (line.tone(), Some(line.window())));
         let digital = heard.is_some_and(|heard| heard.digital_silence_samples * 100 >= heard.samples * DIGITAL_SILENCE_PERCENT);
         let held = heard.is_some_and(|heard| heard.is_played());
-        let machine = self.answered_by.as_deref().is_some_and(|by| by.starts_with("machine") || by == "fax" || by == "unknown");
         let evidence = heard.map(|heard| {
             let ms = |samples: u64| samples / SAMPLES_PER_MS;
             json!({ "windowMs": ms(expected), "receivedMs": ms(window.samples), "speechMs": ms(heard.speech_samples),
@@ -153,6 +154,8 @@ impl Call {
             "too little of the ten seconds was received"
         } else if machine {
             "a machine answered the call"
+        } else if untold {
+            "Twilio has not told whether a person answered the call"
         } else if tone.is_some() {
             "a machine was heard on the line"
         } else if greeted {
@@ -199,7 +202,12 @@ impl Call {
     /// The client hung up while being asked: consent stays where it was, whatever it was (US-8).
     pub(super) fn abandoned_by(&mut self, now: Now, out: &mut Outbox) {
         self.abandoned = true;
-        self.audit(now, EventKind::ConsentAbandoned, json!({ "languageCode": self.language.code(), "plays": self.plays }), out);
+        let mut detail = json!({ "languageCode": self.language.code(), "plays": self.plays });
+        if self.identity.direction == Direction::Outbound {
+            // Whoever asked for the call is to be told that it brought no answer.
+            detail["caseManagerId"] = json!(self.identity.case_manager_id);
+        }
+        self.audit(now, EventKind::ConsentAbandoned, detail, out);
         self.over(now, out);
     }
 }

@@ -1,9 +1,12 @@
 //! What a deployment has chosen, who a call is, and everything that can happen to it.
 
+use serde::Serialize;
+
 use crate::engine::audio::frame::{Channel, StreamNo};
 use crate::engine::audio::key::Key;
-use crate::engine::consent::keys::OptOutKeys;
-use crate::engine::consent::{Actor, ConsentStatus, Direction, Grant, Receipt};
+use crate::engine::audio::prompts::Language;
+use crate::engine::consent::keys::{Answer, OptOutKeys};
+use crate::engine::consent::{Actor, ConsentStatus, Direction, Grant, GrantSeq, Receipt};
 use crate::engine::time::{MediaTime, Tick, WallTime};
 use crate::engine::twilio::message::Track;
 
@@ -113,6 +116,26 @@ pub struct Now {
     pub wall: WallTime,
 }
 
+/// Why a call that this gateway made reached nobody.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Unreached {
+    /// The line was busy.
+    Busy,
+    /// It rang, and nobody answered.
+    NoAnswer,
+    /// The network could not complete it.
+    Failed,
+    /// It was taken back before anybody answered.
+    Canceled,
+    /// Twilio did not place it, and named its reason by this code (0: by none).
+    Refused(u32),
+    /// Twilio could not be asked.
+    NotAsked,
+    /// Nothing was ever heard of it again.
+    Unheard,
+}
+
 /// Why the ledger made no receipt.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum NotSealed {
@@ -176,10 +199,28 @@ pub enum Input<'a> {
         /// In what words.
         reason: Option<String>,
     },
+    /// Consent was withdrawn, and not on this call: the record of it is not this call's to write.
+    Revoked {
+        /// The revocation's place in the chain, once it has one: then a gate on a newer grant stays.
+        entry: Option<GrantSeq>,
+    },
     /// The spool cannot take any more.
     SinkFailed,
-    /// Twilio's screening says, late, that a machine answered.
-    Machine,
+    /// Twilio's screening says, late, who answered: its own word (`AnsweredBy`).
+    AnsweredBy(&'a str),
+    /// Twilio tells its own id of a call that this gateway made.
+    Named(&'a str),
+    /// The client has answered, and the call goes to the other party without a question.
+    PutThrough,
+    /// Twilio asked by keypad, since no stream could be opened.
+    Pad {
+        /// In this language.
+        language: Language,
+        /// What was pressed, if anything.
+        answer: Answer,
+    },
+    /// A call that this gateway made reached nobody.
+    Unreached(Unreached),
     /// Twilio says that the call itself is over.
     HungUp,
     /// The gateway stops; what is captured must be sealed.

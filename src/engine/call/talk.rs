@@ -9,7 +9,7 @@ use crate::engine::audio::frame::{Channel, Frame, Place};
 use crate::engine::audio::key::Key;
 use crate::engine::audio::prompts::Line;
 use crate::engine::consent::keys::{Conversation, Heard, Verdict};
-use crate::engine::consent::{Actor, ConsentStatus, Cut, DELAY_LINE_MS, Gate, Grant, Method, Receipt, UnrecordedReason};
+use crate::engine::consent::{Actor, ConsentStatus, Cut, DELAY_LINE_MS, Gate, Grant, GrantSeq, Method, Receipt, UnrecordedReason};
 use crate::engine::ledger::EventKind;
 use crate::engine::time::{MediaTime, SAMPLES_PER_MS, Tick};
 
@@ -50,6 +50,11 @@ impl Call {
         let State::Sealing(sealing) = &self.state else { return }; // refused meanwhile: decline wins
         let (prior, decided_at) = (sealing.prior, sealing.decided_at);
         let record = receipt.record();
+        if !prior && record.method == Method::SilenceTimeout && self.is_screened_out() {
+            let why = "a machine answered the call: its silence was no consent";
+            self.go_unrecorded(now, UnrecordedReason::SystemError, why, None, out);
+            return;
+        }
         self.consent.status = ConsentStatus::Granted;
         self.consent.method = Some(record.method);
         self.consent.prior = prior;
@@ -88,7 +93,7 @@ impl Call {
         } else if prior {
             self.hand_back(out);
         }
-        if awaits_fork && self.streams.iter().all(|stream| stream.mode == Mode::Stay) {
+        if awaits_fork && !self.streams.is_empty() && self.streams.iter().all(|stream| stream.mode == Mode::Stay) {
             self.over(now, out); // hung up while the grant was being written
         }
         out.effects.push(Effect::Changed);
@@ -288,7 +293,7 @@ impl Call {
             self.audit(now, kind, json!({ "cutAtMs": at.media_time(), "capturedUpToMs": self.captured_up_to() }), out);
             out.effects.push(Effect::RecordingEnds(end));
         }
-        if self.streams[usize::from(no.0)].mode == Mode::Consent {
+        if self.streams.get(usize::from(no.0)).is_some_and(|stream| stream.mode == Mode::Consent) {
             self.hand_back(out);
         }
         out.effects.push(Effect::Changed);
@@ -310,24 +315,35 @@ impl Call {
         }
     }
 
-    fn write_refusal(&mut self, now: Now, method: Method, actor: Actor, reason: Option<String>, out: &mut Outbox) {
+    pub(super) fn write_refusal(&mut self, now: Now, method: Method, actor: Actor, reason: Option<String>, out: &mut Outbox) {
         let evidence = json!({ "position": self.position(), "language": self.language.code() });
         let mut record = self.record(now, ConsentStatus::Revoked, method, actor, evidence);
         record.reason = reason;
+        out.effects.push(Effect::Refuse(Box::new(record)));
+        self.withdrawn(now, method, out);
+    }
+
+    /// Consent is withdrawn, as others see the call.
+    fn withdrawn(&mut self, now: Now, method: Method, out: &mut Outbox) {
         self.consent.status = ConsentStatus::Revoked;
         self.consent.method = Some(method);
         self.consent.granted_at = None;
         self.reason = Some(UnrecordedReason::ClientOptOut);
         self.connected_at = self.connected_at.or(Some(now.wall));
-        out.effects.extend([Effect::Refuse(Box::new(record)), Effect::Changed]);
+        out.effects.push(Effect::Changed);
     }
 
     /// The client said no to the question.
     pub(super) fn refuse(&mut self, now: Now, actor: Actor, reason: Option<String>, out: &mut Outbox) {
         let method = if matches!(actor, Actor::Client { .. }) { Method::Keypress } else { Method::Verbal };
+        self.decline_aloud(now, out);
+        self.write_refusal(now, method, actor, reason, out);
+        self.rest(now);
+    }
+
+    fn decline_aloud(&mut self, now: Now, out: &mut Outbox) {
         let closing = self.stream_that_plays().map(|no| self.play(now, no, Line::Declined, out));
         self.state = State::Refused(Refused { closing, keys: None });
-        self.write_refusal(now, method, actor, reason, out);
     }
 
     /// No consent that can be trusted; nothing is written for the client, and the record says why (P6).
@@ -366,6 +382,7 @@ impl Call {
             self.hand_back(out);
         }
         out.effects.push(Effect::Changed);
+        self.rest(now);
     }
 
     /// Somebody who may tells us that the client said no, now.
@@ -376,13 +393,7 @@ impl Call {
                 self.refuse(now, actor, reason, out);
             }
             State::Created | State::Sealing(_) => self.refuse(now, actor, reason, out),
-            State::Open(_) => {
-                let live = self.streams.iter().rposition(|stream| stream.live);
-                let no = live.and_then(|index| u8::try_from(index).ok()).map_or(StreamNo(0), StreamNo);
-                let at = self.streams.get(usize::from(no.0)).map_or(Place(0), |stream| stream.clock);
-                self.shut(now, no, at, self.settings.on_opt_out, out);
-                self.write_refusal(now, Method::Verbal, actor, reason, out);
-            }
+            State::Open(_) => self.stop_here(now, Method::Verbal, actor, reason, out),
             State::Refused(_) if self.consent.status != ConsentStatus::Revoked => {
                 self.write_refusal(now, Method::Verbal, actor, reason, out)
             }
@@ -390,10 +401,49 @@ impl Call {
         }
     }
 
-    /// Twilio knows late that nobody listened: a silence that was taken for a yes was none, and nothing of it is kept.
-    pub(super) fn machine_answered(&mut self, now: Now, out: &mut Outbox) {
-        self.answered_by = Some("machine".to_owned());
-        if !matches!(self.state, State::Open(_)) || self.consent.method != Some(Method::SilenceTimeout) || self.consent.prior {
+    fn shut_at_once(&mut self, now: Now, out: &mut Outbox) {
+        let live = self.streams.iter().rposition(|stream| stream.live);
+        let no = live.and_then(|index| u8::try_from(index).ok()).map_or(StreamNo(0), StreamNo);
+        let at = self.streams.get(usize::from(no.0)).map_or(Place(0), |stream| stream.clock);
+        self.shut(now, no, at, self.settings.on_opt_out, out);
+    }
+
+    /// The client said no on another way than a stream: the cut falls where the newest stream stands.
+    pub(super) fn stop_here(&mut self, now: Now, method: Method, actor: Actor, reason: Option<String>, out: &mut Outbox) {
+        self.shut_at_once(now, out);
+        self.write_refusal(now, method, actor, reason, out);
+        self.rest(now);
+    }
+
+    /// Consent was withdrawn outside this call. Decline wins (P2): whatever was about to become a yes is none any more. Once
+    /// the revocation stands in the chain, versions are compared and not times: a newer yes is an answer to it.
+    pub(super) fn revoked(&mut self, now: Now, entry: Option<GrantSeq>, out: &mut Outbox) {
+        match &mut self.state {
+            State::Open(open) if entry.is_some_and(|entry| open.gate.seq() > entry) => return,
+            State::Open(_) => self.shut_at_once(now, out),
+            // The ledger refuses what they ask for, unless they have seen the revocation.
+            State::Created | State::Asking(_) | State::Sealing(_) if entry.is_some() => return,
+            State::Asking(asking) => {
+                out.effects.push(Effect::Clear { stream: asking.stream });
+                self.decline_aloud(now, out);
+            }
+            State::Created | State::Sealing(_) => self.decline_aloud(now, out),
+            // It was we who failed; the client's no need not be listened for any more.
+            State::Refused(refused) if self.consent.status != ConsentStatus::Revoked => refused.keys = None,
+            State::Refused(_) | State::Over => return,
+        }
+        self.withdrawn(now, Method::Written, out);
+        self.rest(now);
+    }
+
+    /// Twilio may know late that nobody listened: a silence that was taken for a yes was none, and nothing of it is kept.
+    pub(super) fn answered_by(&mut self, now: Now, by: &str, out: &mut Outbox) {
+        self.answered_by = Some(by.to_owned());
+        if !self.is_screened_out()
+            || !matches!(self.state, State::Open(_))
+            || self.consent.method != Some(Method::SilenceTimeout)
+            || self.consent.prior
+        {
             return;
         }
         let no = StreamNo(u8::try_from(self.streams.len().saturating_sub(1)).unwrap_or(0));
@@ -403,6 +453,7 @@ impl Call {
         self.consent.method = None;
         let why = "a machine answered the call: its silence was no consent";
         self.audit(now, EventKind::CallUnrecorded, json!({ "reason": UnrecordedReason::SystemError, "why": why }), out);
+        self.rest(now);
     }
 
     /// The disk is full or stuck: the recording stops, the call does not (P6).
@@ -440,11 +491,7 @@ impl Call {
                 self.over(now, out);
             }
             // The last key turned out to be a no.
-            _ => {
-                if !self.streams.iter().any(|stream| stream.live) {
-                    self.over(now, out);
-                }
-            }
+            _ => self.over_without_streams(now, out),
         }
     }
 

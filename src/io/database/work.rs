@@ -4,6 +4,8 @@ use crate::engine::call::NotSealed;
 use crate::engine::consent::{ConsentRecord, Grant, Receipt};
 use crate::engine::ledger::{Committed, Event};
 
+use super::acts::{Act, Acted};
+use super::calls::{Answer, Placed, Placement};
 use super::read::{CallRow, RecordingRow};
 
 /// What to do once it is durable, or will never be. Called on the ledger's task; must not block.
@@ -28,6 +30,12 @@ pub enum Work {
     Audit(Event, Option<Then<bool>>),
     /// A call as it stands. Kept until the database takes it.
     Call(Box<CallRow>),
+    /// What somebody does about a client's data. `None` if it is not durable.
+    Act(Act, Then<Option<Acted>>),
+    /// A call that somebody asks for, before Twilio is asked; or the answer that its key was given before. `None` if it is not durable.
+    Place(Box<Placement>, Then<Option<Placed>>),
+    /// What a key was answered. Kept until the database takes it.
+    Answer(Box<Answer>),
     /// A recording as it stands. Answered `false` if it is not durable in time, and kept all the same.
     Recording(Box<RecordingRow>, Option<Then<bool>>),
 }
@@ -40,8 +48,12 @@ pub(super) enum Written {
     Superseded,
     /// A yes that stands: the record, how many records there were, and its entry.
     Standing(Box<ConsentRecord>, u64, u64),
+    /// A call was placed, or had been.
+    Placed(Placed),
     /// A row was written.
     Row,
+    /// It was done.
+    Acted(Box<Acted>),
     /// The database refused this piece and took the others.
     Failed,
 }
@@ -54,6 +66,9 @@ impl std::fmt::Debug for Work {
             Self::Refuse(..) => "Refuse",
             Self::Audit(..) => "Audit",
             Self::Call(_) => "Call",
+            Self::Act(..) => "Act",
+            Self::Place(..) => "Place",
+            Self::Answer(_) => "Answer",
             Self::Recording(..) => "Recording",
         })
     }
@@ -73,7 +88,11 @@ impl Work {
             (Self::Grant(_, then) | Self::Recall { then, .. }, _) => then(Err(NotSealed::Unavailable)),
             (Self::Refuse(_, then) | Self::Audit(_, Some(then)), written) => then(matches!(written, Written::Entry(_))),
             (Self::Recording(_, Some(then)), written) => then(matches!(written, Written::Row)),
-            (Self::Audit(_, None) | Self::Recording(_, None) | Self::Call(_), _) => {}
+            (Self::Act(_, then), Written::Acted(acted)) => then(Some(*acted)),
+            (Self::Act(_, then), _) => then(None),
+            (Self::Place(_, then), Written::Placed(placed)) => then(Some(placed)),
+            (Self::Place(_, then), _) => then(None),
+            (Self::Audit(_, None) | Self::Recording(_, None) | Self::Call(_) | Self::Answer(_), _) => {}
         }
     }
 
@@ -88,11 +107,19 @@ impl Work {
                 then(false);
                 None
             }
+            Self::Act(_, then) => {
+                then(None);
+                None
+            }
             Self::Recording(row, Some(then)) => {
                 then(false);
                 Some(Self::Recording(row, None))
             }
-            Self::Audit(_, None) | Self::Recording(_, None) | Self::Call(_) => Some(self),
+            Self::Place(_, then) => {
+                then(None);
+                None
+            }
+            Self::Audit(_, None) | Self::Recording(_, None) | Self::Call(_) | Self::Answer(_) => Some(self),
         }
     }
 }

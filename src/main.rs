@@ -1,8 +1,10 @@
 //! Arguments → configuration → run. Every command of the binary, and nothing that decides.
 
 mod dtmf;
+#[cfg(feature = "polly")]
+mod synth;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -10,7 +12,7 @@ use anyhow::Context as _;
 use callgate::io::database::VerifyReport;
 use callgate::replay;
 use callgate::server::{Claims, Config, Gateway, Given, TokenKey};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -40,8 +42,30 @@ enum Command {
     /// The audit chain
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Prompts of a voice of your own
+    #[command(subcommand)]
+    Prompts(PromptsCommand),
     /// Print the configuration in force, secrets masked
     Config(Configured),
+}
+
+#[derive(Subcommand)]
+enum PromptsCommand {
+    /// Have the shipped scripts spoken by Amazon Polly (Joanna, Lupe), as a folder for CALLGATE_PROMPTS_DIR
+    Synth {
+        /// Who speaks
+        #[arg(long, value_enum, default_value_t = Voice::Polly)]
+        voice: Voice,
+        /// Where the prompts go
+        #[arg(long, default_value = "prompts")]
+        out: PathBuf,
+    },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Voice {
+    /// Amazon Polly, neural; credentials and region by the AWS SDK's usual chain
+    Polly,
 }
 
 #[derive(Subcommand)]
@@ -136,6 +160,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             let report = runtime()?.block_on(VerifyReport::of(&config.database_url))?;
             Ok(told(&report))
         }
+        Command::Prompts(PromptsCommand::Synth { voice: Voice::Polly, out }) => synth(&out),
         Command::Config(configured) => {
             let config = configured.meant()?;
             let mut table = replay::table(["key", "value", "meaning"]);
@@ -146,6 +171,17 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+#[cfg(feature = "polly")]
+fn synth(out: &Path) -> anyhow::Result<ExitCode> {
+    runtime()?.block_on(synth::run(out))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(not(feature = "polly"))]
+fn synth(out: &Path) -> anyhow::Result<ExitCode> {
+    anyhow::bail!("nothing is written to {}: this callgate was built without Amazon Polly; build with --features polly", out.display())
 }
 
 async fn serve(config: Config) -> anyhow::Result<ExitCode> {

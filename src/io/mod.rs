@@ -6,5 +6,8 @@ pub mod database;
 pub mod lock;
 pub mod main_app;
 pub mod objects;
+#[cfg(feature = "polly")]
+pub mod polly;
+pub mod prompts;
 pub mod recording;
 pub mod spool;

@@ -30,6 +30,8 @@ pub use auth::{Claims, MintError, TokenKey, TokenKeyError, TokenSource};
 pub use config::{Config, Given, InboundRoute, Wrong};
 pub use key_set::KeySetError;
 
+use crate::engine::audio::prompts::library;
+use crate::engine::call::Settings;
 use crate::engine::consent::Actor;
 use crate::engine::ledger::{Event, EventKind};
 use crate::io::clock::{Clocks, wall};
@@ -37,7 +39,8 @@ use crate::io::database::{Database, DatabaseError, Work};
 use crate::io::lock::{FolderLock, NotLocked};
 use crate::io::main_app::MainApp;
 use crate::io::objects::{ObjectError, ObjectStore};
-use crate::io::spool::{KeyFile, SpoolWriters};
+use crate::io::prompts::{self, PromptsError};
+use crate::io::spool::{KeysError, SpoolKeys, SpoolWriters};
 
 /// Threads that write spools.
 const SPOOL_THREADS: usize = 1;
@@ -71,6 +74,12 @@ pub enum StartError {
         /// By whom.
         source: NotLocked,
     },
+    /// The prompts.
+    #[error("CALLGATE_PROMPTS_DIR {0}")]
+    Prompts(#[from] PromptsError),
+    /// The spool's keys.
+    #[error("{0}")]
+    Keys(#[from] KeysError),
     /// What API tokens are checked by.
     #[error("{0}")]
     Tokens(#[from] TokenKeyError),
@@ -106,9 +115,10 @@ impl Gateway {
             .map_err(local(&format!("CALLGATE_DATA_DIR {} cannot be made", config.data_dir.display())))?;
         let lock = FolderLock::take(&config.data_dir)
             .map_err(|source| StartError::Folder { folder: config.data_dir.display().to_string(), source })?;
+        let prompts = config.prompts_dir.as_deref().map_or_else(|| Ok(library()), prompts::open)?;
         let database = Database::open(&config.database_url).await?;
         let objects = Arc::new(ObjectStore::open(&config.objects).await?);
-        let keys = Arc::new(KeyFile::open(&config.data_dir.join("keys/spool.key")).map_err(local("the spool's key cannot be opened"))?);
+        let keys = Arc::new(SpoolKeys::open(&config.data_dir.join("keys/spool.key"), config.spool_kms.as_ref()).await?);
         let tokens = TokenKey::open(&config.tokens, &config.data_dir)?;
         let main_app = match &config.inbound_route {
             Some(InboundRoute::Ask(url)) => Some(MainApp::new(url.clone()).map_err(local("CALLGATE_INBOUND_ROUTE cannot be asked"))?),
@@ -120,7 +130,7 @@ impl Gateway {
             .map_err(local(&format!("the spool in {} cannot be made", folder.display())))?;
         let registry = Arc::default();
         let world = world::World {
-            settings: config.settings,
+            settings: Settings { prompts, ..config.settings },
             format: config.format,
             unannounced: config.unannounced,
             clocks: Clocks::default(),

@@ -15,7 +15,7 @@ use super::ids;
 use super::media::ToMedia;
 use super::problem::Problem;
 use super::registry::Announced;
-use crate::engine::audio::prompts::{Language, Line, library};
+use crate::engine::audio::prompts::{Language, Line};
 use crate::engine::call::CallIdentity;
 use crate::engine::consent::Direction;
 use crate::engine::twilio::signature;
@@ -114,7 +114,10 @@ pub(super) async fn connected(State(app): State<App>, axum::Extension(form): axu
     let (Some(live), Some(announced)) = (live, announced) else {
         // The stream was never opened, or its call is over: Twilio asks by keypad, and nothing is captured.
         if id.as_deref().is_some_and(|id| app.registry.announced(id).is_some()) {
-            return xml(twiml::gather(library().prompt(Language::En, Line::Consent), &format!("{}{CONSENT}", app.public_url)));
+            return xml(twiml::gather(
+                app.world.settings.prompts.prompt(Language::En, Line::Consent),
+                &format!("{}{CONSENT}", app.public_url),
+            ));
         }
         let next = next(&app, &form, id.as_deref(), None).await;
         return xml(twiml::proceed(None, None, &next));
@@ -138,7 +141,7 @@ pub(super) async fn consent(State(app): State<App>, request: Request) -> Respons
     let language = if spanish { Language::Es } else { Language::En };
     let line = match form.field("Digits") {
         "9" if !spanish => {
-            let question = library().prompt(Language::Es, Line::Consent);
+            let question = app.world.settings.prompts.prompt(Language::Es, Line::Consent);
             return xml(twiml::gather(question, &format!("{}{CONSENT}?lang=es", app.public_url)));
         }
         "2" => Line::Declined,
@@ -146,7 +149,7 @@ pub(super) async fn consent(State(app): State<App>, request: Request) -> Respons
     };
     let id = app.registry.id_of(form.field("CallSid"));
     let next = next(&app, &form, id.as_deref(), None).await;
-    xml(twiml::proceed(Some(library().prompt(language, line)), None, &next))
+    xml(twiml::proceed(Some(app.world.settings.prompts.prompt(language, line)), None, &next))
 }
 
 /// Where a call goes. If the main app gives no answer that can be followed, Twilio asks it itself: the call lives on (P6).

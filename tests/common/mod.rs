@@ -1,6 +1,8 @@
 //! A gateway of its own for each test, and a caller at its socket.
 #![allow(dead_code, reason = "every test binary uses its own part")]
 
+#[cfg(feature = "kms")]
+pub mod kms_server;
 pub mod s3_server;
 
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -118,6 +120,14 @@ impl Served {
         self.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
         self.child.wait().unwrap();
         log
+    }
+}
+
+impl Drop for Served {
+    /// A test that fails leaves no gateway behind.
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

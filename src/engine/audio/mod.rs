@@ -9,3 +9,4 @@ pub mod key;
 pub mod keytone;
 pub mod line;
 pub mod prompts;
+pub mod speech;

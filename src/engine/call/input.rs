@@ -2,6 +2,7 @@
 
 use crate::engine::audio::frame::{Channel, StreamNo};
 use crate::engine::audio::key::Key;
+use crate::engine::audio::prompts::{PromptLibrary, library};
 use crate::engine::consent::keys::OptOutKeys;
 use crate::engine::consent::{Actor, ConsentStatus, Direction, Grant, Receipt};
 use crate::engine::time::{MediaTime, Tick, WallTime};
@@ -38,6 +39,8 @@ pub struct Settings {
     pub on_opt_out: OnOptOut,
     /// Whether a recording begins with our own prompt.
     pub prompt_in_recording: bool,
+    /// What is played.
+    pub prompts: &'static PromptLibrary,
 }
 
 impl Default for Settings {
@@ -48,6 +51,7 @@ impl Default for Settings {
             opt_out_keys: OptOutKeys::ALL,
             on_opt_out: OnOptOut::KeepConsented,
             prompt_in_recording: true,
+            prompts: library(),
         }
     }
 }

@@ -73,11 +73,12 @@ async fn callers_hear_the_folders_prompts_and_recordings_begin_with_them() {
     caller.key("1").await;
     let granted = rig.call("CAmine", |call| call["recording"]["state"] == "ACTIVE").await;
     assert_eq!((granted["consent"]["promptVersion"].as_str(), granted["consent"]["method"].as_str()), (Some("mine"), Some("KEYPRESS")));
-    let (_, asked) = rig.get("/api/calls?callSid=CAearly").await;
-    assert_eq!(asked["calls"][0]["phase"], "PROMPTING", "a 1 before it was named counts for nothing");
     early.frames(90).await;
     early.listen(Duration::from_millis(300)).await;
     assert!(spoken(&early) == codes, "to the last sample");
+    let (_, asked) = rig.get("/api/calls?callSid=CAearly").await;
+    let phase = asked["calls"][0]["phase"].as_str().unwrap();
+    assert!(matches!(phase, "PROMPTING" | "AWAITING_RESPONSE"), "a 1 before it was named counts for nothing: {phase}");
 
     caller.frames(50).await;
     caller.stop().await;

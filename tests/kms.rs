@@ -151,6 +151,7 @@ async fn without_kms_at_the_start_there_is_no_start_and_one_line_says_why() {
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(said.lines().count(), 1, "{said}");
         assert!(said.starts_with(&format!("callgate: CALLGATE_SPOOL_KMS_KEY {key}: no data key: AWS KMS: ")), "{said}");
+        assert_eq!(said.matches("AWS KMS: ").count(), 1, "and says it once: {said}");
         said
     };
     assert!(refused("alias/another").await.contains("NotFoundException; check the key, its policy, the credentials and the region"));

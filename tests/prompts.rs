@@ -104,6 +104,7 @@ fn a_folder_that_is_not_whole_is_refused_at_the_start_and_one_line_says_what_is_
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!((output.status.code(), said.lines().count()), (Some(2), 1), "{said}");
         assert!(said.starts_with(&format!("callgate: CALLGATE_PROMPTS_DIR {}", prompts.path().display())), "{said}");
+        assert_eq!(said.matches("CALLGATE_PROMPTS_DIR").count() + said.matches(": prompt ").count().saturating_sub(1), 1, "once: {said}");
         said
     };
     let changed = |change: fn(&mut Vec<PromptRow>)| {

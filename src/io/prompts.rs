@@ -17,20 +17,20 @@ const MANIFEST_MAX: u64 = 1024 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum PromptsError {
     /// The manifest, or a file, cannot be read or written.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {why}", path.display())]
     File {
         /// Which.
         path: PathBuf,
         /// Why.
-        source: io::Error,
+        why: io::Error,
     },
     /// They are not what a call needs.
-    #[error("{}: {source}; make them again with `callgate prompts synth`, or correct {MANIFEST}", folder.display())]
+    #[error("{}: {why}; make them again with `callgate prompts synth`, or correct {MANIFEST}", folder.display())]
     Prompts {
         /// Whose.
         folder: PathBuf,
         /// What is wrong.
-        source: PromptError,
+        why: PromptError,
     },
 }
 
@@ -50,7 +50,7 @@ pub fn open(folder: &Path) -> Result<&'static PromptLibrary, PromptsError> {
     });
     match library {
         Ok(library) => Ok(Box::leak(Box::new(library))),
-        Err(source) => Err(PromptsError::Prompts { folder: folder.to_owned(), source }),
+        Err(why) => Err(PromptsError::Prompts { folder: folder.to_owned(), why }),
     }
 }
 
@@ -61,7 +61,7 @@ pub fn open(folder: &Path) -> Result<&'static PromptLibrary, PromptsError> {
 pub fn write(folder: &Path, prompts: &[(PromptRow, Vec<u8>)]) -> Result<(), PromptsError> {
     let failed = |path: &Path| {
         let path = path.to_owned();
-        move |source| PromptsError::File { path, source }
+        move |why| PromptsError::File { path, why }
     };
     for (row, codes) in prompts {
         let path = folder.join(&row.file);
@@ -90,5 +90,5 @@ fn read(path: &Path, bytes_max: u64) -> Result<Vec<u8>, PromptsError> {
         File::open(path)?.take(bytes_max + 1).read_to_end(&mut bytes)?;
         Ok(bytes)
     };
-    read().map_err(|source| PromptsError::File { path: path.to_owned(), source })
+    read().map_err(|why| PromptsError::File { path: path.to_owned(), why })
 }

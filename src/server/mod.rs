@@ -76,10 +76,10 @@ pub enum StartError {
     },
     /// The prompts.
     #[error("CALLGATE_PROMPTS_DIR {0}")]
-    Prompts(#[from] PromptsError),
+    Prompts(PromptsError),
     /// The spool's keys.
     #[error("{0}")]
-    Keys(#[from] KeysError),
+    Keys(KeysError),
     /// What API tokens are checked by.
     #[error("{0}")]
     Tokens(#[from] TokenKeyError),
@@ -115,10 +115,11 @@ impl Gateway {
             .map_err(local(&format!("CALLGATE_DATA_DIR {} cannot be made", config.data_dir.display())))?;
         let lock = FolderLock::take(&config.data_dir)
             .map_err(|source| StartError::Folder { folder: config.data_dir.display().to_string(), source })?;
-        let prompts = config.prompts_dir.as_deref().map_or_else(|| Ok(library()), prompts::open)?;
+        let prompts = config.prompts_dir.as_deref().map_or_else(|| Ok(library()), prompts::open).map_err(StartError::Prompts)?;
         let database = Database::open(&config.database_url).await?;
         let objects = Arc::new(ObjectStore::open(&config.objects).await?);
-        let keys = Arc::new(SpoolKeys::open(&config.data_dir.join("keys/spool.key"), config.spool_kms.as_ref()).await?);
+        let keys =
+            Arc::new(SpoolKeys::open(&config.data_dir.join("keys/spool.key"), config.spool_kms.as_ref()).await.map_err(StartError::Keys)?);
         let tokens = TokenKey::open(&config.tokens, &config.data_dir)?;
         let main_app = match &config.inbound_route {
             Some(InboundRoute::Ask(url)) => Some(MainApp::new(url.clone()).map_err(local("CALLGATE_INBOUND_ROUTE cannot be asked"))?),

@@ -173,7 +173,7 @@ mod tests {
 
     /// A second of quiet, then `ms` of a tone, then a second of quiet.
     fn tone(ms: usize, amplitude: f64) -> Vec<u8> {
-        let tone = (0..ms * 8).map(|n| (amplitude * (n as f64 * 0.4).sin()) as i16);
+        let tone = (0..ms * 8).map(|n| (amplitude * (n as f64 * 0.4).cos()) as i16);
         std::iter::repeat_n(0, 8_000).chain(tone).chain(std::iter::repeat_n(0, 8_000)).flat_map(i16::to_le_bytes).collect()
     }
 

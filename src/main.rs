@@ -1,8 +1,10 @@
 //! Arguments → configuration → run. Every command of the binary, and nothing that decides.
 
 mod dtmf;
+#[cfg(feature = "polly")]
+mod synth;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -13,7 +15,7 @@ use callgate::io::database::VerifyReport;
 use callgate::io::priority::give_way;
 use callgate::replay;
 use callgate::server::{Claims, Config, Gateway, Given, SweepOutcome, Swept, TokenKey, checkpoint_key, open_checkpoint_key, sweep};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -46,6 +48,9 @@ enum Command {
     /// Recordings that wait for deletion
     #[command(subcommand)]
     Retention(RetentionCommand),
+    /// Prompts of a voice of your own
+    #[command(subcommand)]
+    Prompts(PromptsCommand),
     /// Print the configuration in force, secrets masked
     Config(Configured),
 }
@@ -66,6 +71,25 @@ struct SweepArgs {
     dry_run: bool,
     #[command(flatten)]
     configured: Configured,
+}
+
+#[derive(Subcommand)]
+enum PromptsCommand {
+    /// Have the shipped scripts spoken by Amazon Polly (Joanna, Lupe), as a folder for CALLGATE_PROMPTS_DIR
+    Synth {
+        /// Who speaks
+        #[arg(long, value_enum, default_value_t = Voice::Polly)]
+        voice: Voice,
+        /// Where the prompts go
+        #[arg(long, default_value = "prompts")]
+        out: PathBuf,
+    },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Voice {
+    /// Amazon Polly, neural; credentials and region by the AWS SDK's usual chain
+    Polly,
 }
 
 #[derive(Subcommand)]
@@ -198,6 +222,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             let swept = runtime()?.block_on(sweep(&config, as_of, args.dry_run))?;
             Ok(swept_out(&swept))
         }
+        Command::Prompts(PromptsCommand::Synth { voice: Voice::Polly, out }) => synth(&out),
         Command::Config(configured) => {
             let config = configured.meant()?;
             let mut table = replay::table(["key", "value", "meaning"]);
@@ -208,6 +233,17 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+#[cfg(feature = "polly")]
+fn synth(out: &Path) -> anyhow::Result<ExitCode> {
+    runtime()?.block_on(synth::run(out))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(not(feature = "polly"))]
+fn synth(out: &Path) -> anyhow::Result<ExitCode> {
+    anyhow::bail!("nothing is written to {}: this callgate was built without Amazon Polly; build with --features polly", out.display())
 }
 
 async fn serve(config: Config) -> anyhow::Result<ExitCode> {

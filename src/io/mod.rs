@@ -6,7 +6,10 @@ pub mod database;
 pub mod lock;
 pub mod main_app;
 pub mod objects;
+#[cfg(feature = "polly")]
+pub mod polly;
 pub mod priority;
+pub mod prompts;
 pub mod recording;
 pub mod seed;
 pub mod spool;

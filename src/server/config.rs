@@ -3,12 +3,14 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use secrecy::SecretString;
 use serde::Deserialize;
 
 use super::auth::TokenSource;
+use crate::engine::audio::prompts::library;
 use crate::engine::call::{Clock, OnOptOut, Settings};
 use crate::engine::consent::keys::OptOutKeys;
 use crate::engine::twilio::twiml::Route;
@@ -16,6 +18,7 @@ use crate::engine::webhook::WebhookSecret;
 use crate::io::main_app::AppUrl;
 use crate::io::objects::{ObjectsSpec, Sse};
 use crate::io::recording::Format;
+use crate::io::spool::KmsSpec;
 
 /// Every key as it was given, or not.
 #[derive(Args, Deserialize, Default, Clone)]
@@ -42,6 +45,12 @@ pub struct Given {
     /// AES256 or aws:kms[:KEY_ID]
     #[arg(long, env = "CALLGATE_S3_SSE")]
     pub s3_sse: Option<String>,
+    /// Id, ARN or alias of the key of AWS KMS under which the spool is encrypted [default: a key file under DATA_DIR]
+    #[arg(long, env = "CALLGATE_SPOOL_KMS_KEY")]
+    pub spool_kms_key: Option<String>,
+    /// Seconds after which a data key from AWS KMS is replaced; without KMS it is used for four times as long [default: 3600]
+    #[arg(long, env = "CALLGATE_SPOOL_KMS_REFRESH_SECONDS")]
+    pub spool_kms_refresh_seconds: Option<String>,
     /// AC…
     #[arg(long, env = "CALLGATE_TWILIO_ACCOUNT_SID")]
     pub twilio_account_sid: Option<String>,
@@ -90,6 +99,9 @@ pub struct Given {
     /// A granted recording begins with our own prompt [default: true]
     #[arg(long, env = "CALLGATE_PROMPT_IN_RECORDING")]
     pub prompt_in_recording: Option<String>,
+    /// A folder with prompts.json and its files, instead of the shipped prompts
+    #[arg(long, env = "CALLGATE_PROMPTS_DIR")]
+    pub prompts_dir: Option<String>,
     /// What opts out in the middle of a conversation: lone-2,*2 or one of them or none [default: lone-2,*2]
     #[arg(long, env = "CALLGATE_OPT_OUT_KEYS")]
     pub opt_out_keys: Option<String>,
@@ -126,6 +138,8 @@ pub struct Config {
     pub database_url: String,
     /// The object store.
     pub objects: ObjectsSpec,
+    /// The key of AWS KMS that wraps the spool's keys.
+    pub spool_kms: Option<KmsSpec>,
     /// Twilio's account.
     pub twilio_account_sid: Option<String>,
     /// Its auth token.
@@ -148,6 +162,8 @@ pub struct Config {
     pub settings: Settings,
     /// Whether a client's own 2 queues recordings of earlier calls for deletion.
     pub decline_queues_recordings: bool,
+    /// Where the prompts lie, if not the shipped ones are played.
+    pub prompts_dir: Option<PathBuf>,
     /// Calls at once.
     pub max_calls: usize,
     /// Whether streams without an announced call are taken.
@@ -213,6 +229,8 @@ impl Given {
             objects,
             s3_endpoint,
             s3_sse,
+            spool_kms_key,
+            spool_kms_refresh_seconds,
             twilio_account_sid,
             twilio_auth_token,
             twilio_from,
@@ -229,6 +247,7 @@ impl Given {
             max_calls,
             silence_needs_noise_floor,
             prompt_in_recording,
+            prompts_dir,
             opt_out_keys,
             decline_queues_recordings,
             unannounced,
@@ -281,6 +300,7 @@ impl Given {
                     }
                 })?,
                 silence_needs_noise_floor: truth("CALLGATE_SILENCE_NEEDS_NOISE_FLOOR", self.silence_needs_noise_floor, true)?,
+                prompts: library(),
                 prompt_in_recording: truth("CALLGATE_PROMPT_IN_RECORDING", self.prompt_in_recording, true)?,
                 opt_out_keys: parsed(
                     "CALLGATE_OPT_OUT_KEYS",
@@ -297,6 +317,7 @@ impl Given {
             listen,
             public_url,
             objects: ObjectsSpec { url: objects, endpoint: self.s3_endpoint.filter(|url| !url.is_empty()), sse },
+            spool_kms: spool_kms(self.spool_kms_key, self.spool_kms_refresh_seconds)?,
             database_url,
             data_dir: data_dir.into(),
             twilio_account_sid: self.twilio_account_sid.filter(|sid| !sid.is_empty()),
@@ -326,6 +347,7 @@ impl Given {
             format: parsed("CALLGATE_CAPTURE_FORMAT", self.capture_format, "wav", "wav or opus", Format::parse)?,
             settings,
             decline_queues_recordings: truth("CALLGATE_DECLINE_QUEUES_RECORDINGS", self.decline_queues_recordings, false)?,
+            prompts_dir: self.prompts_dir.filter(|dir| !dir.is_empty()).map(PathBuf::from),
             max_calls: parsed("CALLGATE_MAX_CALLS", self.max_calls, "4000", whole, |text| text.parse().ok().filter(|calls| *calls > 0))?,
             unannounced: truth("CALLGATE_UNANNOUNCED", self.unannounced, !has_token)?,
             media_threads: parsed("CALLGATE_MEDIA_THREADS", self.media_threads, &media_threads, "1 to 256", |text| {
@@ -415,6 +437,9 @@ impl Config {
             TokenSource::Secret(_) => ("(masked)".to_owned(), none()),
             TokenSource::KeySet(path) => (none(), path.display().to_string()),
         };
+        let prompts_dir = self.prompts_dir.as_ref().map_or_else(none, |dir| dir.display().to_string());
+        let kms_key = self.spool_kms.as_ref().map_or_else(none, |kms| kms.key.clone());
+        let kms_refresh = self.spool_kms.as_ref().map_or_else(none, |kms| kms.refresh.as_secs().to_string());
         vec![
             ("CALLGATE_LISTEN", self.listen.to_string(), "address of HTTP and WebSocket"),
             ("CALLGATE_PUBLIC_URL", self.seen_as(self.listen), "how Twilio sees this gateway; signatures and TwiML are built from it"),
@@ -423,6 +448,12 @@ impl Config {
             ("CALLGATE_OBJECTS", self.objects.url.clone(), "where recordings go"),
             ("CALLGATE_S3_ENDPOINT", text(&self.objects.endpoint), "endpoint of an S3-compatible store"),
             ("CALLGATE_S3_SSE", sse, "server-side encryption of the store"),
+            ("CALLGATE_SPOOL_KMS_KEY", kms_key, "key of AWS KMS that wraps the spool's keys; none: keys/spool.key in DATA_DIR does"),
+            (
+                "CALLGATE_SPOOL_KMS_REFRESH_SECONDS",
+                kms_refresh,
+                "a data key from AWS KMS is replaced after so long, and used four times as long if it cannot be",
+            ),
             ("CALLGATE_TWILIO_ACCOUNT_SID", text(&self.twilio_account_sid), "Twilio's account"),
             ("CALLGATE_TWILIO_AUTH_TOKEN", secret(&self.twilio_auth_token), "its auth token; without one: loopback only"),
             ("CALLGATE_TWILIO_FROM", text(&self.twilio_from), "the number that calls to clients come from"),
@@ -457,6 +488,7 @@ impl Config {
             ("CALLGATE_MAX_CALLS", self.max_calls.to_string(), "calls at once"),
             ("CALLGATE_SILENCE_NEEDS_NOISE_FLOOR", settings.silence_needs_noise_floor.to_string(), "exact digital silence does not grant"),
             ("CALLGATE_PROMPT_IN_RECORDING", settings.prompt_in_recording.to_string(), "a recording begins with our own prompt"),
+            ("CALLGATE_PROMPTS_DIR", prompts_dir, "folder of the prompts that are played; none: the shipped ones"),
             ("CALLGATE_OPT_OUT_KEYS", keys.to_owned(), "what opts out in the middle of a conversation"),
             (
                 "CALLGATE_DECLINE_QUEUES_RECORDINGS",
@@ -469,6 +501,24 @@ impl Config {
             ("CALLGATE_LOG", self.log.clone(), "tracing filter"),
             ("CALLGATE_LOG_FORMAT", if self.log_json { "json" } else { "text" }.to_owned(), "text for people, json for machines"),
         ]
+    }
+}
+
+/// An hour: a key in memory opens what an hour's recordings left in the spool, and KMS is asked 24 times a day.
+const KMS_REFRESH_SECONDS: &str = "3600";
+
+fn spool_kms(key: Option<String>, refresh: Option<String>) -> Result<Option<KmsSpec>, Wrong> {
+    let name = "CALLGATE_SPOOL_KMS_KEY";
+    let refresh = parsed("CALLGATE_SPOOL_KMS_REFRESH_SECONDS", refresh, KMS_REFRESH_SECONDS, "1 to 86400", |text| {
+        text.parse().ok().filter(|seconds| (1..=86_400).contains(seconds)).map(Duration::from_secs)
+    })?;
+    match key.filter(|key| !key.is_empty()) {
+        None => Ok(None),
+        Some(key) if !cfg!(feature = "kms") => Err(wrong(name, &key, "this callgate was built without AWS KMS: --features kms is needed")),
+        Some(key) if key.len() > 2_048 || key.chars().any(|c| c.is_whitespace() || c.is_control()) => {
+            Err(wrong(name, &key, "the id, the ARN or the alias (alias/NAME) of a key of AWS KMS"))
+        }
+        Some(key) => Ok(Some(KmsSpec { key, refresh })),
     }
 }
 
@@ -541,7 +591,7 @@ mod tests {
         let config = Given::default().meant().unwrap();
         assert_eq!(config.database_url, "sqlite://./callgate-data/callgate.db");
         assert!(config.unannounced && !config.twilio_validate && config.listen.ip().is_loopback());
-        assert_eq!(config.table().len(), 30);
+        assert_eq!(config.table().len(), 33);
     }
 
     #[test]
@@ -571,6 +621,36 @@ mod tests {
         assert!(short.contains("CALLGATE_WEBHOOK_SECRET") && !short.contains("aHVud"), "{short}");
         assert!(webhook("", whsec).contains("nothing to sign"));
         assert!(Given::from_toml("lissten = \"x\"").is_err(), "unknown keys are refused");
+    }
+
+    #[cfg(not(feature = "kms"))]
+    #[test]
+    fn a_key_of_kms_is_refused_where_nobody_can_ask_kms() {
+        let refused = refusal(Given { spool_kms_key: Some("alias/callgate".into()), ..Given::default() });
+        assert!(
+            refused.contains("CALLGATE_SPOOL_KMS_KEY") && refused.ends_with("built without AWS KMS: --features kms is needed"),
+            "{refused}"
+        );
+    }
+
+    #[cfg(feature = "kms")]
+    #[test]
+    fn a_key_of_kms_is_taken_as_it_is_and_its_refresh_has_bounds() {
+        let key = |key: &str, refresh: &str| Given {
+            spool_kms_key: Some(key.into()),
+            spool_kms_refresh_seconds: Some(refresh.into()),
+            ..Given::default()
+        };
+        let config = key("alias/callgate", "").meant().unwrap();
+        assert_eq!(config.spool_kms, Some(KmsSpec { key: "alias/callgate".into(), refresh: Duration::from_secs(3_600) }));
+        assert!(config.table().contains(&(
+            "CALLGATE_SPOOL_KMS_KEY",
+            "alias/callgate".to_owned(),
+            "key of AWS KMS that wraps the spool's keys; none: keys/spool.key in DATA_DIR does"
+        )));
+        assert_eq!(key("", "").meant().unwrap().spool_kms, None);
+        assert!(refusal(key("alias/x", "0")).contains("CALLGATE_SPOOL_KMS_REFRESH_SECONDS"));
+        assert!(refusal(key("two words", "")).contains("alias/NAME"));
     }
 
     #[test]

@@ -37,6 +37,8 @@ pub use key_set::KeySetError;
 pub use notary::{checkpoint_key, open_checkpoint_key};
 pub use retention::{SweepOutcome, Swept, SweptLine, sweep};
 
+use crate::engine::audio::prompts::library;
+use crate::engine::call::Settings;
 use crate::engine::consent::Actor;
 use crate::engine::ledger::{Event, EventKind};
 use crate::io::clock::{Clocks, wall};
@@ -44,7 +46,8 @@ use crate::io::database::{Database, DatabaseError, Work};
 use crate::io::lock::{FolderLock, NotLocked};
 use crate::io::main_app::MainApp;
 use crate::io::objects::{ObjectError, ObjectStore};
-use crate::io::spool::{KeyFile, SpoolWriters};
+use crate::io::prompts::{self, PromptsError};
+use crate::io::spool::{KeysError, SpoolKeys, SpoolWriters};
 use crate::io::twilio_rest::TwilioRest;
 use crate::io::webhook::Webhook;
 
@@ -89,6 +92,12 @@ pub enum StartError {
         /// By whom.
         source: NotLocked,
     },
+    /// The prompts.
+    #[error("CALLGATE_PROMPTS_DIR {0}")]
+    Prompts(PromptsError),
+    /// The spool's keys.
+    #[error("{0}")]
+    Keys(KeysError),
     /// What API tokens are checked by.
     #[error("{0}")]
     Tokens(#[from] TokenKeyError),
@@ -124,12 +133,14 @@ impl Gateway {
             .map_err(local(&format!("CALLGATE_DATA_DIR {} cannot be made", config.data_dir.display())))?;
         let lock = FolderLock::take(&config.data_dir)
             .map_err(|source| StartError::Folder { folder: config.data_dir.display().to_string(), source })?;
+        let prompts = config.prompts_dir.as_deref().map_or_else(|| Ok(library()), prompts::open).map_err(StartError::Prompts)?;
         // On a thread of the runtime: SQLite's own threads stand where the one stands that starts them, and give way with it.
         let (url, runtime) = (config.database_url.clone(), tokio::runtime::Handle::current());
         let opened = tokio::task::spawn_blocking(move || runtime.block_on(Database::open(&url))).await;
         let database = opened.map_err(|why| local("the database cannot be opened")(std::io::Error::other(why)))??;
         let objects = Arc::new(ObjectStore::open(&config.objects).await?);
-        let keys = Arc::new(KeyFile::open(&config.data_dir.join("keys/spool.key")).map_err(local("the spool's key cannot be opened"))?);
+        let keys =
+            Arc::new(SpoolKeys::open(&config.data_dir.join("keys/spool.key"), config.spool_kms.as_ref()).await.map_err(StartError::Keys)?);
         let signer = notary::signer(&config.data_dir).map_err(local("the key of checkpoints cannot be opened"))?;
         let tokens = TokenKey::open(&config.tokens, &config.data_dir)?;
         let main_app = match &config.inbound_route {
@@ -147,7 +158,7 @@ impl Gateway {
             .map_err(local(&format!("the spool in {} cannot be made", folder.display())))?;
         let registry = Arc::default();
         let world = world::World {
-            settings: config.settings,
+            settings: Settings { prompts, ..config.settings },
             format: config.format,
             unannounced: config.unannounced,
             decline_queues: config.decline_queues_recordings,

@@ -24,12 +24,12 @@ use crate::io::clock::wall;
 use crate::io::database::{Ruling, Then, Work};
 use crate::io::objects::{Feed, ObjectError, ObjectStore, Stored};
 use crate::io::recording::{Format, LateCut, Manifest, Plan, encode, object_key};
-use crate::io::spool::{KeyFile, RecordingHead, SpoolEnd, SpoolFile};
+use crate::io::spool::{NotFetched, RecordingHead, SpoolEnd, SpoolFile, SpoolKeys};
 
 /// Recordings sealed at once.
 const AT_ONCE: usize = 4;
 /// Tries to store one, with doubling pauses from [`PAUSE_FIRST`] to [`PAUSE_MAX`], before its state says FAILED.
-const TRIES: u32 = 8;
+pub(super) const TRIES: u32 = 8;
 pub(super) const PAUSE_FIRST: Duration = Duration::from_millis(500);
 pub(super) const PAUSE_MAX: Duration = Duration::from_secs(60);
 /// Pieces between encoder and store: bounds a recording's memory to a few of 256 KiB.
@@ -64,7 +64,7 @@ impl Drop for Held {
 pub struct Sealer {
     pub(super) world: World,
     objects: Arc<ObjectStore>,
-    pub(super) keys: Arc<KeyFile>,
+    pub(super) keys: Arc<SpoolKeys>,
     pub(super) registry: Arc<Registry>,
     permits: Arc<Semaphore>,
     pub(super) pending: Arc<AtomicUsize>,
@@ -73,6 +73,7 @@ pub struct Sealer {
 
 enum Failure {
     Spool(io::Error),
+    Key(NotFetched),
     Store(ObjectError),
     /// The spool was not ended by its call, or is damaged: the ledger must be asked what counts of it.
     Unruled,
@@ -82,14 +83,26 @@ impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Spool(why) => why.fmt(f),
+            Self::Key(why) => why.fmt(f),
             Self::Store(why) => why.fmt(f),
             Self::Unruled => f.write_str("the spool is not whole"),
         }
     }
 }
 
+impl Failure {
+    /// Whether another try may have another outcome.
+    fn is_retryable(&self) -> bool {
+        match self {
+            Self::Store(why) => why.is_retryable(),
+            Self::Key(NotFetched::Away(_)) => true,
+            Self::Key(NotFetched::Refused(_)) | Self::Spool(_) | Self::Unruled => false,
+        }
+    }
+}
+
 impl Sealer {
-    pub(super) fn new(world: World, objects: Arc<ObjectStore>, keys: Arc<KeyFile>, registry: Arc<Registry>) -> Self {
+    pub(super) fn new(world: World, objects: Arc<ObjectStore>, keys: Arc<SpoolKeys>, registry: Arc<Registry>) -> Self {
         Self {
             world,
             objects,
@@ -164,14 +177,17 @@ impl Sealer {
                 tracing::warn!(recording.id = %head.recording_id, "recording: deleted by retention before it was stored; its spool is destroyed");
                 return self.destroy(head, &spool).await;
             }
-            let outcome = {
-                let Ok(_permit) = self.permits.acquire().await else { return RecordingState::Failed };
-                self.try_store(head, &spool, ruling).await
+            let outcome = match self.keys.fetch(&spool).await {
+                Err(why) => Err(Failure::Key(why)),
+                Ok(()) => {
+                    let Ok(_permit) = self.permits.acquire().await else { return RecordingState::Failed };
+                    self.try_store(head, &spool, ruling).await
+                }
             };
             tried += 1;
             match outcome {
                 Ok(stored) => break Ok(stored),
-                Err(Failure::Store(why)) if why.is_retryable() => {
+                Err(why) if why.is_retryable() => {
                     tracing::warn!(recording.id = %head.recording_id, error = %why, "recording: not stored yet; trying again in {pause:?}");
                     if tried == TRIES {
                         self.write(head, RecordingState::Failed, None, Some(why.to_string()), EventKind::RecordingFailed).await;
@@ -213,7 +229,12 @@ impl Sealer {
     }
 
     async fn try_store(&self, head: &RecordingHead, spool: &SpoolFile, ruling: Option<&Ruling>) -> Result<(Manifest, Stored), Failure> {
-        let (spool, keys, told) = (spool.clone(), Arc::clone(&self.keys), head.clone());
+        let (spool, keys, mut told) = (spool.clone(), Arc::clone(&self.keys), head.clone());
+        // Which bytes were played, only their digest tells: after a restart other prompts may be in force.
+        let prompt = told.lead.as_ref().and_then(|lead| self.world.settings.prompts.of_digest(&lead.sha256));
+        if prompt.is_none() && told.lead.take().is_some() {
+            tracing::warn!(recording.id = %told.recording_id, "recording: the prompt it began with is not there any more; it begins without");
+        }
         let lead = told.lead.as_ref().map_or(0, |lead| lead.samples);
         let late =
             ruling.and_then(|ruling| ruling.cut.clone()).map(|(stream_sid, ms)| LateCut { stream_sid, at: Place::of(MediaTime(ms)) });
@@ -230,7 +251,7 @@ impl Sealer {
         let (to, bytes) = mpsc::channel(PIECES);
         let (tell, sha256) = oneshot::channel();
         let encoding = tokio::task::spawn_blocking(move || {
-            let encoded = encode(&spool, &keys, &told, &plan, &to);
+            let encoded = encode(&spool, &keys, &told, prompt, &plan, &to);
             match &encoded {
                 Ok(encoded) => drop(tell.send(encoded.sha256.clone())),
                 Err(why) => drop(to.blocking_send(Err(io::Error::other(why.to_string())))),

@@ -21,7 +21,7 @@ use super::placing;
 use super::problem::Problem;
 use super::registry::{Announced, Made};
 use crate::engine::audio::key::Key;
-use crate::engine::audio::prompts::{Language, Line, Prompt, library};
+use crate::engine::audio::prompts::{Language, Line, Prompt};
 use crate::engine::call::{CallIdentity, PROMPT_PLAYS_MAX, Standing, Unreached};
 use crate::engine::consent::keys::{self, Answer};
 use crate::engine::consent::{ConsentStatus, Direction};
@@ -254,7 +254,7 @@ fn is_granted(state: &Value) -> bool {
 fn gather(app: &App, about: &About, language: Language, plays: u32) -> Response {
     let plays = plays.to_string();
     let query = [("lang", language.code()), ("plays", plays.as_str())];
-    xml(twiml::gather(library().prompt(language, Line::Consent), &about.url(app, CONSENT, &query)))
+    xml(twiml::gather(app.world.settings.prompts.prompt(language, Line::Consent), &about.url(app, CONSENT, &query)))
 }
 
 /// `POST /api/webhooks/twilio/consent`: the keypad fallback. A 2 is answered when it is durable; a 1 that is durable may start
@@ -286,7 +286,7 @@ pub(super) async fn consent(State(app): State<App>, Query(asked): Query<Asked>, 
     }
     let line = if pressed == Answer::Decline { Line::Declined } else { Line::Granted };
     let next = next(&app, &form, &about).await;
-    let line = Some(library().prompt(language, line));
+    let line = Some(app.world.settings.prompts.prompt(language, line));
     if in_time { answer(&app, &about, line, &next) } else { xml(twiml::proceed(line, None, &next)) }
 }
 

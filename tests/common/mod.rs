@@ -1,6 +1,8 @@
 //! A gateway of its own for each test, and a caller at its socket.
 #![allow(dead_code, reason = "every test binary uses its own part")]
 
+#[cfg(feature = "kms")]
+pub mod kms_server;
 pub mod s3_server;
 pub mod sse;
 pub mod twilio;

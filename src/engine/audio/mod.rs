@@ -11,3 +11,4 @@ pub mod keytone;
 pub mod line;
 pub mod notes;
 pub mod prompts;
+pub mod speech;

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::engine::audio::frame::{Channel, StreamNo};
 use crate::engine::audio::key::Key;
-use crate::engine::audio::prompts::Language;
+use crate::engine::audio::prompts::{Language, PromptLibrary, library};
 use crate::engine::consent::keys::{Answer, OptOutKeys};
 use crate::engine::consent::{Actor, ConsentStatus, Direction, Grant, GrantSeq, Receipt};
 use crate::engine::time::{MediaTime, Tick, WallTime};
@@ -41,6 +41,8 @@ pub struct Settings {
     pub on_opt_out: OnOptOut,
     /// Whether a recording begins with our own prompt.
     pub prompt_in_recording: bool,
+    /// What is played.
+    pub prompts: &'static PromptLibrary,
 }
 
 impl Default for Settings {
@@ -51,6 +53,7 @@ impl Default for Settings {
             opt_out_keys: OptOutKeys::ALL,
             on_opt_out: OnOptOut::KeepConsented,
             prompt_in_recording: true,
+            prompts: library(),
         }
     }
 }

@@ -40,7 +40,7 @@ use playback::Playback;
 use talk::{Open, Refused};
 
 use crate::engine::audio::frame::{Channel, Place, StreamNo};
-use crate::engine::audio::prompts::{Language, Line, Prompt, library};
+use crate::engine::audio::prompts::{Language, Line, Prompt};
 use crate::engine::consent::keys::{Conversation, Presses};
 use crate::engine::consent::{Actor, ConsentRecord, ConsentStatus, Direction, Method, UnrecordedReason};
 use crate::engine::ledger::{Event, EventKind, Position};
@@ -127,7 +127,7 @@ impl Call {
     #[must_use]
     pub fn new(identity: CallIdentity, settings: Settings, standing: Standing, now: Now) -> Self {
         let language = Language::En;
-        let version = library().prompt(language, Line::Consent).version.clone();
+        let version = settings.prompts.prompt(language, Line::Consent).version.clone();
         Self {
             identity,
             settings,
@@ -376,7 +376,7 @@ impl Call {
 
     fn play(&mut self, now: Now, no: StreamNo, line: Line, out: &mut Outbox) -> Playback {
         self.plays += 1;
-        let prompt = library().prompt(self.language, line);
+        let prompt = self.settings.prompts.prompt(self.language, line);
         let stream = &self.streams[usize::from(no.0)];
         let clock = (stream.clock != Place(0)).then_some(stream.clock);
         Playback::begin(prompt, self.plays, no, clock, now.tick, &mut out.effects)

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::outbox::Effect;
 use super::talk::Refused;
 use super::{Call, FORK_WITHIN_MS, Now, Outbox, SEAL_WITHIN_MS, Sealing, State, Unreached};
-use crate::engine::audio::prompts::{Language, Line, library};
+use crate::engine::audio::prompts::{Language, Line};
 use crate::engine::consent::keys::Answer;
 use crate::engine::consent::{Actor, ConsentStatus, Direction, Grant, Method, UnrecordedReason};
 use crate::engine::ledger::EventKind;
@@ -97,7 +97,7 @@ impl Call {
         if matches!(self.state, State::Created | State::Asking(_)) {
             self.language = language;
             self.consent.language_code = language.code();
-            self.consent.prompt_version.clone_from(&library().prompt(language, Line::Consent).version);
+            self.consent.prompt_version.clone_from(&self.settings.prompts.prompt(language, Line::Consent).version);
         }
         match (&self.state, answer) {
             (State::Created | State::Asking(_), Answer::Accept) => {

@@ -454,7 +454,7 @@ proptest! {
     fn no_input_breaks_it_and_no_word_is_lost(text in "\\PC{0,80}", guess in "\\PC{0,40}", client in any::<bool>()) {
         let speaker = if client { Speaker::Client } else { Speaker::Other };
         let words: Vec<Word> = text.split_whitespace().enumerate().map(|(n, text)| word(text, n as u64 * 400)).collect();
-        let said = Utterance { speaker, text: text.clone(), end_ms: 60_000, words: words.clone(), ..Utterance::default() };
+        let said = Utterance { speaker, text, end_ms: 60_000, words: words.clone(), ..Utterance::default() };
         let other = Utterance { text: guess.clone(), words, alternatives: vec![Alternative { text: guess, ..Alternative::default() }], start_ms: 70_000, end_ms: 90_000, speaker };
         let redacted = redact(Policy { strict: true, ..Policy::default() }, [said.clone(), other]);
         prop_assert_eq!(redacted.len(), 2);

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::{App, Claims, EditClients, May, Problem, ViewAuditLogs, ViewClients, own};
-use crate::engine::audio::prompts::{Language, Line, library};
+use crate::engine::audio::prompts::{Language, Line};
 use crate::engine::consent::{Actor, ConsentRecord, ConsentStatus, Method};
 use crate::engine::ledger::{Event, EventKind};
 use crate::io::clock::wall;
@@ -98,7 +98,7 @@ fn named(actor: &Actor) -> (&str, &str) {
 async fn revoke(State(app): State<App>, may: May<EditClients>, Path(id): Path<String>, body: Bytes) -> Result<Json<Value>, Problem> {
     client(&app, &may.claims, &id)?;
     let said: RevokeBody = said(&body, r#"{"reason": "…"}, or nothing"#)?;
-    let asked = library().prompt(Language::En, Line::Consent);
+    let asked = app.world.settings.prompts.prompt(Language::En, Line::Consent);
     let record = ConsentRecord {
         id: ids::fresh("consent"),
         org_id: may.claims.org.clone(),

@@ -9,9 +9,11 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
+use callgate::engine::time::WallTime;
 use callgate::io::database::VerifyReport;
+use callgate::io::priority::give_way;
 use callgate::replay;
-use callgate::server::{Claims, Config, Gateway, Given, TokenKey};
+use callgate::server::{Claims, Config, Gateway, Given, SweepOutcome, Swept, TokenKey, sweep};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -42,6 +44,9 @@ enum Command {
     /// The audit chain
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Recordings that wait for deletion
+    #[command(subcommand)]
+    Retention(RetentionCommand),
     /// Prompts of a voice of your own
     #[command(subcommand)]
     Prompts(PromptsCommand),
@@ -66,6 +71,24 @@ enum PromptsCommand {
 enum Voice {
     /// Amazon Polly, neural; credentials and region by the AWS SDK's usual chain
     Polly,
+}
+
+#[derive(Subcommand)]
+enum RetentionCommand {
+    /// Delete what is due; `serve` does the same every hour. Exit code 1 if something due could not be deleted
+    Sweep(SweepArgs),
+}
+
+#[derive(Args)]
+struct SweepArgs {
+    /// As if it were that time (RFC 3339) [default: now]
+    #[arg(long, value_parser = moment)]
+    as_of: Option<WallTime>,
+    /// Delete nothing; say what would be
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    configured: Configured,
 }
 
 #[derive(Subcommand)]
@@ -160,6 +183,13 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             let report = runtime()?.block_on(VerifyReport::of(&config.database_url))?;
             Ok(told(&report))
         }
+        Command::Retention(RetentionCommand::Sweep(args)) => {
+            let config = args.configured.meant()?;
+            log(&config)?;
+            let as_of = args.as_of.unwrap_or_else(callgate::io::clock::wall);
+            let swept = runtime()?.block_on(sweep(&config, as_of, args.dry_run))?;
+            Ok(swept_out(&swept))
+        }
         Command::Prompts(PromptsCommand::Synth { voice: Voice::Polly, out }) => synth(&out),
         Command::Config(configured) => {
             let config = configured.meant()?;
@@ -244,6 +274,32 @@ fn told(report: &VerifyReport) -> ExitCode {
     }
 }
 
+/// Tells what a sweep did.
+fn swept_out(swept: &Swept) -> ExitCode {
+    if !swept.lines.is_empty() {
+        let mut table = replay::table(["recording", "client", "due", "outcome"]);
+        for line in &swept.lines {
+            let outcome = match &line.outcome {
+                SweepOutcome::Deleted => "deleted".to_owned(),
+                SweepOutcome::Held => "kept: legal hold".to_owned(),
+                SweepOutcome::WouldDelete => "would be deleted".to_owned(),
+                SweepOutcome::Failed(why) => format!("NOT DELETED: {why}"),
+            };
+            table.add_row([&line.recording_id, &line.client_id, &line.due_at, &outcome]);
+        }
+        println!("{table}");
+    }
+    let deleted = swept.count(|outcome| *outcome == SweepOutcome::Deleted);
+    let would = swept.count(|outcome| *outcome == SweepOutcome::WouldDelete);
+    let held = swept.count(|outcome| *outcome == SweepOutcome::Held);
+    println!("due {}: deleted {deleted}, would be deleted {would}, held {held}, not deleted {}", swept.lines.len(), swept.failed());
+    if swept.failed() == 0 { ExitCode::SUCCESS } else { ExitCode::from(1) }
+}
+
+fn moment(text: &str) -> Result<WallTime, String> {
+    WallTime::parse(text).ok_or_else(|| "give an RFC 3339 time like 2026-12-26T00:00:00Z".to_owned())
+}
+
 impl Configured {
     fn meant(self) -> anyhow::Result<Config> {
         let (path, must) = match self.config {
@@ -260,7 +316,7 @@ impl Configured {
 }
 
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+    tokio::runtime::Builder::new_multi_thread().enable_all().on_thread_start(give_way).build()
 }
 
 fn log(config: &Config) -> anyhow::Result<()> {

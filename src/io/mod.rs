@@ -8,6 +8,7 @@ pub mod main_app;
 pub mod objects;
 #[cfg(feature = "polly")]
 pub mod polly;
+pub mod priority;
 pub mod prompts;
 pub mod recording;
 pub mod spool;

@@ -58,7 +58,8 @@ impl Sealer {
             pause = (pause * 2).min(PAUSE_MAX);
             tried += 1;
             let mut still = Vec::new();
-            for spool in locked {
+            // What retention deleted meanwhile is settled.
+            for spool in locked.into_iter().filter(|spool| spool.path().exists()) {
                 let outcome = self.keys.fetch(&spool).await;
                 match outcome {
                     Ok(()) => {
@@ -92,10 +93,12 @@ impl Sealer {
             Ok(true) => {
                 tracing::info!(recording.id = %head.recording_id, "spool: left by a crash; being stored");
                 let (sealer, path) = (self.clone(), spool.path().to_owned());
+                let held = self.in_hand.take(&head.recording_id);
                 self.pending.fetch_add(1, Ordering::SeqCst);
                 tokio::spawn(async move {
                     let state = sealer.finish_left(&head, path).await;
                     sealer.count(state);
+                    drop(held);
                     sealer.pending.fetch_sub(1, Ordering::SeqCst);
                 });
             }

@@ -4,10 +4,14 @@
 //! own and never wait for it. SQL stands once, with `$n` parameters, so that a second backend is another variant of
 //! [`Db`] and not another program.
 
+mod acts;
 mod append;
+mod clients;
 mod error;
 mod ledger;
 mod read;
+mod retention;
+mod tasks;
 #[cfg(test)]
 mod tests;
 mod verify;
@@ -19,9 +23,13 @@ use std::time::Duration;
 use sqlx::ConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 
+pub use acts::{Act, Acted};
+pub use clients::{Hold, InteractionRow, Revocation, Revoked};
 pub use error::DatabaseError;
 pub use ledger::{LEDGER_QUEUE_MAX, Ledger, LedgerFull};
-pub use read::{CallFilter, CallRow, HistoryRow, InteractionRow, RecordingRow, Ruling, StandingRow};
+pub use read::{CallFilter, CallRow, HistoryRow, RecordingRow, Ruling, StandingRow};
+pub use retention::{Claim, RetentionRow};
+pub use tasks::{TaskRow, TaskState};
 pub use verify::VerifyReport;
 pub use work::{Then, Work};
 

@@ -4,6 +4,7 @@ use crate::engine::call::NotSealed;
 use crate::engine::consent::{ConsentRecord, Grant, Receipt};
 use crate::engine::ledger::{Committed, Event};
 
+use super::acts::{Act, Acted};
 use super::read::{CallRow, RecordingRow};
 
 /// What to do once it is durable, or will never be. Called on the ledger's task; must not block.
@@ -28,6 +29,8 @@ pub enum Work {
     Audit(Event, Option<Then<bool>>),
     /// A call as it stands. Kept until the database takes it.
     Call(Box<CallRow>),
+    /// What somebody does about a client's data. `None` if it is not durable.
+    Act(Act, Then<Option<Acted>>),
     /// A recording as it stands. Answered `false` if it is not durable in time, and kept all the same.
     Recording(Box<RecordingRow>, Option<Then<bool>>),
 }
@@ -42,6 +45,8 @@ pub(super) enum Written {
     Standing(Box<ConsentRecord>, u64, u64),
     /// A row was written.
     Row,
+    /// It was done.
+    Acted(Acted),
     /// The database refused this piece and took the others.
     Failed,
 }
@@ -54,6 +59,7 @@ impl std::fmt::Debug for Work {
             Self::Refuse(..) => "Refuse",
             Self::Audit(..) => "Audit",
             Self::Call(_) => "Call",
+            Self::Act(..) => "Act",
             Self::Recording(..) => "Recording",
         })
     }
@@ -73,6 +79,8 @@ impl Work {
             (Self::Grant(_, then) | Self::Recall { then, .. }, _) => then(Err(NotSealed::Unavailable)),
             (Self::Refuse(_, then) | Self::Audit(_, Some(then)), written) => then(matches!(written, Written::Entry(_))),
             (Self::Recording(_, Some(then)), written) => then(matches!(written, Written::Row)),
+            (Self::Act(_, then), Written::Acted(acted)) => then(Some(acted)),
+            (Self::Act(_, then), _) => then(None),
             (Self::Audit(_, None) | Self::Recording(_, None) | Self::Call(_), _) => {}
         }
     }
@@ -86,6 +94,10 @@ impl Work {
             }
             Self::Refuse(_, then) | Self::Audit(_, Some(then)) => {
                 then(false);
+                None
+            }
+            Self::Act(_, then) => {
+                then(None);
                 None
             }
             Self::Recording(row, Some(then)) => {

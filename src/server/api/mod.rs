@@ -3,8 +3,10 @@
 
 mod audit;
 mod calls;
+mod clients;
 mod health;
 mod recordings;
+mod tasks;
 
 use axum::Router;
 use axum::http::StatusCode;
@@ -15,7 +17,13 @@ use super::problem::Problem;
 
 /// Everything that the main app and probes ask for.
 pub(super) fn routes() -> Router<App> {
-    Router::new().merge(calls::routes()).merge(recordings::routes()).merge(audit::routes()).merge(health::routes())
+    Router::new()
+        .merge(calls::routes())
+        .merge(clients::routes())
+        .merge(tasks::routes())
+        .merge(recordings::routes())
+        .merge(audit::routes())
+        .merge(health::routes())
 }
 
 /// Other organisations' things do not exist; other people's clients are denied, and that is written down.

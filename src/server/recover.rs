@@ -103,7 +103,8 @@ impl Sealer {
             pause = (pause * 2).min(PAUSE_MAX);
             tried += 1;
             let mut still = Vec::new();
-            for spool in locked {
+            // What retention deleted meanwhile is settled.
+            for spool in locked.into_iter().filter(|spool| spool.path().exists()) {
                 let outcome = self.keys.fetch(&spool).await;
                 match outcome {
                     Ok(()) => {

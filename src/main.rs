@@ -8,9 +8,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 use callgate::engine::ledger::{Checkpoint, NotProven, NoteVerifier};
+use callgate::engine::time::WallTime;
 use callgate::io::database::VerifyReport;
+use callgate::io::priority::give_way;
 use callgate::replay;
-use callgate::server::{Claims, Config, Gateway, Given, TokenKey, checkpoint_key, open_checkpoint_key};
+use callgate::server::{Claims, Config, Gateway, Given, SweepOutcome, Swept, TokenKey, checkpoint_key, open_checkpoint_key, sweep};
 use clap::{Args, Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -41,8 +43,29 @@ enum Command {
     /// The audit chain
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Recordings that wait for deletion
+    #[command(subcommand)]
+    Retention(RetentionCommand),
     /// Print the configuration in force, secrets masked
     Config(Configured),
+}
+
+#[derive(Subcommand)]
+enum RetentionCommand {
+    /// Delete what is due; `serve` does the same every hour. Exit code 1 if something due could not be deleted
+    Sweep(SweepArgs),
+}
+
+#[derive(Args)]
+struct SweepArgs {
+    /// As if it were that time (RFC 3339) [default: now]
+    #[arg(long, value_parser = moment)]
+    as_of: Option<WallTime>,
+    /// Delete nothing; say what would be
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    configured: Configured,
 }
 
 #[derive(Subcommand)]
@@ -168,6 +191,13 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             println!("{}", open_checkpoint_key(&configured.meant()?.data_dir)?);
             Ok(ExitCode::SUCCESS)
         }
+        Command::Retention(RetentionCommand::Sweep(args)) => {
+            let config = args.configured.meant()?;
+            log(&config)?;
+            let as_of = args.as_of.unwrap_or_else(callgate::io::clock::wall);
+            let swept = runtime()?.block_on(sweep(&config, as_of, args.dry_run))?;
+            Ok(swept_out(&swept))
+        }
         Command::Config(configured) => {
             let config = configured.meant()?;
             let mut table = replay::table(["key", "value", "meaning"]);
@@ -267,6 +297,32 @@ fn told(report: &VerifyReport) -> ExitCode {
     }
 }
 
+/// Tells what a sweep did.
+fn swept_out(swept: &Swept) -> ExitCode {
+    if !swept.lines.is_empty() {
+        let mut table = replay::table(["recording", "client", "due", "outcome"]);
+        for line in &swept.lines {
+            let outcome = match &line.outcome {
+                SweepOutcome::Deleted => "deleted".to_owned(),
+                SweepOutcome::Held => "kept: legal hold".to_owned(),
+                SweepOutcome::WouldDelete => "would be deleted".to_owned(),
+                SweepOutcome::Failed(why) => format!("NOT DELETED: {why}"),
+            };
+            table.add_row([&line.recording_id, &line.client_id, &line.due_at, &outcome]);
+        }
+        println!("{table}");
+    }
+    let deleted = swept.count(|outcome| *outcome == SweepOutcome::Deleted);
+    let would = swept.count(|outcome| *outcome == SweepOutcome::WouldDelete);
+    let held = swept.count(|outcome| *outcome == SweepOutcome::Held);
+    println!("due {}: deleted {deleted}, would be deleted {would}, held {held}, not deleted {}", swept.lines.len(), swept.failed());
+    if swept.failed() == 0 { ExitCode::SUCCESS } else { ExitCode::from(1) }
+}
+
+fn moment(text: &str) -> Result<WallTime, String> {
+    WallTime::parse(text).ok_or_else(|| "give an RFC 3339 time like 2026-12-26T00:00:00Z".to_owned())
+}
+
 impl Configured {
     fn meant(self) -> anyhow::Result<Config> {
         let (path, must) = match self.config {
@@ -283,7 +339,7 @@ impl Configured {
 }
 
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+    tokio::runtime::Builder::new_multi_thread().enable_all().on_thread_start(give_way).build()
 }
 
 fn log(config: &Config) -> anyhow::Result<()> {

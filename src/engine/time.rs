@@ -70,6 +70,12 @@ impl WallTime {
         i64::try_from(at.unix_timestamp_nanos().div_euclid(1_000_000)).ok().map(Self)
     }
 
+    /// So many days of 24 hours later.
+    #[must_use]
+    pub const fn plus_days(self, days: i64) -> Self {
+        Self(self.0.saturating_add(days.saturating_mul(86_400_000)))
+    }
+
     /// Year, month and day in UTC, as object keys need them.
     #[must_use]
     pub fn date(self) -> (i32, u8, u8) {

@@ -6,6 +6,7 @@ pub mod database;
 pub mod lock;
 pub mod main_app;
 pub mod objects;
+pub mod priority;
 pub mod recording;
 pub mod seed;
 pub mod spool;

@@ -87,6 +87,9 @@ pub struct Given {
     /// What opts out in the middle of a conversation: lone-2,*2 or one of them or none [default: lone-2,*2]
     #[arg(long, env = "CALLGATE_OPT_OUT_KEYS")]
     pub opt_out_keys: Option<String>,
+    /// A client's own 2 queues recordings of earlier calls for deletion as well [default: false]
+    #[arg(long, env = "CALLGATE_DECLINE_QUEUES_RECORDINGS")]
+    pub decline_queues_recordings: Option<String>,
     /// Accept streams without a call made by this gateway [default: true while no Twilio token is set]
     #[arg(long, env = "CALLGATE_UNANNOUNCED")]
     pub unannounced: Option<String>,
@@ -133,6 +136,8 @@ pub struct Config {
     pub format: Format,
     /// What every call is told.
     pub settings: Settings,
+    /// Whether a client's own 2 queues recordings of earlier calls for deletion.
+    pub decline_queues_recordings: bool,
     /// Calls at once.
     pub max_calls: usize,
     /// Whether streams without an announced call are taken.
@@ -213,6 +218,7 @@ impl Given {
             silence_needs_noise_floor,
             prompt_in_recording,
             opt_out_keys,
+            decline_queues_recordings,
             unannounced,
             media_threads,
             drain_seconds,
@@ -295,6 +301,7 @@ impl Given {
             webhook: webhook(self.webhook_url, self.webhook_secret)?,
             format: parsed("CALLGATE_CAPTURE_FORMAT", self.capture_format, "wav", "wav or opus", Format::parse)?,
             settings,
+            decline_queues_recordings: truth("CALLGATE_DECLINE_QUEUES_RECORDINGS", self.decline_queues_recordings, false)?,
             max_calls: parsed("CALLGATE_MAX_CALLS", self.max_calls, "4000", whole, |text| text.parse().ok().filter(|calls| *calls > 0))?,
             unannounced: truth("CALLGATE_UNANNOUNCED", self.unannounced, !has_token)?,
             media_threads: parsed("CALLGATE_MEDIA_THREADS", self.media_threads, &media_threads, "1 to 256", |text| {
@@ -410,6 +417,11 @@ impl Config {
             ("CALLGATE_SILENCE_NEEDS_NOISE_FLOOR", settings.silence_needs_noise_floor.to_string(), "exact digital silence does not grant"),
             ("CALLGATE_PROMPT_IN_RECORDING", settings.prompt_in_recording.to_string(), "a recording begins with our own prompt"),
             ("CALLGATE_OPT_OUT_KEYS", keys.to_owned(), "what opts out in the middle of a conversation"),
+            (
+                "CALLGATE_DECLINE_QUEUES_RECORDINGS",
+                self.decline_queues_recordings.to_string(),
+                "a client's own 2 queues recordings of earlier calls for deletion",
+            ),
             ("CALLGATE_UNANNOUNCED", self.unannounced.to_string(), "accept streams without a call made by this gateway"),
             ("CALLGATE_MEDIA_THREADS", self.media_threads.to_string(), "threads that own media sockets"),
             ("CALLGATE_DRAIN_SECONDS", self.drain_seconds.to_string(), "seconds that live calls have to end after SIGTERM"),
@@ -488,7 +500,7 @@ mod tests {
         let config = Given::default().meant().unwrap();
         assert_eq!(config.database_url, "sqlite://./callgate-data/callgate.db");
         assert!(config.unannounced && !config.twilio_validate && config.listen.ip().is_loopback());
-        assert_eq!(config.table().len(), 27);
+        assert_eq!(config.table().len(), 28);
     }
 
     #[test]

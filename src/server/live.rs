@@ -8,17 +8,18 @@ use super::ids;
 use super::media::{MediaHandle, SocketKey, ToMedia};
 use super::metrics;
 use super::registry::{LiveCall, Registry};
+use super::revocation;
 use super::socket::{Heard, Word};
 use super::world::World;
 use crate::engine::audio::frame::{Channel, StreamNo};
 use crate::engine::call::{
     Call, CallIdentity, Effect, Input, Mode, NotSealed, Outbox, Phase, RecordingEnd, RecordingState, Standing, StreamStart, Told,
 };
-use crate::engine::consent::{Actor, ConsentRecord, ConsentStatus, Direction};
+use crate::engine::consent::{Actor, ConsentRecord, ConsentStatus, Direction, Queues};
 use crate::engine::ledger::{Event, EventKind};
 use crate::engine::time::Tick;
 use crate::engine::twilio::message::Start;
-use crate::io::database::{LedgerFull, RecordingRow, Work};
+use crate::io::database::{LedgerFull, RecordingRow, Revocation, Work};
 use crate::io::spool::{Lead, RecordingHead, SpoolFeed, SpoolStalled};
 
 /// A no must become durable: tries, a second apart, while the database is away.
@@ -402,16 +403,22 @@ pub(super) fn submit(world: &World, work: Work) {
             Work::Grant(_, then) | Work::Recall { then, .. } => then(Err(NotSealed::Unavailable)),
             Work::Refuse(_, then) | Work::Audit(_, Some(then)) | Work::Recording(_, Some(then)) => then(false),
             Work::Outbox(work) => work.refuse(),
+            Work::Act(_, then) => then(None),
             Work::Audit(_, None) | Work::Recording(_, None) | Work::Call(_) | Work::Checkpoint(_) => {}
         }
     }
 }
 
-/// A no is written until it is written; the gate is shut already.
+/// A no is written until it is written; the gate is shut already. What it queues for deletion is queued by the same commit.
 fn refuse(world: &World, record: ConsentRecord) {
     let world = world.clone();
     let tokio = world.tokio.clone();
     tokio.spawn(async move {
+        let queues = Queues::of(&record, world.decline_queues);
+        if queues != Queues::Nothing {
+            revocation::write(&world, Revocation { record, queues }).await;
+            return;
+        }
         for _ in 0..REFUSAL_TRIES {
             let (done, durable) = tokio::sync::oneshot::channel();
             submit(

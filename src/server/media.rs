@@ -19,7 +19,7 @@ use super::registry::Registry;
 use super::socket::Socket;
 use super::world::World;
 use crate::engine::call::{CallIdentity, NotSealed, Standing};
-use crate::engine::consent::{Actor, Grant, Receipt};
+use crate::engine::consent::{Actor, Grant, GrantSeq, Receipt};
 use crate::engine::twilio::message::Start;
 use thread::Thread;
 
@@ -58,6 +58,8 @@ pub(super) enum ToMedia {
     Sealed(String, Result<Receipt<Grant>, NotSealed>),
     /// Somebody with the right to says that the client said no. Answered when the gate is shut.
     OptOut(String, Actor, Option<String>, tokio::sync::oneshot::Sender<()>),
+    /// The client's consent was withdrawn, at this entry of the chain if it stands there yet. Answered when the gate is shut.
+    Revoked(String, Option<GrantSeq>, tokio::sync::oneshot::Sender<()>),
     /// Twilio says, late, that a machine answered.
     Machine(String),
     /// Twilio says that the call is over.

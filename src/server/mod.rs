@@ -14,6 +14,8 @@ mod poster;
 mod problem;
 mod recover;
 mod registry;
+mod retention;
+mod revocation;
 mod seal;
 mod socket;
 mod webhooks;
@@ -32,6 +34,7 @@ pub use auth::{Claims, MintError, TokenKey, TokenKeyError, TokenSource};
 pub use config::{Config, Given, InboundRoute, Wrong};
 pub use key_set::KeySetError;
 pub use notary::{checkpoint_key, open_checkpoint_key};
+pub use retention::{SweepOutcome, Swept, SweptLine, sweep};
 
 use crate::engine::consent::Actor;
 use crate::engine::ledger::{Event, EventKind};
@@ -63,6 +66,7 @@ pub struct Gateway {
     notary: (tokio::task::JoinHandle<()>, watch::Sender<bool>),
     stop: Option<oneshot::Sender<()>>,
     accepting: tokio::task::JoinHandle<()>,
+    sweeping: tokio::task::AbortHandle,
     _lock: FolderLock,
 }
 
@@ -118,7 +122,10 @@ impl Gateway {
             .map_err(local(&format!("CALLGATE_DATA_DIR {} cannot be made", config.data_dir.display())))?;
         let lock = FolderLock::take(&config.data_dir)
             .map_err(|source| StartError::Folder { folder: config.data_dir.display().to_string(), source })?;
-        let database = Database::open(&config.database_url).await?;
+        // On a thread of the runtime: SQLite's own threads stand where the one stands that starts them, and give way with it.
+        let (url, runtime) = (config.database_url.clone(), tokio::runtime::Handle::current());
+        let opened = tokio::task::spawn_blocking(move || runtime.block_on(Database::open(&url))).await;
+        let database = opened.map_err(|why| local("the database cannot be opened")(std::io::Error::other(why)))??;
         let objects = Arc::new(ObjectStore::open(&config.objects).await?);
         let keys = Arc::new(KeyFile::open(&config.data_dir.join("keys/spool.key")).map_err(local("the spool's key cannot be opened"))?);
         let signer = notary::signer(&config.data_dir).map_err(local("the key of checkpoints cannot be opened"))?;
@@ -136,6 +143,7 @@ impl Gateway {
             settings: config.settings,
             format: config.format,
             unannounced: config.unannounced,
+            decline_queues: config.decline_queues_recordings,
             clocks: Clocks::default(),
             database,
             spool,
@@ -155,7 +163,7 @@ impl Gateway {
         };
         let sealer = seal::Sealer::new(world.clone(), Arc::clone(&objects), keys, Arc::clone(&registry));
         sealer.close_left_open().await.map_err(local("calls of before cannot be closed"))?;
-        sealer.recover(folder).await.map_err(local("what a crash left in the spool cannot be read"))?;
+        sealer.recover(folder.clone()).await.map_err(local("what a crash left in the spool cannot be read"))?;
         tokio::spawn(sealer.clone().run(ends));
         let media =
             media::MediaThreads::start(config.media_threads, &world, &registry).map_err(local("a media thread cannot be started"))?;
@@ -184,11 +192,14 @@ impl Gateway {
             tokio::spawn(Arc::clone(&poster).run(stopped));
             (poster, stop)
         });
+        let spools = retention::Spools::Ours(Arc::clone(&app.registry), sealer.in_hand.clone());
+        let sweeper = retention::Sweeper::new(app.world.database.clone(), Arc::clone(&app.objects), folder, spools);
+        let sweeping = tokio::spawn(sweeper.run()).abort_handle();
         let (stop, stopped) = oneshot::channel::<()>();
         let accepting = tokio::spawn(http::accept(listener, app.clone(), async move {
             let _ = stopped.await;
         }));
-        Ok(Self { address, app, sealer, poster, notary, stop: Some(stop), accepting, _lock: lock })
+        Ok(Self { address, app, sealer, poster, notary, stop: Some(stop), accepting, sweeping, _lock: lock })
     }
 
     /// Where it listens.
@@ -206,6 +217,8 @@ impl Gateway {
     /// Stops: no new calls; live ones have `bound` to end, then they are sealed; what is sealed has a while to be stored.
     pub async fn drain(mut self, bound: Duration) {
         self.app.draining.store(true, Ordering::Relaxed);
+        // A recording whose deletion this interrupts is still in the queue.
+        self.sweeping.abort();
         let deadline = tokio::time::Instant::now() + bound;
         while self.app.registry.places() > 0 && tokio::time::Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(20)).await;

@@ -83,10 +83,12 @@ impl Sealer {
                 Ok(true) => {
                     tracing::info!(recording.id = %head.recording_id, "spool: left by a crash; being stored");
                     let (sealer, path) = (self.clone(), spool.path().to_owned());
+                    let held = self.in_hand.take(&head.recording_id);
                     self.pending.fetch_add(1, Ordering::SeqCst);
                     tokio::spawn(async move {
                         let state = sealer.finish_left(&head, path).await;
                         sealer.count(state);
+                        drop(held);
                         sealer.pending.fetch_sub(1, Ordering::SeqCst);
                     });
                 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use dashmap::DashMap;
 use serde_json::json;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
@@ -34,6 +35,30 @@ pub(super) const PAUSE_MAX: Duration = Duration::from_secs(60);
 /// Pieces between encoder and store: bounds a recording's memory to a few of 256 KiB.
 const PIECES: usize = 4;
 
+/// Recordings that somebody is sealing, storing or destroying.
+#[derive(Clone, Default)]
+pub(super) struct InHand(Arc<DashMap<String, ()>>);
+
+/// One of them; dropped when it is settled.
+pub(super) struct Held(InHand, String);
+
+impl InHand {
+    pub(super) fn take(&self, recording_id: &str) -> Held {
+        self.0.insert(recording_id.to_owned(), ());
+        Held(self.clone(), recording_id.to_owned())
+    }
+
+    pub(super) fn holds(&self, recording_id: &str) -> bool {
+        self.0.contains_key(recording_id)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.0.remove(&self.1);
+    }
+}
+
 /// Seals and stores.
 #[derive(Clone)]
 pub struct Sealer {
@@ -43,6 +68,7 @@ pub struct Sealer {
     pub(super) registry: Arc<Registry>,
     permits: Arc<Semaphore>,
     pub(super) pending: Arc<AtomicUsize>,
+    pub(super) in_hand: InHand,
 }
 
 enum Failure {
@@ -64,7 +90,15 @@ impl std::fmt::Display for Failure {
 
 impl Sealer {
     pub(super) fn new(world: World, objects: Arc<ObjectStore>, keys: Arc<KeyFile>, registry: Arc<Registry>) -> Self {
-        Self { world, objects, keys, registry, permits: Arc::new(Semaphore::new(AT_ONCE)), pending: Arc::default() }
+        Self {
+            world,
+            objects,
+            keys,
+            registry,
+            permits: Arc::new(Semaphore::new(AT_ONCE)),
+            pending: Arc::default(),
+            in_hand: InHand::default(),
+        }
     }
 
     /// Takes what the spool's writers report, until there are none any more.
@@ -72,8 +106,10 @@ impl Sealer {
         while let Some((head, end)) = ends.recv().await {
             self.pending.fetch_add(1, Ordering::SeqCst);
             let sealer = self.clone();
+            let held = self.in_hand.take(&head.recording_id);
             tokio::spawn(async move {
                 sealer.conclude(&head, end).await;
+                drop(held);
                 sealer.pending.fetch_sub(1, Ordering::SeqCst);
             });
         }
@@ -123,6 +159,11 @@ impl Sealer {
         let mut pause = PAUSE_FIRST;
         let mut tried = 0;
         let stored = loop {
+            // Due, deleted and recorded as such while this was elsewhere: it is not stored after all (P9).
+            if matches!(self.world.database.retention(&head.recording_id).await, Ok(Some(item)) if item.deleted_at.is_some()) {
+                tracing::warn!(recording.id = %head.recording_id, "recording: deleted by retention before it was stored; its spool is destroyed");
+                return self.destroy(head, &spool).await;
+            }
             let outcome = {
                 let Ok(_permit) = self.permits.acquire().await else { return RecordingState::Failed };
                 self.try_store(head, &spool, ruling).await

@@ -18,6 +18,8 @@ pub struct World {
     pub format: Format,
     /// Whether streams without an announced call are taken.
     pub unannounced: bool,
+    /// Whether a client's own no queues recordings of other calls for deletion.
+    pub decline_queues: bool,
     /// The clocks.
     pub clocks: Clocks,
     /// The database; its ledger's queue is bounded.

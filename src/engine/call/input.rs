@@ -3,7 +3,7 @@
 use crate::engine::audio::frame::{Channel, StreamNo};
 use crate::engine::audio::key::Key;
 use crate::engine::consent::keys::OptOutKeys;
-use crate::engine::consent::{Actor, ConsentStatus, Direction, Grant, Receipt};
+use crate::engine::consent::{Actor, ConsentStatus, Direction, Grant, GrantSeq, Receipt};
 use crate::engine::time::{MediaTime, Tick, WallTime};
 use crate::engine::twilio::message::Track;
 
@@ -175,6 +175,11 @@ pub enum Input<'a> {
         actor: Actor,
         /// In what words.
         reason: Option<String>,
+    },
+    /// Consent was withdrawn, and not on this call: the record of it is not this call's to write.
+    Revoked {
+        /// The revocation's place in the chain, once it has one: then a gate on a newer grant stays.
+        entry: Option<GrantSeq>,
     },
     /// The spool cannot take any more.
     SinkFailed,

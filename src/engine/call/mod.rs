@@ -194,6 +194,7 @@ impl Call {
             Input::Sealed(receipt) => self.sealed(now, receipt, out),
             Input::NotSealed(why) => self.not_sealed(now, why, out),
             Input::OptOut { actor, reason } => self.opt_out(now, actor, reason, out),
+            Input::Revoked { entry } => self.revoked(now, entry, out),
             Input::SinkFailed => self.sink_failed(now, out),
             Input::Machine => self.machine_answered(now, out),
             Input::HungUp => self.hung_up(now, out),

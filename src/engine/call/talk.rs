@@ -9,7 +9,7 @@ use crate::engine::audio::frame::{Channel, Frame, Place};
 use crate::engine::audio::key::Key;
 use crate::engine::audio::prompts::Line;
 use crate::engine::consent::keys::{Conversation, Heard, Verdict};
-use crate::engine::consent::{Actor, ConsentStatus, Cut, DELAY_LINE_MS, Gate, Grant, Method, Receipt, UnrecordedReason};
+use crate::engine::consent::{Actor, ConsentStatus, Cut, DELAY_LINE_MS, Gate, Grant, GrantSeq, Method, Receipt, UnrecordedReason};
 use crate::engine::ledger::EventKind;
 use crate::engine::time::{MediaTime, SAMPLES_PER_MS, Tick};
 
@@ -314,20 +314,30 @@ impl Call {
         let evidence = json!({ "position": self.position(), "language": self.language.code() });
         let mut record = self.record(now, ConsentStatus::Revoked, method, actor, evidence);
         record.reason = reason;
+        out.effects.push(Effect::Refuse(Box::new(record)));
+        self.withdrawn(now, method, out);
+    }
+
+    /// Consent is withdrawn, as others see the call.
+    fn withdrawn(&mut self, now: Now, method: Method, out: &mut Outbox) {
         self.consent.status = ConsentStatus::Revoked;
         self.consent.method = Some(method);
         self.consent.granted_at = None;
         self.reason = Some(UnrecordedReason::ClientOptOut);
         self.connected_at = self.connected_at.or(Some(now.wall));
-        out.effects.extend([Effect::Refuse(Box::new(record)), Effect::Changed]);
+        out.effects.push(Effect::Changed);
     }
 
     /// The client said no to the question.
     pub(super) fn refuse(&mut self, now: Now, actor: Actor, reason: Option<String>, out: &mut Outbox) {
         let method = if matches!(actor, Actor::Client { .. }) { Method::Keypress } else { Method::Verbal };
+        self.decline_aloud(now, out);
+        self.write_refusal(now, method, actor, reason, out);
+    }
+
+    fn decline_aloud(&mut self, now: Now, out: &mut Outbox) {
         let closing = self.stream_that_plays().map(|no| self.play(now, no, Line::Declined, out));
         self.state = State::Refused(Refused { closing, keys: None });
-        self.write_refusal(now, method, actor, reason, out);
     }
 
     /// No consent that can be trusted; nothing is written for the client, and the record says why (P6).
@@ -377,10 +387,7 @@ impl Call {
             }
             State::Created | State::Sealing(_) => self.refuse(now, actor, reason, out),
             State::Open(_) => {
-                let live = self.streams.iter().rposition(|stream| stream.live);
-                let no = live.and_then(|index| u8::try_from(index).ok()).map_or(StreamNo(0), StreamNo);
-                let at = self.streams.get(usize::from(no.0)).map_or(Place(0), |stream| stream.clock);
-                self.shut(now, no, at, self.settings.on_opt_out, out);
+                self.shut_at_once(now, out);
                 self.write_refusal(now, Method::Verbal, actor, reason, out);
             }
             State::Refused(_) if self.consent.status != ConsentStatus::Revoked => {
@@ -388,6 +395,33 @@ impl Call {
             }
             State::Refused(_) | State::Over => {}
         }
+    }
+
+    fn shut_at_once(&mut self, now: Now, out: &mut Outbox) {
+        let live = self.streams.iter().rposition(|stream| stream.live);
+        let no = live.and_then(|index| u8::try_from(index).ok()).map_or(StreamNo(0), StreamNo);
+        let at = self.streams.get(usize::from(no.0)).map_or(Place(0), |stream| stream.clock);
+        self.shut(now, no, at, self.settings.on_opt_out, out);
+    }
+
+    /// Consent was withdrawn outside this call. Decline wins (P2): whatever was about to become a yes is none any more. Once
+    /// the revocation stands in the chain, versions are compared and not times: a newer yes is an answer to it.
+    pub(super) fn revoked(&mut self, now: Now, entry: Option<GrantSeq>, out: &mut Outbox) {
+        match &mut self.state {
+            State::Open(open) if entry.is_some_and(|entry| open.gate.seq() > entry) => return,
+            State::Open(_) => self.shut_at_once(now, out),
+            // The ledger refuses what they ask for, unless they have seen the revocation.
+            State::Created | State::Asking(_) | State::Sealing(_) if entry.is_some() => return,
+            State::Asking(asking) => {
+                out.effects.push(Effect::Clear { stream: asking.stream });
+                self.decline_aloud(now, out);
+            }
+            State::Created | State::Sealing(_) => self.decline_aloud(now, out),
+            // It was we who failed; the client's no need not be listened for any more.
+            State::Refused(refused) if self.consent.status != ConsentStatus::Revoked => refused.keys = None,
+            State::Refused(_) | State::Over => return,
+        }
+        self.withdrawn(now, Method::Written, out);
     }
 
     /// Twilio knows late that nobody listened: a silence that was taken for a yes was none, and nothing of it is kept.

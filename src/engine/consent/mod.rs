@@ -13,9 +13,11 @@ mod gate;
 mod grant;
 pub mod keys;
 mod record;
+mod retention;
 #[cfg(test)]
 pub(crate) mod testing;
 
 pub use gate::{Admitted, Batch, Cut, DELAY_LINE_MS, Gate, HOLD_MAX_MS};
 pub use grant::{Grant, GrantSeq, Receipt};
 pub use record::{Actor, ConsentRecord, ConsentStatus, Direction, Method, UnrecordedReason};
+pub use retention::{Queues, RETENTION_DAYS, due};

@@ -39,6 +39,24 @@ pub enum EventKind {
     /// A recording was described or heard.
     #[serde(rename = "recording.read")]
     RecordingRead,
+    /// Recordings of a client wait for deletion.
+    #[serde(rename = "recording.queued")]
+    RecordingQueued,
+    /// A recording was deleted, and a fresh look found nothing of it.
+    #[serde(rename = "recording.deleted")]
+    RecordingDeleted,
+    /// A dispute keeps a client's recordings from deletion.
+    #[serde(rename = "hold.placed")]
+    HoldPlaced,
+    /// It does so no more.
+    #[serde(rename = "hold.lifted")]
+    HoldLifted,
+    /// An unrecorded call that was connected is over; its metadata is kept, and its case manager has a task.
+    #[serde(rename = "interaction.logged")]
+    InteractionLogged,
+    /// A documentation task is done.
+    #[serde(rename = "task.completed")]
+    TaskCompleted,
     /// A call, or the rest of one, goes on unrecorded.
     #[serde(rename = "call.unrecorded")]
     CallUnrecorded,
@@ -128,6 +146,12 @@ impl EventKind {
             Self::RecordingDiscarded => "recording.discarded",
             Self::RecordingFailed => "recording.failed",
             Self::RecordingRead => "recording.read",
+            Self::RecordingQueued => "recording.queued",
+            Self::RecordingDeleted => "recording.deleted",
+            Self::HoldPlaced => "hold.placed",
+            Self::HoldLifted => "hold.lifted",
+            Self::InteractionLogged => "interaction.logged",
+            Self::TaskCompleted => "task.completed",
             Self::CallUnrecorded => "call.unrecorded",
             Self::SpoolDestroyed => "spool.destroyed",
             Self::AccessDenied => "access.denied",
@@ -139,12 +163,21 @@ impl EventKind {
     #[must_use]
     pub const fn action(self) -> Action {
         match self {
-            Self::ConsentGranted | Self::RecordingStarted | Self::CallUnrecorded | Self::ConsentAbandoned | Self::ConfigInForce => {
-                Action::Create
-            }
+            Self::ConsentGranted
+            | Self::RecordingStarted
+            | Self::CallUnrecorded
+            | Self::InteractionLogged
+            | Self::ConsentAbandoned
+            | Self::HoldPlaced
+            | Self::ConfigInForce => Action::Create,
             Self::ConsentViewed | Self::RecordingRead | Self::AccessDenied => Action::View,
-            Self::RecordingFinished | Self::RecordingHalted | Self::RecordingFailed => Action::Update,
-            Self::ConsentRevoked | Self::RecordingDiscarded | Self::SpoolDestroyed => Action::Delete,
+            Self::RecordingFinished | Self::RecordingHalted | Self::RecordingFailed | Self::TaskCompleted => Action::Update,
+            Self::ConsentRevoked
+            | Self::RecordingDiscarded
+            | Self::RecordingQueued
+            | Self::RecordingDeleted
+            | Self::HoldLifted
+            | Self::SpoolDestroyed => Action::Delete,
         }
     }
 
@@ -152,9 +185,15 @@ impl EventKind {
     #[must_use]
     pub const fn severity(self) -> Severity {
         match self {
-            Self::ConsentViewed | Self::RecordingRead | Self::ConsentAbandoned | Self::ConfigInForce => Severity::Low,
-            Self::ConsentGranted | Self::RecordingStarted | Self::RecordingFinished | Self::CallUnrecorded => Severity::Medium,
+            Self::ConsentViewed | Self::RecordingRead | Self::ConsentAbandoned | Self::TaskCompleted | Self::ConfigInForce => Severity::Low,
+            Self::ConsentGranted | Self::RecordingStarted | Self::RecordingFinished | Self::CallUnrecorded | Self::InteractionLogged => {
+                Severity::Medium
+            }
             Self::ConsentRevoked
+            | Self::RecordingQueued
+            | Self::RecordingDeleted
+            | Self::HoldPlaced
+            | Self::HoldLifted
             | Self::RecordingHalted
             | Self::RecordingDiscarded
             | Self::RecordingFailed

@@ -7,7 +7,7 @@ use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
 
 use super::work::{Work, Written};
-use super::{events, outbox};
+use super::{acts, events, outbox, retention, tasks};
 use crate::engine::consent::{ConsentRecord, ConsentStatus};
 use crate::engine::ledger::{Decision, Event, EventKind, Hash, Head, Salt};
 
@@ -64,7 +64,7 @@ impl Heads {
         })
     }
 
-    async fn append(&mut self, connection: &mut SqliteConnection, event: &Event) -> Result<u64, sqlx::Error> {
+    pub(super) async fn append(&mut self, connection: &mut SqliteConnection, event: &Event) -> Result<u64, sqlx::Error> {
         if event.org_id.is_empty() {
             return Err(sqlx::Error::Encode("an entry belongs to an organisation".into()));
         }
@@ -107,7 +107,7 @@ pub(super) async fn write_one(
             if counted.newest_no > grant.seen {
                 return Ok(Written::Superseded);
             }
-            write_record(connection, heads, &grant.record, counted.records + 1).await
+            write_record(connection, heads, &grant.record, counted.records + 1).await.map(Written::Entry)
         }
         Work::Recall { org_id, client_id, then: _ } => Ok(match latest(connection, org_id, client_id).await? {
             Some((record, version, seq)) if record.status == ConsentStatus::Granted => Written::Standing(Box::new(record), version, seq),
@@ -117,33 +117,43 @@ pub(super) async fn write_one(
             Some(seq) => Ok(Written::Entry(seq)),
             None => {
                 let counted = Counted::of(connection, record).await?;
-                write_record(connection, heads, record, counted.records + 1).await
+                write_record(connection, heads, record, counted.records + 1).await.map(Written::Entry)
             }
         },
         Work::Audit(event, _) if matches!(event.kind, EventKind::ConsentGranted | EventKind::ConsentRevoked) => {
             Err(sqlx::Error::Encode("a decision enters the chain with its record or not at all".into()))
         }
-        Work::Audit(event, _) => heads.append(connection, event).await.map(Written::Entry),
+        Work::Audit(event, _) => {
+            let seq = heads.append(connection, event).await?;
+            retention::log_access(connection, seq, event).await?;
+            Ok(Written::Entry(seq))
+        }
+        Work::Act(act, _) => acts::write(connection, heads, act).await.map(Written::Acted),
         Work::Call(row) => {
             row.write(connection).await?;
+            tasks::log_interaction(connection, heads, row).await?;
             events::write(connection, row, posts).await.map(|()| Written::Row)
         }
         Work::Checkpoint(row) => row.write(connection).await.map(|()| Written::Row),
         Work::Outbox(work) => outbox::write(connection, work).await,
-        Work::Recording(row, _) => row.write(connection).await.map(|()| Written::Row),
+        Work::Recording(row, _) => {
+            row.write(connection).await?;
+            retention::queue_late(connection, heads, row).await?;
+            Ok(Written::Row)
+        }
     }
 }
 
 /// A client's records as they stand.
-struct Counted {
+pub(super) struct Counted {
     /// How many there are, which is the newest one's version.
-    records: u64,
+    pub(super) records: u64,
     /// Version of the newest no; 0 if there was none.
     newest_no: u64,
 }
 
 impl Counted {
-    async fn of(connection: &mut SqliteConnection, record: &ConsentRecord) -> Result<Self, sqlx::Error> {
+    pub(super) async fn of(connection: &mut SqliteConnection, record: &ConsentRecord) -> Result<Self, sqlx::Error> {
         let row = sqlx::query(
             r#"SELECT coalesce(max("version"), 0), coalesce(max(CASE WHEN "status" = 'REVOKED' THEN "version" END), 0)
                FROM "ConsentRecord" WHERE "orgId" = $1 AND "clientId" = $2"#,
@@ -157,7 +167,7 @@ impl Counted {
 }
 
 /// The entry of this very record, if it was written before: its answer was lost, or came too late.
-async fn stands_already(connection: &mut SqliteConnection, record: &ConsentRecord) -> Result<Option<u64>, sqlx::Error> {
+pub(super) async fn stands_already(connection: &mut SqliteConnection, record: &ConsentRecord) -> Result<Option<u64>, sqlx::Error> {
     let text = crate::engine::ledger::canonical(record).map_err(encode)?;
     let row = sqlx::query(r#"SELECT "auditSeq" FROM "ConsentRecord" WHERE "id" = $1 AND "record" = $2"#)
         .bind(&record.id)
@@ -167,13 +177,13 @@ async fn stands_already(connection: &mut SqliteConnection, record: &ConsentRecor
     row.map(|row| row.try_get::<i64, _>(0).map(i64::cast_unsigned)).transpose()
 }
 
-/// Writes a consent record and the entry that carries it.
-async fn write_record(
+/// Writes a consent record and the entry that carries it. The entry's number.
+pub(super) async fn write_record(
     connection: &mut SqliteConnection,
     heads: &mut Heads,
     record: &ConsentRecord,
     version: u64,
-) -> Result<Written, sqlx::Error> {
+) -> Result<u64, sqlx::Error> {
     let mut salt = Salt([0; 16]);
     rand::rng().fill_bytes(&mut salt.0);
     let decision = Decision::of(record, version, salt).map_err(encode)?;
@@ -198,10 +208,11 @@ async fn write_record(
     .bind(salt.to_string())
     .execute(connection)
     .await?;
-    Ok(Written::Entry(seq))
+    Ok(seq)
 }
 
-async fn latest(
+/// A client's newest record, its version, and its entry.
+pub(super) async fn latest(
     connection: &mut SqliteConnection,
     org_id: &str,
     client_id: &str,

@@ -28,6 +28,9 @@ pub enum DatabaseError {
     /// A question was not answered.
     #[error("database did not answer: {}", advice(.0))]
     Query(#[from] sqlx::Error),
+    /// The writer did not take it.
+    #[error("database does not take work: {0}; the log says why")]
+    Away(&'static str),
     /// A row that callgate did not write.
     #[error("database row of {0} cannot be understood: something else wrote it")]
     Row(&'static str),

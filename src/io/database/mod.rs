@@ -4,15 +4,19 @@
 //! own and never wait for it. SQL stands once, with `$n` parameters, so that a second backend is another variant of
 //! [`Db`] and not another program.
 
+mod acts;
 mod append;
 mod audience;
 mod checkpoints;
+mod clients;
 mod error;
 mod events;
 mod figures;
 mod ledger;
 mod outbox;
 mod read;
+mod retention;
+mod tasks;
 #[cfg(test)]
 mod tests;
 mod verify;
@@ -24,14 +28,18 @@ use std::time::Duration;
 use sqlx::ConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 
+pub use acts::{Act, Acted};
 pub use audience::{Audience, CallBell};
 pub use checkpoints::CheckpointRow;
+pub use clients::{Hold, InteractionRow, Revocation, Revoked};
 pub use error::DatabaseError;
 pub use events::CallEventRow;
 pub use figures::FiguresFilter;
 pub use ledger::{LEDGER_QUEUE_MAX, Ledger, LedgerFull};
 pub use outbox::{OutboxWork, Post, Verdict};
-pub use read::{CallFilter, CallRow, HistoryRow, InteractionRow, RecordingRow, Ruling, StandingRow};
+pub use read::{CallFilter, CallRow, HistoryRow, RecordingRow, Ruling, StandingRow};
+pub use retention::{Claim, RetentionRow};
+pub use tasks::{TaskRow, TaskState};
 pub use verify::VerifyReport;
 pub use work::{Then, Work};
 

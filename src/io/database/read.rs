@@ -28,29 +28,6 @@ pub struct HistoryRow {
     pub seq: u64,
 }
 
-/// An unrecorded call (PX-735 §4.2): that it was, between whom, when, and why unrecorded; nothing that was said.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct InteractionRow {
-    /// The call's id.
-    pub id: String,
-    /// The client.
-    pub client_id: String,
-    /// The case manager.
-    pub case_manager_id: String,
-    /// The organisation.
-    pub org_id: String,
-    /// `INBOUND` or `OUTBOUND`.
-    pub direction: String,
-    /// When it began.
-    pub started_at: String,
-    /// When it ended.
-    pub ended_at: Option<String>,
-    /// How long it was.
-    pub duration_seconds: Option<u64>,
-    /// PX-735 `UnrecordedReason`.
-    pub reason: String,
-}
-
 /// A call, as it was last written.
 #[derive(Clone, PartialEq, Debug)]
 pub struct CallRow {
@@ -183,35 +160,6 @@ impl Database {
                 record: serde_json::from_str(row.try_get(0)?).map_err(|_| DatabaseError::Row("ConsentRecord"))?,
                 version: row.try_get::<i64, _>(1)?.cast_unsigned(),
                 seq: row.try_get::<i64, _>(2)?.cast_unsigned(),
-            })
-        };
-        rows.iter().map(read).collect()
-    }
-
-    /// A client's unrecorded calls, newest first.
-    ///
-    /// # Errors
-    /// [`DatabaseError::Query`].
-    pub async fn interactions(&self, org_id: &str, client_id: &str, limit: u32) -> Result<Vec<InteractionRow>, DatabaseError> {
-        let rows = sqlx::query(
-            r#"SELECT * FROM "InteractionMetadata" WHERE "orgId" = $1 AND "clientId" = $2 ORDER BY "startedAt" DESC, "id" LIMIT $3"#,
-        )
-        .bind(org_id)
-        .bind(client_id)
-        .bind(i64::from(limit))
-        .fetch_all(self.readers())
-        .await?;
-        let read = |row: &SqliteRow| {
-            Ok(InteractionRow {
-                id: row.try_get("id")?,
-                client_id: row.try_get("clientId")?,
-                case_manager_id: row.try_get("caseManagerId")?,
-                org_id: row.try_get("orgId")?,
-                direction: row.try_get("direction")?,
-                started_at: row.try_get("startedAt")?,
-                ended_at: row.try_get("endedAt")?,
-                duration_seconds: row.try_get::<Option<i64>, _>("durationSeconds")?.map(i64::cast_unsigned),
-                reason: row.try_get("reason")?,
             })
         };
         rows.iter().map(read).collect()
@@ -372,26 +320,6 @@ impl CallRow {
         .bind(seconds)
         .execute(&mut *connection)
         .await?;
-        // US-4: an unrecorded call that connected and is over leaves its metadata, by the same commit as its last state.
-        if self.phase == "ENDED" && !self.is_recorded && told("/connectedAt").is_some() {
-            sqlx::query(
-                r#"INSERT INTO "InteractionMetadata" ("id", "clientId", "caseManagerId", "orgId", "direction", "startedAt", "endedAt",
-                     "durationSeconds", "reason")
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-                   ON CONFLICT ("id") DO UPDATE SET "endedAt" = $7, "durationSeconds" = $8, "reason" = $9"#,
-            )
-            .bind(&self.id)
-            .bind(&self.client_id)
-            .bind(&self.case_manager_id)
-            .bind(&self.org_id)
-            .bind(&self.direction)
-            .bind(&self.started_at)
-            .bind(&self.ended_at)
-            .bind(seconds)
-            .bind(told("/unrecordedReason").unwrap_or("SYSTEM_ERROR"))
-            .execute(connection)
-            .await?;
-        }
         Ok(())
     }
 

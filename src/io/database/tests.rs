@@ -167,7 +167,7 @@ async fn an_unrecorded_call_leaves_its_metadata_and_an_abandoned_one_none() {
         database.ledger().append(call(id, phase, recorded, connected_at)).unwrap();
     }
     database.ledger().flush().await;
-    let rows = database.interactions("org", "client", 10).await.unwrap();
+    let rows = database.interactions("org", "client", None, 10).await.unwrap();
     assert_eq!(rows.len(), 1, "{rows:?}");
     assert_eq!((rows[0].id.as_str(), rows[0].reason.as_str(), rows[0].duration_seconds), ("declined", "CLIENT_OPT_OUT", Some(60)));
     let Db::Sqlite(pool) = &database.db;

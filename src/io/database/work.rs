@@ -4,6 +4,7 @@ use crate::engine::call::NotSealed;
 use crate::engine::consent::{ConsentRecord, Grant, Receipt};
 use crate::engine::ledger::{Committed, Event};
 
+use super::acts::{Act, Acted};
 use super::checkpoints::CheckpointRow;
 use super::outbox::{OutboxWork, Post};
 use super::read::{CallRow, RecordingRow};
@@ -34,6 +35,8 @@ pub enum Work {
     Checkpoint(Box<CheckpointRow>),
     /// Posts claimed, settled or put off.
     Outbox(OutboxWork),
+    /// What somebody does about a client's data. `None` if it is not durable.
+    Act(Act, Then<Option<Acted>>),
     /// A recording as it stands. Answered `false` if it is not durable in time, and kept all the same.
     Recording(Box<RecordingRow>, Option<Then<bool>>),
 }
@@ -50,6 +53,8 @@ pub(super) enum Written {
     Row,
     /// Posts that are ours for a while.
     Claimed(Vec<Post>),
+    /// It was done.
+    Acted(Acted),
     /// The database refused this piece and took the others.
     Failed,
 }
@@ -62,6 +67,7 @@ impl std::fmt::Debug for Work {
             Self::Refuse(..) => "Refuse",
             Self::Audit(..) => "Audit",
             Self::Call(_) => "Call",
+            Self::Act(..) => "Act",
             Self::Recording(..) => "Recording",
             Self::Outbox(_) => "Outbox",
             Self::Checkpoint(_) => "Checkpoint",
@@ -84,6 +90,8 @@ impl Work {
             (Self::Refuse(_, then) | Self::Audit(_, Some(then)), written) => then(matches!(written, Written::Entry(_))),
             (Self::Recording(_, Some(then)), written) => then(matches!(written, Written::Row)),
             (Self::Outbox(work), written) => work.answer(written),
+            (Self::Act(_, then), Written::Acted(acted)) => then(Some(acted)),
+            (Self::Act(_, then), _) => then(None),
             (Self::Audit(_, None) | Self::Recording(_, None) | Self::Call(_) | Self::Checkpoint(_), _) => {}
         }
     }
@@ -97,6 +105,10 @@ impl Work {
             }
             Self::Refuse(_, then) | Self::Audit(_, Some(then)) => {
                 then(false);
+                None
+            }
+            Self::Act(_, then) => {
+                then(None);
                 None
             }
             Self::Recording(row, Some(then)) => {

@@ -106,8 +106,15 @@ impl Folder {
         if versions > 0 {
             self.sync(path.parent().unwrap_or(&self.root).to_owned()).await.map_err(|why| store("delete", key, &why))?;
         }
+        // A half-written object does not tell whose it is: what has long been left alone is nobody's.
+        let folder = path.parent().unwrap_or(&self.root).to_owned();
+        let uploads = tokio::task::spawn_blocking(move || if folder.is_dir() { sweep(&folder) } else { Ok(0) })
+            .await
+            .map_err(io::Error::other)
+            .and_then(|swept| swept)
+            .map_err(|why| store("delete what was left half written beside", key, &why))?;
         let gone = !fs::try_exists(&path).await.unwrap_or(true);
-        Ok(Deleted { versions, uploads: 0, gone })
+        Ok(Deleted { versions, uploads, gone })
     }
 
     /// Makes the names in `folder`, and its own name in those above it, outlast the power.
@@ -139,18 +146,21 @@ async fn write(partial: &Path, key: &str, mut feed: Feed) -> Result<Stored, Obje
 }
 
 /// Removes what a crash left half written: other gateways may be writing here too, so only what has long been left alone.
-fn sweep(folder: &Path) -> io::Result<()> {
+/// How much that was.
+fn sweep(folder: &Path) -> io::Result<u32> {
+    let mut removed = 0;
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
         if entry.file_type()?.is_dir() {
-            sweep(&entry.path())?;
+            removed += sweep(&entry.path())?;
         } else if entry.file_name().to_string_lossy().starts_with(PARTIAL)
             && entry.metadata()?.modified()?.elapsed().is_ok_and(|age| age > ABANDONED)
         {
             std::fs::remove_file(entry.path())?;
+            removed += 1;
         }
     }
-    Ok(())
+    Ok(removed)
 }
 
 fn store(doing: &'static str, key: &str, why: &io::Error) -> ObjectError {

@@ -93,9 +93,15 @@ pub fn encode(
 /// The key of a recording in the object store, without its ending.
 #[must_use]
 pub fn object_key(head: &RecordingHead) -> String {
-    let at = crate::engine::time::WallTime::parse(&head.started_at).unwrap_or_default();
+    object_key_of(&head.org_id, &head.started_at, &head.recording_id)
+}
+
+/// The same of what is known without its head.
+#[must_use]
+pub fn object_key_of(org_id: &str, started_at: &str, recording_id: &str) -> String {
+    let at = crate::engine::time::WallTime::parse(started_at).unwrap_or_default();
     let (year, month, day) = at.date();
-    format!("recordings/{}/{year:04}/{month:02}/{day:02}/{}", head.org_id, head.recording_id)
+    format!("recordings/{org_id}/{year:04}/{month:02}/{day:02}/{recording_id}")
 }
 
 /// Our own prompt at the recording's beginning: what of it was played.

@@ -17,7 +17,7 @@ mod write;
 
 pub use format::{Lead, Record, RecordingHead, SpooledFrame, SpooledStream};
 pub use keys::KeyFile;
-pub use read::{SpoolFile, Unreadable, left_behind};
+pub use read::{SpoolFile, Unreadable, destroy_all_of, files_of, left_behind};
 pub use sync::SYNC_EVERY;
 pub use write::{SpoolEnd, SpoolWriters};
 

@@ -79,6 +79,30 @@ pub fn left_behind(folder: &Path) -> io::Result<Vec<SpoolFile>> {
     Ok(found)
 }
 
+/// What a damaged spool's name ends in.
+const DAMAGED: &str = "damaged";
+
+/// What there is of a recording in a folder: its spool, a rewriting of it, one that was set aside.
+#[must_use]
+pub fn files_of(folder: &Path, recording_id: &str) -> Vec<PathBuf> {
+    let all = [SPOOL, FRESH, DAMAGED].map(|ending| folder.join(format!("{recording_id}.{ending}")));
+    // What cannot be looked at is taken to be there.
+    all.into_iter().filter(|path| path.try_exists().unwrap_or(true)).collect()
+}
+
+/// Destroys all of that, key first. How many files there were.
+///
+/// # Errors
+/// What the file system says; what was not destroyed is still there.
+pub fn destroy_all_of(folder: &Path, recording_id: &str) -> io::Result<u32> {
+    let mut destroyed = 0;
+    for path in files_of(folder, recording_id) {
+        destroy(&path)?;
+        destroyed += 1;
+    }
+    Ok(destroyed)
+}
+
 impl SpoolFile {
     /// The spool at `path`.
     #[must_use]
@@ -162,7 +186,7 @@ impl SpoolFile {
     /// # Errors
     /// What the file system says.
     pub fn set_aside(&self) -> io::Result<PathBuf> {
-        let aside = self.path.with_extension("damaged");
+        let aside = self.path.with_extension(DAMAGED);
         fs::rename(&self.path, &aside)?;
         Ok(aside)
     }

@@ -3,10 +3,12 @@
 
 mod audit;
 mod calls;
+mod clients;
 mod events;
 mod figures;
 mod health;
 mod recordings;
+mod tasks;
 
 use axum::Router;
 use axum::http::StatusCode;
@@ -21,6 +23,8 @@ pub(super) fn routes() -> Router<App> {
         .merge(calls::routes())
         .merge(events::routes())
         .merge(figures::routes())
+        .merge(clients::routes())
+        .merge(tasks::routes())
         .merge(recordings::routes())
         .merge(audit::routes())
         .merge(health::routes())

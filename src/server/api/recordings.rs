@@ -8,11 +8,11 @@ use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::{Value, json};
 
-use super::{App, Claims, May, Problem, ViewRecordings, own};
+use super::{App, Claims, May, Problem, ViewAuditLogs, ViewRecordings};
 use crate::engine::call::RecordingState;
 use crate::engine::consent::Actor;
 use crate::engine::ledger::{Event, EventKind};
-use crate::io::database::{RecordingRow, Work};
+use crate::io::database::{RecordingRow, RetentionRow, Work};
 use crate::io::recording::Format;
 use crate::server::live::submit;
 
@@ -22,7 +22,7 @@ pub(super) fn routes() -> Router<App> {
 
 /// `GET /api/recordings/{id}`
 async fn recording(State(app): State<App>, may: May<ViewRecordings>, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
-    let row = readable(&app, &may.claims, &id).await?;
+    let (row, queued) = readable(&app, &may.claims, &id, "description").await?;
     Ok(Json(json!({
         "recordingId": row.id,
         "callId": row.call_id,
@@ -38,12 +38,13 @@ async fn recording(State(app): State<App>, may: May<ViewRecordings>, Path(id): P
         "consent": { "ledgerSeq": row.grant_seq },
         "createdAt": row.created_at,
         "finishedAt": row.finished_at,
+        "retentionUntil": queued.map(|queued| queued.due_at),
     })))
 }
 
 /// `GET /api/recordings/{id}/audio`, whole or a range of it.
 async fn audio(State(app): State<App>, may: May<ViewRecordings>, Path(id): Path<String>, headers: HeaderMap) -> Result<Response, Problem> {
-    let row = readable(&app, &may.claims, &id).await?;
+    let (row, _) = readable(&app, &may.claims, &id, "audio").await?;
     let (Some(key), Some(bytes)) = (&row.object_key, row.bytes) else {
         let why = match row.state {
             RecordingState::Discarded => "the recording was discarded: nothing of it is kept",
@@ -82,21 +83,40 @@ async fn audio(State(app): State<App>, may: May<ViewRecordings>, Path(id): Path<
     Ok(response)
 }
 
-async fn readable(app: &App, claims: &Claims, id: &str) -> Result<RecordingRow, Problem> {
-    let row = app.world.database.recording(id).await.map_err(Problem::ours)?.ok_or_else(|| Problem::not_found("recording"))?;
-    own(app, claims, &row.org_id, &row.client_id, "recording")?;
+/// Whether the bearer may read a recording, and that it was asked for: the chain and the access log keep either.
+async fn readable(app: &App, claims: &Claims, id: &str, what: &str) -> Result<(RecordingRow, Option<RetentionRow>), Problem> {
+    let row = app.world.database.recording(id).await.map_err(Problem::ours)?;
+    // Other organisations' recordings do not exist.
+    let row = row.filter(|row| row.org_id == claims.org).ok_or_else(|| Problem::not_found("recording"))?;
+    let queued = app.world.database.retention(id).await.map_err(Problem::ours)?;
+    let deleted = queued.as_ref().and_then(|queued| queued.deleted_at.as_ref());
+    let refusal = if !claims.is_assigned(&row.client_id) {
+        Some(("DENIED", StatusCode::FORBIDDEN, "the client is not assigned to this token".to_owned()))
+    } else if let Some(at) = deleted {
+        Some(("DELETED", StatusCode::GONE, format!("the recording was deleted on {at}: consent was revoked")))
+    } else if let Some(queued) = queued.as_ref().filter(|_| !claims.may::<ViewAuditLogs>()) {
+        let why =
+            format!("consent was revoked: the recording is deleted after {}, and until then needs canViewAuditLogs as well", queued.due_at);
+        Some(("QUEUED", StatusCode::GONE, why))
+    } else {
+        None
+    };
+    let outcome = refusal.as_ref().map_or("ALLOWED", |(outcome, ..)| outcome);
     let read = Event {
         org_id: row.org_id.clone(),
-        kind: EventKind::RecordingRead,
+        kind: if refusal.is_none() { EventKind::RecordingRead } else { EventKind::AccessDenied },
         actor: Actor::User { id: claims.sub.clone(), name: String::new() },
         call_id: Some(row.call_id.clone()),
         client_id: Some(row.client_id.clone()),
         at: crate::io::clock::wall(),
         position: None,
-        detail: json!({ "recordingId": row.id }),
+        detail: json!({ "recordingId": row.id, "what": what, "outcome": outcome }),
     };
     submit(&app.world, Work::Audit(read, None));
-    Ok(row)
+    match refusal {
+        Some((_, status, why)) => Err(Problem::new(status, why)),
+        None => Ok((row, queued)),
+    }
 }
 
 /// The first and last byte of `bytes=a-b`, `bytes=a-` or `bytes=-n`.

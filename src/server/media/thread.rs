@@ -157,6 +157,10 @@ impl Thread {
                 self.step_named(&call_id, Input::OptOut { actor, reason });
                 let _ = done.send(());
             }
+            ToMedia::Revoked(call_id, entry, done) => {
+                self.step_named(&call_id, Input::Revoked { entry });
+                let _ = done.send(());
+            }
             ToMedia::Machine(call_id) => self.step_named(&call_id, Input::Machine),
             ToMedia::HungUp(call_id) => self.step_named(&call_id, Input::HungUp),
             ToMedia::Shutdown => {

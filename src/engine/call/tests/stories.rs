@@ -3,7 +3,7 @@
 use super::rig::{LedgerMood, Rig};
 use crate::engine::audio::frame::StreamNo;
 use crate::engine::call::{Input, Mode, OnOptOut, Phase, RecordingState, Settings, Snapshot};
-use crate::engine::consent::{Actor, ConsentStatus, Direction, Method, UnrecordedReason};
+use crate::engine::consent::{Actor, ConsentStatus, Direction, GrantSeq, Method, UnrecordedReason};
 use crate::engine::time::MediaTime;
 use crate::engine::twilio::message::Track;
 
@@ -478,4 +478,45 @@ fn a_cut_older_than_the_delay_line_counts_back_what_each_channel_had_past_it() {
         assert!(before.captured.outbound >= of(1));
         assert_eq!(state.segments.last().unwrap().end_ms, MediaTime(clock), "{quiet_ms}");
     }
+}
+
+#[test]
+fn a_revocation_from_outside_shuts_the_gate_and_leaves_its_record_to_who_revoked() {
+    let mut rig = talking();
+    rig.quiet(1_000);
+    let said = rig.chunk();
+    rig.step(Input::Revoked { entry: None });
+    let captured = rig.captured.len();
+    rig.quiet(2_000).stop();
+    let state = rig.state();
+    assert_eq!((state.consent.status, state.consent.method), (ConsentStatus::Revoked, Some(Method::Written)), "{}", rig.trace);
+    assert_eq!((state.recording, state.unrecorded_reason), (RecordingState::Halted, Some(UnrecordedReason::ClientOptOut)));
+    assert_eq!((rig.captured.len(), rig.refusals), (captured, 0), "not a frame more, and no record of the call's own");
+    assert!(captured as u64 <= said && rig.over);
+}
+
+#[test]
+fn p2_a_revocation_from_outside_wins_over_a_yes_that_is_on_its_way_and_not_over_a_newer_one() {
+    // While the question is open, and while the yes is being written.
+    let mut rig = inbound();
+    rig.start(Mode::Stay).quiet(6_000).step(Input::Revoked { entry: None });
+    rig.key('1').quiet(20_000).stop();
+    assert_eq!((rig.state().consent.status, rig.grants, rig.captured.len()), (ConsentStatus::Revoked, 0, 0), "{}", rig.trace);
+    let mut rig = inbound();
+    rig.mood = LedgerMood::SlowMs(500);
+    rig.start(Mode::Consent).quiet(6_000).key('1').quiet(200).step(Input::Revoked { entry: None });
+    rig.quiet(9_000);
+    assert_eq!((rig.state().consent.status, rig.captured.len()), (ConsentStatus::Revoked, 0), "{}", rig.trace);
+    assert!(rig.closed, "handed back once the closing line was heard: {}", rig.trace);
+
+    // The rig's only grant is entry 1 of its chain.
+    let mut rig = talking();
+    rig.step(Input::Revoked { entry: Some(GrantSeq(0)) });
+    assert_eq!(rig.state().recording, RecordingState::Active, "a yes after that no stands");
+    rig.step(Input::Revoked { entry: Some(GrantSeq(2)) });
+    assert_eq!(rig.state().recording, RecordingState::Halted, "a yes before it does not");
+    // What only the ledger can tell, it tells: this call's yes may be newer.
+    let mut rig = inbound();
+    rig.start(Mode::Stay).quiet(3_000).step(Input::Revoked { entry: Some(GrantSeq(5)) });
+    assert_eq!(rig.state().phase, Phase::Prompting);
 }

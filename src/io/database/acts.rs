@@ -1,0 +1,81 @@
+//! What people and rules do about a client's data: each is one piece of work, with its chain entry in the same commit.
+
+use sqlx::sqlite::SqliteConnection;
+
+use super::append::Heads;
+use super::clients::{self, Hold, Revocation, Revoked};
+use super::retention::{self, Claim, RetentionRow};
+use super::tasks::{self, TaskRow};
+use crate::engine::ledger::Event;
+use crate::engine::time::WallTime;
+
+/// Something to be done.
+#[derive(Debug)]
+pub enum Act {
+    /// A client's consent is withdrawn, and recordings are queued for deletion.
+    Revoke(Box<Revocation>),
+    /// Recordings of a client are kept while a dispute runs.
+    PlaceHold(Box<Hold>, Event),
+    /// They are so no more.
+    LiftHold(Box<Hold>, Event),
+    /// The next due recording is somebody's to delete.
+    Claim(Claim),
+    /// A recording is deleted: seen to be gone. Does nothing unless it is claimed by `by`.
+    Deleted {
+        /// Which.
+        recording_id: String,
+        /// Who deleted it.
+        by: String,
+        /// When.
+        at: WallTime,
+        /// The line for the chain.
+        event: Event,
+    },
+    /// A recording could not be deleted; the claim is given back.
+    NotDeleted {
+        /// Which.
+        recording_id: String,
+        /// Who tried.
+        by: String,
+        /// Why not.
+        why: String,
+    },
+    /// A case manager has documented a call.
+    CompleteTask {
+        /// Which task.
+        id: String,
+        /// When.
+        at: WallTime,
+        /// The line for the chain, unless it was complete before.
+        event: Event,
+    },
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub enum Acted {
+    /// Consent is withdrawn.
+    Revoked(Revoked),
+    /// The hold in force, or the one that was lifted; none if there was none.
+    Hold(Option<Hold>),
+    /// Claimed; none if nothing more is due.
+    Claimed(Option<RetentionRow>),
+    /// Whether it changed anything.
+    Done(bool),
+    /// The task as it stands.
+    Task(Option<TaskRow>),
+}
+
+pub(super) async fn write(connection: &mut SqliteConnection, heads: &mut Heads, act: &Act) -> Result<Acted, sqlx::Error> {
+    Ok(match act {
+        Act::Revoke(revocation) => Acted::Revoked(clients::revoke(connection, heads, revocation).await?),
+        Act::PlaceHold(hold, event) => Acted::Hold(clients::place_hold(connection, heads, hold, event).await?),
+        Act::LiftHold(hold, event) => Acted::Hold(clients::lift_hold(connection, heads, hold, event).await?),
+        Act::Claim(claim) => Acted::Claimed(retention::claim(connection, claim).await?),
+        Act::Deleted { recording_id, by, at, event } => {
+            Acted::Done(retention::deleted(connection, heads, recording_id, by, *at, event).await?)
+        }
+        Act::NotDeleted { recording_id, by, why } => Acted::Done(retention::not_deleted(connection, recording_id, by, why).await?),
+        Act::CompleteTask { id, at, event } => Acted::Task(tasks::complete(connection, heads, id, *at, event).await?),
+    })
+}

@@ -1,0 +1,291 @@
+//! The retention sweep (P9): what is due is deleted, looked for again, and only then recorded as deleted.
+//!
+//! Spool and key go first, so that nothing can be stored anew; then every version of the audio and of its manifest in the object
+//! store, which looks again by itself. A hold beats the date. What cannot be deleted stays in the queue with the reason, is told, and
+//! is tried again by the next pass. Claims expire, so that many nodes may sweep and a dead one holds nothing up.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::sync::oneshot;
+
+use super::config::Config;
+use super::registry::Registry;
+use super::seal::InHand;
+use super::{StartError, ids};
+use crate::engine::call::RecordingState;
+use crate::engine::consent::Actor;
+use crate::engine::ledger::{Event, EventKind};
+use crate::engine::time::WallTime;
+use crate::io::clock::wall;
+use crate::io::database::{Act, Acted, Claim, Database, DatabaseError, RecordingRow, RetentionRow, Work};
+use crate::io::lock::FolderLock;
+use crate::io::objects::{Deleted, ObjectStore};
+use crate::io::recording::object_key_of;
+use crate::io::spool::{destroy_all_of, files_of};
+
+/// `serve` sweeps at its start, and then this often.
+const SWEEP_EVERY: Duration = Duration::from_secs(3_600);
+/// A claim that is older is void: whoever made it is dead.
+const CLAIM_FOR_MS: i64 = 15 * 60 * 1_000;
+/// One recording is given up for this pass after so long: well before its claim is void.
+const DELETE_WITHIN: Duration = Duration::from_secs(10 * 60);
+/// Recordings of one pass; the next one goes on.
+const ITEMS_MAX: usize = 100_000;
+/// Rows of the queue read at once.
+const PAGE: u32 = 500;
+
+/// What a pass did.
+#[derive(Debug, Default)]
+pub struct Swept {
+    /// A line a recording that was due, in the order of their ids.
+    pub lines: Vec<SweptLine>,
+}
+
+/// What became of one recording.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SweptLine {
+    /// Which.
+    pub recording_id: String,
+    /// Whose.
+    pub client_id: String,
+    /// Since when it is due.
+    pub due_at: String,
+    /// What became of it.
+    pub outcome: SweepOutcome,
+}
+
+/// What can become of one.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum SweepOutcome {
+    /// It is gone, and that is recorded.
+    Deleted,
+    /// A legal hold keeps it.
+    Held,
+    /// It would have been deleted; this was a dry run.
+    WouldDelete,
+    /// It is still there, or nobody can tell.
+    Failed(String),
+}
+
+impl Swept {
+    /// How many ended so.
+    #[must_use]
+    pub fn count(&self, is: impl Fn(&SweepOutcome) -> bool) -> usize {
+        self.lines.iter().filter(|line| is(&line.outcome)).count()
+    }
+
+    /// How many were due and could not be deleted.
+    #[must_use]
+    pub fn failed(&self) -> usize {
+        self.count(|outcome| matches!(outcome, SweepOutcome::Failed(_)))
+    }
+}
+
+/// One pass over the configured database and store, by a process that is no gateway.
+///
+/// # Errors
+/// [`StartError`] says what to mend.
+pub async fn sweep(config: &Config, as_of: WallTime, dry_run: bool) -> Result<Swept, StartError> {
+    let database = Database::open(&config.database_url).await?;
+    let objects = Arc::new(ObjectStore::open(&config.objects).await?);
+    let sweeper = Sweeper::new(database, objects, config.data_dir.join("spool"), Spools::Anyones(config.data_dir.clone()));
+    Ok(if dry_run { sweeper.look(as_of).await? } else { sweeper.pass(as_of).await? })
+}
+
+/// Who deletes.
+pub(super) struct Sweeper {
+    database: Database,
+    objects: Arc<ObjectStore>,
+    spool: PathBuf,
+    spools: Spools,
+    me: String,
+}
+
+/// Whose the local spools are.
+pub(super) enum Spools {
+    /// This gateway's: what it is capturing or storing is not touched.
+    Ours(Arc<Registry>, InHand),
+    /// Of whoever holds this data folder; nobody may while one is destroyed.
+    Anyones(PathBuf),
+}
+
+/// What a deletion saw.
+struct Seen {
+    keys: Vec<String>,
+    objects: Deleted,
+    spool_files: u32,
+}
+
+impl Sweeper {
+    pub(super) fn new(database: Database, objects: Arc<ObjectStore>, spool: PathBuf, spools: Spools) -> Self {
+        Self { database, objects, spool, spools, me: ids::fresh("sweep") }
+    }
+
+    /// Sweeps for as long as the gateway runs.
+    pub(super) async fn run(self) {
+        loop {
+            match self.pass(wall()).await {
+                Ok(swept) if swept.lines.is_empty() => {}
+                Ok(swept) => {
+                    let deleted = swept.count(|outcome| *outcome == SweepOutcome::Deleted);
+                    tracing::info!(deleted, failed = swept.failed(), due = swept.lines.len(), "retention: swept");
+                }
+                Err(why) => tracing::error!(error = %why, "retention: the queue cannot be read; it is swept again in an hour"),
+            }
+            tokio::time::sleep(SWEEP_EVERY).await;
+        }
+    }
+
+    /// What a pass would do.
+    async fn look(&self, as_of: WallTime) -> Result<Swept, DatabaseError> {
+        let would = |held| if held { SweepOutcome::Held } else { SweepOutcome::WouldDelete };
+        let due = self.due(as_of).await?;
+        Ok(Swept { lines: due.into_iter().map(|(item, held)| line(item, would(held))).collect() })
+    }
+
+    /// Deletes what is due.
+    pub(super) async fn pass(&self, as_of: WallTime) -> Result<Swept, DatabaseError> {
+        let mut lines: Vec<_> =
+            self.due(as_of).await?.into_iter().filter(|(_, held)| *held).map(|(item, _)| line(item, SweepOutcome::Held)).collect();
+        let mut after = String::new();
+        while lines.len() < ITEMS_MAX {
+            let now = wall();
+            let until = WallTime(now.0 + CLAIM_FOR_MS);
+            let claim = Claim { by: self.me.clone(), as_of, after: after.clone(), now, until };
+            let item = match self.act(Act::Claim(claim)).await {
+                Some(Acted::Claimed(Some(item))) => item,
+                Some(Acted::Claimed(None)) => break,
+                Some(_) | None => return Err(DatabaseError::Away("nothing more can be claimed for deletion")),
+            };
+            after.clone_from(&item.recording_id);
+            let outcome = self.settle(&item).await;
+            lines.push(line(item, outcome));
+        }
+        lines.sort_by(|one, other| one.recording_id.cmp(&other.recording_id));
+        Ok(Swept { lines })
+    }
+
+    async fn due(&self, as_of: WallTime) -> Result<Vec<(RetentionRow, bool)>, DatabaseError> {
+        let mut all: Vec<(RetentionRow, bool)> = Vec::new();
+        while all.len() < ITEMS_MAX {
+            let after = all.last().map_or("", |(item, _)| item.recording_id.as_str());
+            let page = self.database.due(as_of, after, PAGE).await?;
+            let over = page.len() < PAGE as usize;
+            all.extend(page);
+            if over {
+                break;
+            }
+        }
+        Ok(all)
+    }
+
+    /// Deletes one and writes what came of it.
+    async fn settle(&self, item: &RetentionRow) -> SweepOutcome {
+        let deleted = match tokio::time::timeout(DELETE_WITHIN, self.delete(item)).await {
+            Ok(deleted) => deleted,
+            Err(_) => Err(format!("the object store did not delete it within {DELETE_WITHIN:?}")),
+        };
+        let recording_id = item.recording_id.clone();
+        let seen = match deleted {
+            Ok(seen) => seen,
+            Err(why) => {
+                tracing::error!(recording.id = %recording_id, error = %why, "retention: due and not deleted; tried again by the next sweep");
+                self.act(Act::NotDeleted { recording_id, by: self.me.clone(), why: why.clone() }).await;
+                return SweepOutcome::Failed(why);
+            }
+        };
+        let at = wall();
+        let event = Event {
+            org_id: item.org_id.clone(),
+            kind: EventKind::RecordingDeleted,
+            actor: Actor::System,
+            call_id: Some(item.call_id.clone()),
+            client_id: Some(item.client_id.clone()),
+            at,
+            position: None,
+            detail: json!({
+                "recordingId": recording_id,
+                "dueAt": item.due_at,
+                "keys": seen.keys,
+                "versions": seen.objects.versions,
+                "uploads": seen.objects.uploads,
+                "spoolFiles": seen.spool_files,
+                "gone": seen.objects.gone,
+            }),
+        };
+        match self.act(Act::Deleted { recording_id, by: self.me.clone(), at, event }).await {
+            Some(Acted::Done(true)) => {
+                tracing::info!(recording.id = %item.recording_id, versions = seen.objects.versions, "retention: deleted");
+                SweepOutcome::Deleted
+            }
+            Some(_) => SweepOutcome::Failed("another sweep took it over; run the sweep again".to_owned()),
+            None => SweepOutcome::Failed("it is deleted, and the database could not say so yet; run the sweep again".to_owned()),
+        }
+    }
+
+    async fn delete(&self, item: &RetentionRow) -> Result<Seen, String> {
+        let row = self.database.recording(&item.recording_id).await.map_err(|why| why.to_string())?;
+        let row = row.ok_or("its row is gone from the table Recording; delete its objects by hand")?;
+        let spool_files = self.destroy_spool(&row).await?;
+        let base = match &row.object_key {
+            Some(key) => key.rsplit_once('.').map_or(key.as_str(), |(base, _)| base).to_owned(),
+            // Nobody has noted that it was stored; it may have been, or half of it.
+            None => object_key_of(&row.org_id, &row.created_at, &row.id),
+        };
+        let mut seen = Seen { keys: Vec::new(), objects: Deleted { gone: true, ..Deleted::default() }, spool_files };
+        for key in [format!("{base}.{}", row.format), format!("{base}.json")] {
+            let deleted = self.objects.delete(&key).await.map_err(|why| why.to_string())?;
+            if !deleted.gone {
+                return Err(format!("object {key} is still there after it was deleted; does the store's policy or a lock keep it?"));
+            }
+            seen.objects.versions += deleted.versions;
+            seen.objects.uploads += deleted.uploads;
+            seen.keys.push(key);
+        }
+        Ok(seen)
+    }
+
+    /// Destroys what there is of a recording on this machine, unless somebody works on it.
+    async fn destroy_spool(&self, row: &RecordingRow) -> Result<u32, String> {
+        let there = files_of(&self.spool, &row.id);
+        let _lock = match &self.spools {
+            Spools::Ours(registry, in_hand) => {
+                if registry.get(&row.call_id).is_some() || in_hand.holds(&row.id) {
+                    return Err("its call is not over, or it is still being stored".to_owned());
+                }
+                None
+            }
+            // A recording that begins has a row before it has a file.
+            Spools::Anyones(folder) if !there.is_empty() || row.state == RecordingState::Active => {
+                let lock = FolderLock::take(folder);
+                Some(lock.map_err(|why| format!("its audio is in a gateway's spool, and that gateway deletes it itself: {why}"))?)
+            }
+            Spools::Anyones(_) => None,
+        };
+        let (folder, id) = (self.spool.clone(), row.id.clone());
+        let destroyed = tokio::task::spawn_blocking(move || destroy_all_of(&folder, &id)).await;
+        let destroyed = destroyed.map_err(std::io::Error::other).and_then(|done| done);
+        let count = destroyed.map_err(|why| format!("its spool cannot be destroyed: {why}"))?;
+        if files_of(&self.spool, &row.id).is_empty() {
+            Ok(count)
+        } else {
+            Err("its spool is still there after it was destroyed".to_owned())
+        }
+    }
+
+    async fn act(&self, act: Act) -> Option<Acted> {
+        let (done, acted) = oneshot::channel();
+        let handed_in = self.database.ledger().append(Work::Act(act, Box::new(move |acted| drop(done.send(acted)))));
+        if handed_in.is_err() {
+            return None;
+        }
+        acted.await.ok().flatten()
+    }
+}
+
+fn line(item: RetentionRow, outcome: SweepOutcome) -> SweptLine {
+    SweptLine { recording_id: item.recording_id, client_id: item.client_id, due_at: item.due_at, outcome }
+}

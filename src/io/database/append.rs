@@ -128,7 +128,7 @@ pub(super) async fn write_one(
             retention::log_access(connection, seq, event).await?;
             Ok(Written::Entry(seq))
         }
-        Work::Act(act, _) => acts::write(connection, heads, act).await.map(Written::Acted),
+        Work::Act(act, _) => acts::write(connection, heads, act).await.map(|acted| Written::Acted(Box::new(acted))),
         Work::Call(row) => {
             row.write(connection).await?;
             tasks::log_interaction(connection, heads, row).await?;

@@ -54,7 +54,7 @@ pub(super) enum Written {
     /// Posts that are ours for a while.
     Claimed(Vec<Post>),
     /// It was done.
-    Acted(Acted),
+    Acted(Box<Acted>),
     /// The database refused this piece and took the others.
     Failed,
 }
@@ -90,7 +90,7 @@ impl Work {
             (Self::Refuse(_, then) | Self::Audit(_, Some(then)), written) => then(matches!(written, Written::Entry(_))),
             (Self::Recording(_, Some(then)), written) => then(matches!(written, Written::Row)),
             (Self::Outbox(work), written) => work.answer(written),
-            (Self::Act(_, then), Written::Acted(acted)) => then(Some(acted)),
+            (Self::Act(_, then), Written::Acted(acted)) => then(Some(*acted)),
             (Self::Act(_, then), _) => then(None),
             (Self::Audit(_, None) | Self::Recording(_, None) | Self::Call(_) | Self::Checkpoint(_), _) => {}
         }

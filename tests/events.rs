@@ -258,8 +258,12 @@ async fn the_figures_of_the_specification_come_from_what_calls_have_left() {
     for (sid, key, direction) in
         [("CAyes", "1", "INBOUND"), ("CAyes2", "1", "OUTBOUND"), ("CAno", "2", "INBOUND"), ("CAgone", "", "INBOUND")]
     {
-        let mut caller =
-            Caller::connect(rig.address(), sid, json!({ "mode": "stay", "clientId": format!("c-{sid}"), "direction": direction })).await;
+        let mut caller = Caller::connect(
+            rig.address(),
+            sid,
+            json!({ "mode": "stay", "clientId": format!("c-{sid}"), "direction": direction, "caseManagerId": "tester" }),
+        )
+        .await;
         caller.frames(250).await;
         if !key.is_empty() {
             caller.key(key).await;
@@ -288,7 +292,7 @@ async fn the_figures_of_the_specification_come_from_what_calls_have_left() {
     assert_eq!(figure("compliance", ["withConsent", "recorded", "value", "target"]), [json!(3), json!(3), json!(1.0), json!(1.0)]);
     assert_eq!(told["timeToConversation"]["calls"], 4);
     assert!(told["timeToConversation"]["meanSeconds"].as_f64() < Some(20.0) && told["timeToConversation"]["targetSeconds"] == 20.0);
-    assert_eq!(told["documentation"]["target"], 0.9);
+    assert_eq!(figure("documentation", ["completed", "created", "value", "target"]), [json!(0), json!(1), json!(0.0), json!(0.9)]);
     for (query, prompts) in [
         ("?language=en&promptVersion=v1", 4),
         ("?language=es", 0),
@@ -309,6 +313,14 @@ async fn the_figures_of_the_specification_come_from_what_calls_have_left() {
         (&json!(0), &Value::Null),
         "of one's own organisation alone"
     );
+
+    // The unrecorded call is documented by its case manager, the bearer.
+    let (_, tasks) = rig.get("/api/tasks").await;
+    let task = tasks["tasks"][0]["taskId"].as_str().unwrap_or_else(|| panic!("{tasks}"));
+    let done = reqwest::Client::new().post(format!("http://{}/api/tasks/{task}/complete", rig.address())).bearer_auth(&rig.token);
+    assert_eq!(done.send().await.unwrap().status().as_u16(), 200);
+    let told = rig.get("/api/metrics/consent").await.1;
+    assert_eq!((&told["documentation"]["completed"], &told["documentation"]["meetsTarget"]), (&json!(1), &json!(true)), "{told}");
 
     // A recording whose grant is not in the ledger: the figure sees it.
     let options: sqlx::sqlite::SqliteConnectOptions = format!("sqlite://{}/callgate.db", rig.folder.path().display()).parse().unwrap();

@@ -49,8 +49,8 @@ pub struct Figures {
     waits: Vec<u32>,
     /// Recorded calls, and those of them that rest on a consent record.
     pub recorded: Share,
-    /// Documentation tasks, and those of them that are done; `None` where there are no tasks.
-    pub documented: Option<Share>,
+    /// Documentation tasks, and those of them that are done.
+    pub documented: Share,
 }
 
 impl Share {
@@ -108,7 +108,7 @@ impl Figures {
             ("grant_rate", self.grants().rate(), target::GRANT_RATE),
             ("abandonment", self.abandonment().rate(), target::ABANDONMENT),
             ("compliance", self.recorded.rate(), target::COMPLIANCE),
-            ("documentation", self.documented.and_then(Share::rate), target::DOCUMENTATION),
+            ("documentation", self.documented.rate(), target::DOCUMENTATION),
         ];
         let mut lines = vec![
             "# HELP callgate_consent_ratio PX-735's figures, over the last 30 days.".to_owned(),
@@ -143,11 +143,6 @@ impl Figures {
         let least: fn(f64, f64) -> bool = |value, target| value >= target;
         let most: fn(f64, f64) -> bool = |value, target| value <= target;
         let wait = self.time_to_conversation();
-        let documentation = match self.documented {
-            Some(share) => rate(share, target::DOCUMENTATION, least, ["completed", "created"]),
-            None => json!({ "value": null, "target": target::DOCUMENTATION, "meetsTarget": null, "completed": null, "created": null,
-                            "reason": "this gateway makes no documentation tasks" }),
-        };
         json!({
             "grantRate": rate(self.grants(), target::GRANT_RATE, least, ["granted", "prompts"]),
             "abandonment": rate(self.abandonment(), target::ABANDONMENT, most, ["abandoned", "prompts"]),
@@ -159,7 +154,7 @@ impl Figures {
                 "calls": self.waits.len(),
             },
             "compliance": rate(self.recorded, target::COMPLIANCE, least, ["withConsent", "recorded"]),
-            "documentation": documentation,
+            "documentation": rate(self.documented, target::DOCUMENTATION, least, ["completed", "created"]),
         })
     }
 }
@@ -207,8 +202,7 @@ mod tests {
             );
         }
         assert!(told["timeToConversation"]["meanSeconds"].is_null());
-        assert!(told["documentation"]["reason"].is_string());
-        let done = Figures { documented: Some(Share { part: 9, whole: 10 }), ..Figures::default() }.to_json();
+        let done = Figures { documented: Share { part: 9, whole: 10 }, ..Figures::default() }.to_json();
         assert_eq!((&done["documentation"]["value"], &done["documentation"]["meetsTarget"]), (&json!(0.9), &json!(true)));
     }
 }

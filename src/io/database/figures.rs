@@ -39,6 +39,11 @@ const RECORDED: &str = r#"
     THEN 1 ELSE 0 END), 0) AS BIGINT)
   FROM "Recording" r JOIN "Call" c ON c."id" = r."callId" WHERE r."state" <> 'DISCARDED' AND "#;
 
+/// Documentation tasks, and those of them that are done.
+const DOCUMENTED: &str = r#"
+  SELECT count(*), CAST(coalesce(sum(CASE WHEN t."completedAt" IS NOT NULL THEN 1 ELSE 0 END), 0) AS BIGINT)
+  FROM "DocumentationTask" t JOIN "Call" c ON c."id" = t."callId" WHERE "#;
+
 impl FiguresFilter {
     /// The conditions on a call, and what to bind to them.
     fn terms(&self) -> (String, Vec<String>) {
@@ -87,12 +92,17 @@ impl Database {
             });
         }
         drop(rows);
-        let mut query = sqlx::query(AssertSqlSafe(format!("{RECORDED}{terms}")));
-        for value in &values {
+        figures.recorded = self.share(RECORDED, &terms, &values).await?;
+        figures.documented = self.share(DOCUMENTED, &terms, &values).await?;
+        Ok(Some(figures))
+    }
+
+    async fn share(&self, counts: &str, terms: &str, values: &[String]) -> Result<Share, DatabaseError> {
+        let mut query = sqlx::query(AssertSqlSafe(format!("{counts}{terms}")));
+        for value in values {
             query = query.bind(value);
         }
         let row = query.fetch_one(self.readers()).await?;
-        figures.recorded = Share { part: row.try_get::<i64, _>(1)?.cast_unsigned(), whole: row.try_get::<i64, _>(0)?.cast_unsigned() };
-        Ok(Some(figures))
+        Ok(Share { part: row.try_get::<i64, _>(1)?.cast_unsigned(), whole: row.try_get::<i64, _>(0)?.cast_unsigned() })
     }
 }

@@ -9,7 +9,7 @@ COPY assets ./assets
 COPY fixtures ./fixtures
 COPY examples ./examples
 COPY benches ./benches
-RUN cargo build --locked --profile dist --bin callgate
+RUN cargo build --locked --profile dist --features kms,polly --bin callgate
 
 FROM debian:bookworm-slim
 RUN apt-get update && apt-get install -y --no-install-recommends libopus0 ca-certificates curl && rm -rf /var/lib/apt/lists/* \

@@ -11,7 +11,7 @@ use callgate::engine::consent::{ConsentStatus, Direction};
 use callgate::engine::time::{MediaTime, Tick, WallTime};
 use callgate::engine::twilio::message::{self, Incoming};
 use callgate::io::database::{Database, Work};
-use callgate::io::spool::{KeyFile, RecordingHead, SpoolFeed, SpoolWriters};
+use callgate::io::spool::{RecordingHead, SpoolFeed, SpoolKeys, SpoolWriters};
 
 #[global_allocator]
 static ALLOCATIONS: divan::AllocProfiler = divan::AllocProfiler::system();
@@ -96,7 +96,7 @@ impl Recorded {
         });
         call.step(now(5_000), Input::Sealed(receipt), &mut out);
         out.effects.clear();
-        let keys = std::sync::Arc::new(KeyFile::open(&folder.path().join("key")).unwrap());
+        let keys = std::sync::Arc::new(SpoolKeys::in_file(&folder.path().join("key")).unwrap());
         let writers = SpoolWriters::start(&folder.path().join("spool"), &keys, 1, |_, _| ()).unwrap();
         let head = RecordingHead {
             recording_id: "rec".into(),

@@ -1,17 +1,21 @@
 //! Arguments → configuration → run. Every command of the binary, and nothing that decides.
 
 mod dtmf;
+#[cfg(feature = "polly")]
+mod synth;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
+use callgate::engine::ledger::{Checkpoint, NotProven, NoteVerifier};
 use callgate::engine::time::WallTime;
 use callgate::io::database::VerifyReport;
+use callgate::io::priority::give_way;
 use callgate::replay;
-use callgate::server::{Claims, Config, Gateway, Given, SweepOutcome, Swept, TokenKey, sweep};
-use clap::{Args, Parser, Subcommand};
+use callgate::server::{Claims, Config, Gateway, Given, SweepOutcome, Swept, TokenKey, checkpoint_key, open_checkpoint_key, sweep};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -44,6 +48,9 @@ enum Command {
     /// Recordings that wait for deletion
     #[command(subcommand)]
     Retention(RetentionCommand),
+    /// Prompts of a voice of your own
+    #[command(subcommand)]
+    Prompts(PromptsCommand),
     /// Print the configuration in force, secrets masked
     Config(Configured),
 }
@@ -67,9 +74,42 @@ struct SweepArgs {
 }
 
 #[derive(Subcommand)]
+enum PromptsCommand {
+    /// Have the shipped scripts spoken by Amazon Polly (Joanna, Lupe), as a folder for CALLGATE_PROMPTS_DIR
+    Synth {
+        /// Who speaks
+        #[arg(long, value_enum, default_value_t = Voice::Polly)]
+        voice: Voice,
+        /// Where the prompts go
+        #[arg(long, default_value = "prompts")]
+        out: PathBuf,
+    },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Voice {
+    /// Amazon Polly, neural; credentials and region by the AWS SDK's usual chain
+    Polly,
+}
+
+#[derive(Subcommand)]
 enum AuditCommand {
     /// Check the whole hash chain of the configured database
-    Verify(Configured),
+    Verify(VerifyArgs),
+    /// Print the public key by which the gateway's checkpoints are verified; made if there is none
+    Key(Configured),
+}
+
+#[derive(Args)]
+struct VerifyArgs {
+    /// A checkpoint that was copied out of the object store: the chain must still hold what it was signed for
+    #[arg(long)]
+    checkpoint: Vec<PathBuf>,
+    /// The public key that signed it, as `callgate audit key` prints it [default: that of the data folder]
+    #[arg(long)]
+    key: Option<String>,
+    #[command(flatten)]
+    configured: Configured,
 }
 
 #[derive(Args)]
@@ -153,10 +193,27 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             println!("{}", key.mint(&claims)?);
             Ok(ExitCode::SUCCESS)
         }
-        Command::Audit(AuditCommand::Verify(configured)) => {
-            let config = configured.meant()?;
-            let report = runtime()?.block_on(VerifyReport::of(&config.database_url))?;
-            Ok(told(&report))
+        Command::Audit(AuditCommand::Verify(args)) => {
+            let config = args.configured.meant()?;
+            let checkpoints = match checkpoints(&args.checkpoint, args.key.as_deref(), &config)? {
+                Ok(checkpoints) => checkpoints,
+                Err(forged) => {
+                    println!("{forged}");
+                    return Ok(ExitCode::from(1));
+                }
+            };
+            let report = runtime()?.block_on(VerifyReport::against(&config.database_url, &checkpoints))?;
+            let code = told(&report);
+            if report.broken.is_none() {
+                for (org, checkpoint) in &checkpoints {
+                    println!("the checkpoint of {org} at {} entries holds, root {}", checkpoint.size, checkpoint.root);
+                }
+            }
+            Ok(code)
+        }
+        Command::Audit(AuditCommand::Key(configured)) => {
+            println!("{}", open_checkpoint_key(&configured.meant()?.data_dir)?);
+            Ok(ExitCode::SUCCESS)
         }
         Command::Retention(RetentionCommand::Sweep(args)) => {
             let config = args.configured.meant()?;
@@ -165,6 +222,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             let swept = runtime()?.block_on(sweep(&config, as_of, args.dry_run))?;
             Ok(swept_out(&swept))
         }
+        Command::Prompts(PromptsCommand::Synth { voice: Voice::Polly, out }) => synth(&out),
         Command::Config(configured) => {
             let config = configured.meant()?;
             let mut table = replay::table(["key", "value", "meaning"]);
@@ -175,6 +233,17 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+#[cfg(feature = "polly")]
+fn synth(out: &Path) -> anyhow::Result<ExitCode> {
+    runtime()?.block_on(synth::run(out))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(not(feature = "polly"))]
+fn synth(out: &Path) -> anyhow::Result<ExitCode> {
+    anyhow::bail!("nothing is written to {}: this callgate was built without Amazon Polly; build with --features polly", out.display())
 }
 
 async fn serve(config: Config) -> anyhow::Result<ExitCode> {
@@ -222,6 +291,33 @@ async fn demo(args: DemoArgs) -> anyhow::Result<ExitCode> {
         std::fs::remove_dir_all(&folder).with_context(|| format!("{} cannot be removed", folder.display()))?;
     }
     Ok(if passed { chain } else { ExitCode::from(1) })
+}
+
+/// Checkpoints that are signed by the key, with their organisations; or which of them was forged.
+fn checkpoints(files: &[PathBuf], key: Option<&str>, config: &Config) -> anyhow::Result<Result<Vec<(String, Checkpoint)>, String>> {
+    if files.is_empty() {
+        anyhow::ensure!(key.is_none(), "--key verifies a --checkpoint, and none is given");
+        return Ok(Ok(Vec::new()));
+    }
+    let key = match key {
+        Some(key) => NoteVerifier::parse(key).context("--key")?,
+        None => checkpoint_key(&config.data_dir)?
+            .with_context(|| format!("{} has no checkpoint key: give the gateway's by --key", config.data_dir.display()))?,
+    };
+    let mut checkpoints = Vec::new();
+    for file in files {
+        let shown = file.display();
+        let note = std::fs::read_to_string(file).with_context(|| format!("{shown} cannot be read"))?;
+        match Checkpoint::open(&note, &key) {
+            Ok(checkpoint) => {
+                let org = checkpoint.org(key.name()).with_context(|| format!("{shown}: its origin is not one of {}", key.name()))?;
+                checkpoints.push((org, checkpoint));
+            }
+            Err(why @ NotProven::Forged(_)) => return Ok(Err(format!("{shown}: {why}"))),
+            Err(why @ (NotProven::Malformed(_) | NotProven::Unknown(_) | NotProven::Key)) => anyhow::bail!("{shown}: {why}"),
+        }
+    }
+    Ok(Ok(checkpoints))
 }
 
 fn told(report: &VerifyReport) -> ExitCode {
@@ -279,7 +375,7 @@ impl Configured {
 }
 
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+    tokio::runtime::Builder::new_multi_thread().enable_all().on_thread_start(give_way).build()
 }
 
 fn log(config: &Config) -> anyhow::Result<()> {

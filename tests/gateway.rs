@@ -327,9 +327,11 @@ async fn twilio_is_answered_with_twiml_and_its_stream_with_a_token() {
     // The stream was never opened: Twilio falls through, and asks by keypad.
     let (_, fallback) = post("/api/webhooks/twilio/connected", &call, true).await;
     assert!(fallback.contains("<Gather") && fallback.contains("Polly.Joanna"), "{fallback}");
-    let (_, spanish) = post("/api/webhooks/twilio/consent", &[("CallSid", "CAvoice"), ("Digits", "9")], true).await;
+    let other = [("CallSid", "CAkeypad"), ("Direction", "inbound")];
+    assert_eq!(post("/api/webhooks/twilio/voice", &other, true).await.0, 200);
+    let (_, spanish) = post("/api/webhooks/twilio/consent", &[("CallSid", "CAkeypad"), ("Digits", "9")], true).await;
     assert!(spanish.contains("Polly.Lupe") && spanish.contains("consent?lang=es"), "{spanish}");
-    let (_, closing) = post("/api/webhooks/twilio/consent?lang=es", &[("CallSid", "CAvoice"), ("Digits", "2")], true).await;
+    let (_, closing) = post("/api/webhooks/twilio/consent?lang=es", &[("CallSid", "CAkeypad"), ("Digits", "2")], true).await;
     assert!(
         closing.contains("no será grabada") && closing.contains("<Number>+16175550123</Number>") && !closing.contains("<Stream"),
         "{closing}"

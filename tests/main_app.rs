@@ -172,14 +172,19 @@ async fn a_main_app_that_is_not_there_costs_nobody_their_call() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_keypad_fallback_asks_the_main_app_as_well_and_captures_nothing() {
+async fn the_keypad_fallback_asks_the_main_app_as_well() {
     let app = MainApp::start(Answer::Twiml(StatusCode::OK, DIAL.into())).await;
     let rig = gateway(&app).await;
     post_form(&rig, "/api/webhooks/twilio/voice", &[("CallSid", "CApad"), ("Direction", "inbound")]).await;
     assert!(connected(&rig, "CApad").await.contains("<Gather"));
     let twiml = post_form(&rig, "/api/webhooks/twilio/consent", &[("CallSid", "CApad"), ("Digits", "1")]).await;
+    assert!(twiml.contains("being connected.</Say><Start><Stream"), "a durable yes may start the fork after all: {twiml}");
+    assert!(twiml.contains("</Start><Say>One moment.</Say><Dial"), "{twiml}");
+    post_form(&rig, "/api/webhooks/twilio/voice", &[("CallSid", "CAquiet"), ("Direction", "inbound")]).await;
+    let twiml = post_form(&rig, "/api/webhooks/twilio/consent", &[("CallSid", "CAquiet"), ("Digits", "")]).await;
     assert!(twiml.contains("being connected.</Say><Say>One moment.</Say><Dial") && !twiml.contains("<Stream"), "{twiml}");
-    assert_eq!(field(&app.asked()[0].1, "consentStatus"), ["PENDING"]);
+    let told: Vec<_> = app.asked().iter().map(|(_, form)| field(form, "consentStatus").join("")).collect();
+    assert_eq!(told, ["GRANTED", "PENDING"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

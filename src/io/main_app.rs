@@ -62,6 +62,16 @@ impl AppUrl {
         self.0.as_str()
     }
 
+    /// As it may be shown: a query can be a secret.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        let mut url = self.0.clone();
+        if url.query().is_some() {
+            url.set_query(Some("masked"));
+        }
+        url.into()
+    }
+
     /// With `fields` in its query, for somebody else to ask.
     #[must_use]
     pub fn with(&self, fields: &[(&str, &str)]) -> String {

@@ -6,5 +6,12 @@ pub mod database;
 pub mod lock;
 pub mod main_app;
 pub mod objects;
+#[cfg(feature = "polly")]
+pub mod polly;
+pub mod priority;
+pub mod prompts;
 pub mod recording;
+pub mod seed;
 pub mod spool;
+pub mod twilio_rest;
+pub mod webhook;

@@ -3,19 +3,22 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use secrecy::SecretString;
 use serde::Deserialize;
 
 use super::auth::TokenSource;
+use crate::engine::audio::prompts::library;
 use crate::engine::call::{Clock, OnOptOut, Settings};
 use crate::engine::consent::keys::OptOutKeys;
 use crate::engine::twilio::twiml::Route;
+use crate::engine::webhook::WebhookSecret;
 use crate::io::main_app::AppUrl;
 use crate::io::objects::{ObjectsSpec, Sse};
 use crate::io::recording::Format;
-use crate::io::spool::PauseGaps;
+use crate::io::spool::{KmsSpec, PauseGaps};
 
 /// Every key as it was given, or not.
 #[derive(Args, Deserialize, Default, Clone)]
@@ -42,12 +45,24 @@ pub struct Given {
     /// AES256 or aws:kms[:KEY_ID]
     #[arg(long, env = "CALLGATE_S3_SSE")]
     pub s3_sse: Option<String>,
+    /// Id, ARN or alias of the key of AWS KMS under which the spool is encrypted [default: a key file under DATA_DIR]
+    #[arg(long, env = "CALLGATE_SPOOL_KMS_KEY")]
+    pub spool_kms_key: Option<String>,
+    /// Seconds after which a data key from AWS KMS is replaced; without KMS it is used for four times as long [default: 3600]
+    #[arg(long, env = "CALLGATE_SPOOL_KMS_REFRESH_SECONDS")]
+    pub spool_kms_refresh_seconds: Option<String>,
     /// AC…
     #[arg(long, env = "CALLGATE_TWILIO_ACCOUNT_SID")]
     pub twilio_account_sid: Option<String>,
     /// The account's primary auth token; without one the gateway listens on loopback only
     #[arg(long, env = "CALLGATE_TWILIO_AUTH_TOKEN", hide_env_values = true)]
     pub twilio_auth_token: Option<String>,
+    /// The number that calls to clients come from, in E.164; without one no call can be placed
+    #[arg(long, env = "CALLGATE_TWILIO_FROM")]
+    pub twilio_from: Option<String>,
+    /// Base of Twilio's REST API [default: https://api.twilio.com]
+    #[arg(long, env = "CALLGATE_TWILIO_API_URL")]
+    pub twilio_api_url: Option<String>,
     /// Check X-Twilio-Signature [default: true if there is a token]
     #[arg(long, env = "CALLGATE_TWILIO_VALIDATE")]
     pub twilio_validate: Option<String>,
@@ -60,6 +75,12 @@ pub struct Given {
     /// Where an inbound call goes after the prompt: a number, client:ID, or the https:// URL of the main app, which answers with TwiML
     #[arg(long, env = "CALLGATE_INBOUND_ROUTE")]
     pub inbound_route: Option<String>,
+    /// Where events are posted: https://, or http:// on loopback
+    #[arg(long, env = "CALLGATE_WEBHOOK_URL")]
+    pub webhook_url: Option<String>,
+    /// What posted events are signed with: whsec_ and base64 of 24 to 64 bytes
+    #[arg(long, env = "CALLGATE_WEBHOOK_SECRET", hide_env_values = true)]
+    pub webhook_secret: Option<String>,
     /// wav or opus [default: wav]
     #[arg(long, env = "CALLGATE_CAPTURE_FORMAT")]
     pub capture_format: Option<String>,
@@ -81,6 +102,9 @@ pub struct Given {
     /// A granted recording begins with our own prompt [default: true]
     #[arg(long, env = "CALLGATE_PROMPT_IN_RECORDING")]
     pub prompt_in_recording: Option<String>,
+    /// A folder with prompts.json and its files, instead of the shipped prompts
+    #[arg(long, env = "CALLGATE_PROMPTS_DIR")]
+    pub prompts_dir: Option<String>,
     /// What opts out in the middle of a conversation: lone-2,*2 or one of them or none [default: lone-2,*2]
     #[arg(long, env = "CALLGATE_OPT_OUT_KEYS")]
     pub opt_out_keys: Option<String>,
@@ -117,16 +141,24 @@ pub struct Config {
     pub database_url: String,
     /// The object store.
     pub objects: ObjectsSpec,
+    /// The key of AWS KMS that wraps the spool's keys.
+    pub spool_kms: Option<KmsSpec>,
     /// Twilio's account.
     pub twilio_account_sid: Option<String>,
     /// Its auth token.
     pub twilio_auth_token: Option<SecretString>,
+    /// The number that calls to clients come from.
+    pub twilio_from: Option<String>,
+    /// Base of its REST API.
+    pub twilio_api_url: AppUrl,
     /// Whether signatures are checked.
     pub twilio_validate: bool,
     /// What API tokens are checked by.
     pub tokens: TokenSource,
     /// Where inbound calls go.
     pub inbound_route: Option<InboundRoute>,
+    /// Where events are posted, and what they are signed with.
+    pub webhook: Option<(AppUrl, WebhookSecret)>,
     /// How recordings are encoded.
     pub format: Format,
     /// What a pause leaves in a recording.
@@ -135,6 +167,8 @@ pub struct Config {
     pub settings: Settings,
     /// Whether a client's own 2 queues recordings of earlier calls for deletion.
     pub decline_queues_recordings: bool,
+    /// Where the prompts lie, if not the shipped ones are played.
+    pub prompts_dir: Option<PathBuf>,
     /// Calls at once.
     pub max_calls: usize,
     /// Whether streams without an announced call are taken.
@@ -200,12 +234,18 @@ impl Given {
             objects,
             s3_endpoint,
             s3_sse,
+            spool_kms_key,
+            spool_kms_refresh_seconds,
             twilio_account_sid,
             twilio_auth_token,
+            twilio_from,
+            twilio_api_url,
             twilio_validate,
             jwt_secret,
             jwks_file,
             inbound_route,
+            webhook_url,
+            webhook_secret,
             capture_format,
             on_opt_out,
             pause_gaps,
@@ -213,6 +253,7 @@ impl Given {
             max_calls,
             silence_needs_noise_floor,
             prompt_in_recording,
+            prompts_dir,
             opt_out_keys,
             decline_queues_recordings,
             unannounced,
@@ -265,6 +306,7 @@ impl Given {
                     }
                 })?,
                 silence_needs_noise_floor: truth("CALLGATE_SILENCE_NEEDS_NOISE_FLOOR", self.silence_needs_noise_floor, true)?,
+                prompts: library(),
                 prompt_in_recording: truth("CALLGATE_PROMPT_IN_RECORDING", self.prompt_in_recording, true)?,
                 opt_out_keys: parsed(
                     "CALLGATE_OPT_OUT_KEYS",
@@ -281,9 +323,22 @@ impl Given {
             listen,
             public_url,
             objects: ObjectsSpec { url: objects, endpoint: self.s3_endpoint.filter(|url| !url.is_empty()), sse },
+            spool_kms: spool_kms(self.spool_kms_key, self.spool_kms_refresh_seconds)?,
             database_url,
             data_dir: data_dir.into(),
             twilio_account_sid: self.twilio_account_sid.filter(|sid| !sid.is_empty()),
+            twilio_from: match self.twilio_from.filter(|from| !from.is_empty()) {
+                None => None,
+                Some(from) if matches!(Route::parse(&from), Some(Route::Number(_))) => Some(from),
+                Some(from) => return Err(wrong("CALLGATE_TWILIO_FROM", &from, "a number like +16175550123")),
+            },
+            twilio_api_url: parsed(
+                "CALLGATE_TWILIO_API_URL",
+                self.twilio_api_url,
+                "https://api.twilio.com",
+                "an https:// URL (http:// on loopback) without a user name",
+                AppUrl::parse,
+            )?,
             twilio_validate: truth("CALLGATE_TWILIO_VALIDATE", self.twilio_validate, has_token)?,
             twilio_auth_token: self.twilio_auth_token.filter(|token| !token.is_empty()).map(SecretString::from),
             tokens: tokens(self.jwt_secret, self.jwks_file)?,
@@ -294,6 +349,7 @@ impl Given {
                     wrong("CALLGATE_INBOUND_ROUTE", &route, allowed)
                 })?),
             },
+            webhook: webhook(self.webhook_url, self.webhook_secret)?,
             format: parsed("CALLGATE_CAPTURE_FORMAT", self.capture_format, "wav", "wav or opus", Format::parse)?,
             pause_gaps: parsed("CALLGATE_PAUSE_GAPS", self.pause_gaps, "silence", "silence or cut", |text| match text {
                 "silence" => Some(PauseGaps::Silence),
@@ -302,6 +358,7 @@ impl Given {
             })?,
             settings,
             decline_queues_recordings: truth("CALLGATE_DECLINE_QUEUES_RECORDINGS", self.decline_queues_recordings, false)?,
+            prompts_dir: self.prompts_dir.filter(|dir| !dir.is_empty()).map(PathBuf::from),
             max_calls: parsed("CALLGATE_MAX_CALLS", self.max_calls, "4000", whole, |text| text.parse().ok().filter(|calls| *calls > 0))?,
             unannounced: truth("CALLGATE_UNANNOUNCED", self.unannounced, !has_token)?,
             media_threads: parsed("CALLGATE_MEDIA_THREADS", self.media_threads, &media_threads, "1 to 256", |text| {
@@ -341,6 +398,21 @@ impl Config {
         Ok(self)
     }
 
+    /// What Twilio's REST API is asked with: account, auth token, and the number that calls come from.
+    ///
+    /// # Errors
+    /// What is missing, by its key.
+    pub fn twilio_account(&self) -> Result<(String, SecretString, String), &'static str> {
+        let account = self.twilio_account_sid.clone().ok_or("CALLGATE_TWILIO_ACCOUNT_SID")?;
+        let token = self.twilio_auth_token.clone().ok_or("CALLGATE_TWILIO_AUTH_TOKEN")?;
+        let from = self.twilio_from.clone().ok_or("CALLGATE_TWILIO_FROM")?;
+        // Twilio itself cannot reach an address that only this machine knows.
+        if self.public_url.is_none() && self.twilio_api_url.as_str().starts_with("https://") {
+            return Err("CALLGATE_PUBLIC_URL");
+        }
+        Ok((account, token, from))
+    }
+
     /// The URL under which Twilio sees this gateway, which listens on `bound`.
     #[must_use]
     pub fn seen_as(&self, bound: SocketAddr) -> String {
@@ -376,6 +448,9 @@ impl Config {
             TokenSource::Secret(_) => ("(masked)".to_owned(), none()),
             TokenSource::KeySet(path) => (none(), path.display().to_string()),
         };
+        let prompts_dir = self.prompts_dir.as_ref().map_or_else(none, |dir| dir.display().to_string());
+        let kms_key = self.spool_kms.as_ref().map_or_else(none, |kms| kms.key.clone());
+        let kms_refresh = self.spool_kms.as_ref().map_or_else(none, |kms| kms.refresh.as_secs().to_string());
         vec![
             ("CALLGATE_LISTEN", self.listen.to_string(), "address of HTTP and WebSocket"),
             ("CALLGATE_PUBLIC_URL", self.seen_as(self.listen), "how Twilio sees this gateway; signatures and TwiML are built from it"),
@@ -384,12 +459,26 @@ impl Config {
             ("CALLGATE_OBJECTS", self.objects.url.clone(), "where recordings go"),
             ("CALLGATE_S3_ENDPOINT", text(&self.objects.endpoint), "endpoint of an S3-compatible store"),
             ("CALLGATE_S3_SSE", sse, "server-side encryption of the store"),
+            ("CALLGATE_SPOOL_KMS_KEY", kms_key, "key of AWS KMS that wraps the spool's keys; none: keys/spool.key in DATA_DIR does"),
+            (
+                "CALLGATE_SPOOL_KMS_REFRESH_SECONDS",
+                kms_refresh,
+                "a data key from AWS KMS is replaced after so long, and used four times as long if it cannot be",
+            ),
             ("CALLGATE_TWILIO_ACCOUNT_SID", text(&self.twilio_account_sid), "Twilio's account"),
             ("CALLGATE_TWILIO_AUTH_TOKEN", secret(&self.twilio_auth_token), "its auth token; without one: loopback only"),
+            ("CALLGATE_TWILIO_FROM", text(&self.twilio_from), "the number that calls to clients come from"),
+            ("CALLGATE_TWILIO_API_URL", self.twilio_api_url.as_str().to_owned(), "base of Twilio's REST API"),
             ("CALLGATE_TWILIO_VALIDATE", self.twilio_validate.to_string(), "check X-Twilio-Signature"),
             ("CALLGATE_JWT_SECRET", jwt_secret, "secret of HS256 API tokens; neither it nor a key set: a generated one in DATA_DIR"),
             ("CALLGATE_JWKS_FILE", jwks_file, "key set of RS256, ES256 and EdDSA API tokens"),
             ("CALLGATE_INBOUND_ROUTE", route, "where an inbound call goes after the prompt: dialled, or the main app is asked"),
+            (
+                "CALLGATE_WEBHOOK_URL",
+                self.webhook.as_ref().map_or_else(none, |(url, _)| url.shown()),
+                "where events are posted, signed by the Standard Webhooks scheme",
+            ),
+            ("CALLGATE_WEBHOOK_SECRET", if self.webhook.is_some() { "(masked)".to_owned() } else { none() }, "what they are signed with"),
             ("CALLGATE_CAPTURE_FORMAT", self.format.word().to_owned(), "wav or opus; client left, other party right"),
             (
                 "CALLGATE_PAUSE_GAPS",
@@ -418,6 +507,7 @@ impl Config {
             ("CALLGATE_MAX_CALLS", self.max_calls.to_string(), "calls at once"),
             ("CALLGATE_SILENCE_NEEDS_NOISE_FLOOR", settings.silence_needs_noise_floor.to_string(), "exact digital silence does not grant"),
             ("CALLGATE_PROMPT_IN_RECORDING", settings.prompt_in_recording.to_string(), "a recording begins with our own prompt"),
+            ("CALLGATE_PROMPTS_DIR", prompts_dir, "folder of the prompts that are played; none: the shipped ones"),
             ("CALLGATE_OPT_OUT_KEYS", keys.to_owned(), "what opts out in the middle of a conversation"),
             (
                 "CALLGATE_DECLINE_QUEUES_RECORDINGS",
@@ -433,6 +523,24 @@ impl Config {
     }
 }
 
+/// An hour: a key in memory opens what an hour's recordings left in the spool, and KMS is asked 24 times a day.
+const KMS_REFRESH_SECONDS: &str = "3600";
+
+fn spool_kms(key: Option<String>, refresh: Option<String>) -> Result<Option<KmsSpec>, Wrong> {
+    let name = "CALLGATE_SPOOL_KMS_KEY";
+    let refresh = parsed("CALLGATE_SPOOL_KMS_REFRESH_SECONDS", refresh, KMS_REFRESH_SECONDS, "1 to 86400", |text| {
+        text.parse().ok().filter(|seconds| (1..=86_400).contains(seconds)).map(Duration::from_secs)
+    })?;
+    match key.filter(|key| !key.is_empty()) {
+        None => Ok(None),
+        Some(key) if !cfg!(feature = "kms") => Err(wrong(name, &key, "this callgate was built without AWS KMS: --features kms is needed")),
+        Some(key) if key.len() > 2_048 || key.chars().any(|c| c.is_whitespace() || c.is_control()) => {
+            Err(wrong(name, &key, "the id, the ARN or the alias (alias/NAME) of a key of AWS KMS"))
+        }
+        Some(key) => Ok(Some(KmsSpec { key, refresh })),
+    }
+}
+
 fn tokens(secret: Option<String>, key_set: Option<String>) -> Result<TokenSource, Wrong> {
     match (secret.filter(|secret| !secret.is_empty()), key_set.filter(|path| !path.is_empty())) {
         (None, None) => Ok(TokenSource::Development),
@@ -443,6 +551,21 @@ fn tokens(secret: Option<String>, key_set: Option<String>) -> Result<TokenSource
             let why = "with CALLGATE_JWT_SECRET set as well nobody can tell which of the two lets people in: one of them needs to be unset";
             Err(wrong("CALLGATE_JWKS_FILE", &path, why))
         }
+    }
+}
+
+fn webhook(url: Option<String>, secret: Option<String>) -> Result<Option<(AppUrl, WebhookSecret)>, Wrong> {
+    match (url.filter(|url| !url.is_empty()), secret.filter(|secret| !secret.is_empty())) {
+        (None, None) => Ok(None),
+        (Some(url), Some(secret)) => {
+            let allowed = "an https:// URL (http:// on loopback) without a user name";
+            let url = AppUrl::parse(&url).ok_or_else(|| wrong("CALLGATE_WEBHOOK_URL", &url, allowed))?;
+            let secret = WebhookSecret::parse(&secret)
+                .ok_or_else(|| wrong("CALLGATE_WEBHOOK_SECRET", "(masked)", "whsec_ and base64 of 24 to 64 bytes"))?;
+            Ok(Some((url, secret)))
+        }
+        (Some(url), None) => Err(wrong("CALLGATE_WEBHOOK_URL", &url, "to sign what is posted there CALLGATE_WEBHOOK_SECRET is needed")),
+        (None, Some(_)) => Err(wrong("CALLGATE_WEBHOOK_SECRET", "(masked)", "without CALLGATE_WEBHOOK_URL there is nothing to sign")),
     }
 }
 
@@ -487,7 +610,7 @@ mod tests {
         let config = Given::default().meant().unwrap();
         assert_eq!(config.database_url, "sqlite://./callgate-data/callgate.db");
         assert!(config.unannounced && !config.twilio_validate && config.listen.ip().is_loopback());
-        assert_eq!(config.table().len(), 26);
+        assert_eq!(config.table().len(), 34);
     }
 
     #[test]
@@ -505,16 +628,81 @@ mod tests {
         assert!(both.contains("CALLGATE_JWKS_FILE") && both.contains("one of them needs to be unset") && !both.contains("0123"), "{both}");
         assert!(refusal(Given { database_url: some("postgres://u:pw@h/d"), ..Given::default() }).contains("(masked)"));
         assert!(refusal(Given { max_calls: some("0"), ..Given::default() }).contains("CALLGATE_MAX_CALLS"));
+        let from = refusal(Given { twilio_from: some("6175550123"), ..Given::default() });
+        assert!(from.contains("CALLGATE_TWILIO_FROM") && from.contains("+16175550123"), "{from}");
+        let api = refusal(Given { twilio_api_url: some("http://api.example.com"), ..Given::default() });
+        assert!(api.contains("CALLGATE_TWILIO_API_URL") && api.contains("https://"), "{api}");
+        let whsec = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+        let webhook = |url: &str, secret: &str| refusal(Given { webhook_url: some(url), webhook_secret: some(secret), ..Given::default() });
+        assert!(webhook("http://app.example.com/events", whsec).contains("CALLGATE_WEBHOOK_URL"), "plain http leaves this machine");
+        assert!(webhook("https://app.example.com/events", "").contains("CALLGATE_WEBHOOK_SECRET is needed"));
+        let short = webhook("https://app.example.com/events", "whsec_aHVudGVyMg==");
+        assert!(short.contains("CALLGATE_WEBHOOK_SECRET") && !short.contains("aHVud"), "{short}");
+        assert!(webhook("", whsec).contains("nothing to sign"));
         assert!(Given::from_toml("lissten = \"x\"").is_err(), "unknown keys are refused");
+    }
+
+    #[cfg(not(feature = "kms"))]
+    #[test]
+    fn a_key_of_kms_is_refused_where_nobody_can_ask_kms() {
+        let refused = refusal(Given { spool_kms_key: Some("alias/callgate".into()), ..Given::default() });
+        assert!(
+            refused.contains("CALLGATE_SPOOL_KMS_KEY") && refused.ends_with("built without AWS KMS: --features kms is needed"),
+            "{refused}"
+        );
+    }
+
+    #[cfg(feature = "kms")]
+    #[test]
+    fn a_key_of_kms_is_taken_as_it_is_and_its_refresh_has_bounds() {
+        let key = |key: &str, refresh: &str| Given {
+            spool_kms_key: Some(key.into()),
+            spool_kms_refresh_seconds: Some(refresh.into()),
+            ..Given::default()
+        };
+        let config = key("alias/callgate", "").meant().unwrap();
+        assert_eq!(config.spool_kms, Some(KmsSpec { key: "alias/callgate".into(), refresh: Duration::from_secs(3_600) }));
+        assert!(config.table().contains(&(
+            "CALLGATE_SPOOL_KMS_KEY",
+            "alias/callgate".to_owned(),
+            "key of AWS KMS that wraps the spool's keys; none: keys/spool.key in DATA_DIR does"
+        )));
+        assert_eq!(key("", "").meant().unwrap().spool_kms, None);
+        assert!(refusal(key("alias/x", "0")).contains("CALLGATE_SPOOL_KMS_REFRESH_SECONDS"));
+        assert!(refusal(key("two words", "")).contains("alias/NAME"));
     }
 
     #[test]
     fn secrets_are_masked_in_the_table_and_in_debug() {
-        let given = Given { twilio_auth_token: Some("supersecrettoken".into()), ..Given::default() };
+        let given = Given {
+            twilio_auth_token: Some("supersecrettoken".into()),
+            webhook_url: Some("https://app.example.com/events?key=supersecretkey".into()),
+            webhook_secret: Some("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".into()),
+            ..Given::default()
+        };
         let config = given.meant().unwrap();
-        let shown = format!("{:?} {config:?}", config.table());
-        assert!(!shown.contains("supersecrettoken"));
+        let table = format!("{:?}", config.table());
+        let shown = format!("{table} {config:?}");
+        assert!(!shown.contains("supersecrettoken") && !shown.contains("MfKQ9r8GK") && !table.contains("supersecretkey"));
         assert!(config.twilio_validate && !config.unannounced);
+    }
+
+    #[test]
+    fn what_is_missing_to_place_a_call_is_named() {
+        let some = |text: &str| Some(text.to_owned());
+        let mut given = Given::default();
+        let missing = |given: &Given| given.clone().meant().unwrap().twilio_account().map(|_| ()).unwrap_err();
+        assert_eq!(missing(&given), "CALLGATE_TWILIO_ACCOUNT_SID");
+        given.twilio_account_sid = some("AC1");
+        assert_eq!(missing(&given), "CALLGATE_TWILIO_AUTH_TOKEN");
+        given.twilio_auth_token = some("token");
+        assert_eq!(missing(&given), "CALLGATE_TWILIO_FROM");
+        given.twilio_from = some("+16175550123");
+        assert_eq!(missing(&given), "CALLGATE_PUBLIC_URL");
+        given.public_url = some("https://gate.example.com");
+        assert!(given.clone().meant().unwrap().twilio_account().is_ok());
+        let stand_in = Given { public_url: None, twilio_api_url: some("http://127.0.0.1:9"), ..given };
+        assert!(stand_in.meant().unwrap().twilio_account().is_ok());
     }
 
     #[test]

@@ -11,13 +11,17 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use secrecy::ExposeSecret as _;
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
 use tungstenite::handshake::derive_accept_key;
 
 use super::api;
@@ -34,9 +38,14 @@ use crate::engine::twilio::signature;
 use crate::io::database::Work;
 use crate::io::main_app::MainApp;
 use crate::io::objects::ObjectStore;
+use crate::io::twilio_rest::TwilioRest;
 
 /// A client has so long to send its request's head.
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
+/// Once the gateway ends, a connection has so long to do so.
+const END_WITHIN: Duration = Duration::from_secs(5);
+/// A question waits so long for what was handed to the ledger before it; then the answer goes without it.
+const FLUSH_WITHIN: Duration = Duration::from_secs(2);
 /// No body of the API comes near.
 const BODY_MAX: usize = 64 * 1024;
 /// The path of the media socket.
@@ -53,9 +62,13 @@ pub struct App {
     pub(super) objects: Arc<ObjectStore>,
     pub(super) tokens: TokenKey,
     pub(super) main_app: Option<MainApp>,
+    /// Twilio's REST API; or the key that must be set before it can be asked.
+    pub(super) twilio: Result<TwilioRest, &'static str>,
     pub(super) config: Arc<Config>,
     pub(super) public_url: Arc<str>,
     pub(super) draining: Arc<AtomicBool>,
+    /// The figures of consent as `/metrics` shows them, and when they were counted.
+    pub(super) figures: Arc<tokio::sync::Mutex<Option<(std::time::Instant, String)>>>,
 }
 
 impl App {
@@ -65,6 +78,11 @@ impl App {
 
     pub(super) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
+    }
+
+    /// What was handed to the ledger until now is written, or [`FLUSH_WITHIN`] is over: whoever saw a call end finds what it left.
+    pub(super) async fn settled(&self) {
+        let _ = tokio::time::timeout(FLUSH_WITHIN, self.world.database.ledger().flush()).await;
     }
 
     /// Somebody asked for what is not theirs: the chain keeps it.
@@ -83,13 +101,23 @@ impl App {
     }
 }
 
+/// Ends the connection on which a request came, also one that takes nothing and so would never end by itself.
+#[derive(Clone, Default)]
+pub(super) struct HangUp(Arc<Notify>);
+
+impl HangUp {
+    pub(super) fn now(&self) {
+        self.0.notify_one();
+    }
+}
+
 /// All routes.
 pub(super) fn router(app: App) -> Router {
     let webhooks = Router::new()
-        .route("/api/webhooks/twilio/voice", post(webhooks::voice))
-        .route("/api/webhooks/twilio/connected", post(webhooks::connected))
-        .route("/api/webhooks/twilio/consent", post(webhooks::consent))
-        .route("/api/webhooks/twilio/status", post(webhooks::status))
+        .route(webhooks::VOICE, post(webhooks::voice))
+        .route(webhooks::CONNECTED, post(webhooks::connected))
+        .route(webhooks::CONSENT, post(webhooks::consent))
+        .route(webhooks::STATUS, post(webhooks::status))
         .layer(middleware::from_fn_with_state(app.clone(), webhooks::signed));
     Router::new()
         .route(MEDIA, get(media))
@@ -101,13 +129,16 @@ pub(super) fn router(app: App) -> Router {
         .with_state(app)
 }
 
-/// Takes connections until told to stop.
+/// Takes connections until told to stop; then those that are open end with the answer they are giving, or within [`END_WITHIN`].
 pub(super) async fn accept(listener: TcpListener, app: App, stop: impl Future<Output = ()>) {
     let service = router(app);
+    let mut connections = JoinSet::new();
+    let (ending, ends) = watch::channel(());
     tokio::pin!(stop);
     loop {
         let stream = tokio::select! {
-            () = &mut stop => return,
+            () = &mut stop => break,
+            Some(_) = connections.join_next() => continue,
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => stream,
                 Err(why) => {
@@ -119,18 +150,39 @@ pub(super) async fn accept(listener: TcpListener, app: App, stop: impl Future<Ou
             },
         };
         let _ = stream.set_nodelay(true);
-        let service = TowerToHyperService::new(service.clone());
-        tokio::spawn(async move {
-            let served = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(HEAD_WITHIN)
-                .serve_connection(TokioIo::new(stream), service)
-                .with_upgrades()
-                .await;
-            if let Err(why) = served {
-                tracing::debug!(error = %why, "http: connection over");
-            }
-        });
+        connections.spawn(serve(stream, service.clone(), ends.clone()));
+    }
+    drop(ending);
+    let over = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(END_WITHIN, over).await.is_err() {
+        tracing::warn!("http: connections that did not end are cut");
+    }
+}
+
+/// One connection. When the gateway ends, `ends` does.
+async fn serve(stream: TcpStream, service: Router, mut ends: watch::Receiver<()>) {
+    let (service, hang_up) = (TowerToHyperService::new(service), HangUp::default());
+    let told = hang_up.clone();
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(told.clone());
+        service.call(request)
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_WITHIN)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    tokio::pin!(connection);
+    let served = tokio::select! {
+        served = connection.as_mut() => served,
+        () = hang_up.0.notified() => return,
+        _ = ends.changed() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(why) = served {
+        tracing::debug!(error = %why, "http: connection over");
     }
 }
 

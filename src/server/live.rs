@@ -3,19 +3,22 @@
 use std::sync::Arc;
 
 use subtle::ConstantTimeEq;
+use tokio::sync::oneshot;
 
 use super::ids;
 use super::media::{MediaHandle, SocketKey, ToMedia};
 use super::metrics;
-use super::registry::{LiveCall, Registry};
+use super::registry::{Announced, LiveCall, Registry};
 use super::revocation;
 use super::socket::{Heard, Word};
 use super::world::World;
 use crate::engine::audio::frame::{Channel, StreamNo};
+use crate::engine::audio::prompts::Language;
 use crate::engine::call::{
-    Call, CallIdentity, Effect, Input, Mode, NotSealed, Outbox, Phase, RecordingEnd, RecordingState, Standing, StreamStart,
+    Call, CallIdentity, Effect, Input, Mode, NotSealed, Outbox, Phase, RecordingEnd, RecordingState, Standing, StreamStart, Told,
 };
-use crate::engine::consent::{Actor, ConsentRecord, ConsentStatus, Direction, Queues};
+use crate::engine::consent::keys::Answer;
+use crate::engine::consent::{Actor, ConsentRecord, ConsentStatus, Direction, Queues, UnrecordedReason};
 use crate::engine::ledger::{Event, EventKind};
 use crate::engine::time::Tick;
 use crate::engine::twilio::message::Start;
@@ -24,9 +27,6 @@ use crate::io::spool::{Lead, RecordingHead, SpoolFeed, SpoolStalled};
 
 /// A no must become durable: tries, a second apart, while the database is away.
 const REFUSAL_TRIES: u32 = 60;
-
-/// No id is longer: they stand in rows, keys and log lines.
-const ID_MAX: usize = 128;
 
 /// What only the thread can do.
 pub(super) struct Outcome {
@@ -45,7 +45,11 @@ pub(super) struct Live {
     /// The socket of each stream.
     sockets: Vec<SocketKey>,
     deadline: Option<Tick>,
-    last: (Phase, ConsentStatus, RecordingState),
+    last: Told,
+    /// Twilio's id of it is written.
+    is_named: bool,
+    /// Who waits until what the keypad question brought is durable.
+    waiting: Vec<oneshot::Sender<()>>,
 }
 
 /// Who a stream belongs to.
@@ -54,12 +58,12 @@ pub(super) fn who(start: &Start, registry: &Registry, world: &World) -> Result<C
         return Err(format!("its audio is {format}; only audio/x-mulaw at 8000 Hz is understood"));
     }
     let told = |name: &str| start.parameters.get(name).map(String::as_str).filter(|value| !value.is_empty());
-    let ids = ["callId", "clientId", "caseManagerId", "orgId"].map(|name| (name, told(name).unwrap_or_default()));
-    let ids = ids.into_iter().chain([("callSid", &*start.call_sid), ("streamSid", &*start.stream_sid)]);
-    if let Some((name, _)) = ids.into_iter().find(|(_, id)| id.len() > ID_MAX || id.chars().any(char::is_control)) {
-        return Err(format!("its {name} is longer than {ID_MAX} bytes, or has control characters"));
+    let named = ["callId", "clientId", "caseManagerId", "orgId"].map(|name| (name, told(name).unwrap_or_default()));
+    let mut named = named.into_iter().chain([("callSid", &*start.call_sid), ("streamSid", &*start.stream_sid)]);
+    if let Some((name, _)) = named.find(|(_, id)| !ids::is_fit(id)) {
+        return Err(format!("its {name} is longer than {} bytes, or has control characters", ids::ID_MAX));
     }
-    if told("orgId").is_some_and(|org| matches!(org, "." | "..") || org.contains('/')) {
+    if told("orgId").is_some_and(|org| !ids::is_key_part(org)) {
         return Err("its orgId cannot be part of an object's key".into());
     }
     if !matches!(told("mode"), None | Some("consent" | "stay" | "capture")) {
@@ -104,21 +108,53 @@ pub(super) fn who(start: &Start, registry: &Registry, world: &World) -> Result<C
 }
 
 impl Live {
-    pub(super) fn new(identity: CallIdentity, standing: Standing, world: &World, me: &MediaHandle) -> Self {
-        let call = Call::new(identity, world.settings, standing, world.clocks.now());
+    pub(super) fn new(identity: CallIdentity, standing: Standing, announced: Option<&Announced>, world: &World, me: &MediaHandle) -> Self {
+        let now = world.clocks.now();
+        let is_named = !identity.call_sid.is_empty();
+        let call = Call::new(identity, world.settings, standing, now);
+        let call = match announced {
+            None => call,
+            Some(Announced { made: None, .. }) => call.told_of(),
+            Some(Announced { made: Some(made), .. }) => call.made(made.at, now),
+        };
         let snapshot = call.snapshot();
-        let last = (snapshot.phase, snapshot.consent.status, snapshot.recording);
+        let last = snapshot.told();
         world.metrics.calls.inc();
         Self {
             shared: Arc::new(LiveCall::new(snapshot, me.clone())),
-            call,
             me: me.clone(),
             feed: None,
             head: None,
             sockets: Vec::with_capacity(2),
-            deadline: None,
+            // A call that was made may never be heard of again.
+            deadline: call.deadline(),
+            call,
             last,
+            is_named,
+            waiting: Vec::new(),
         }
+    }
+
+    /// What the keypad question brought. Whoever waits is told when it is durable, or when nothing of it needs to be.
+    pub(super) fn pad(
+        &mut self,
+        world: &World,
+        outbox: &mut Outbox,
+        language: Language,
+        answer: Answer,
+        done: oneshot::Sender<()>,
+    ) -> Option<Outcome> {
+        self.waiting.push(done);
+        let outcome = self.step(world, outbox, Input::Pad { language, answer });
+        if !self.call.is_sealing() {
+            self.waiting.clear();
+        }
+        outcome
+    }
+
+    /// The ledger has answered for a yes.
+    pub(super) fn is_settled(&mut self) {
+        self.waiting.clear();
     }
 
     pub(super) fn shared(&self) -> Arc<LiveCall> {
@@ -224,12 +260,12 @@ impl Live {
         world.metrics.captured.inc_by(captured[0] + captured[1]);
         world.metrics.withheld.inc_by(withheld[0] + withheld[1]);
         let settled = self.shared.let_go();
-        submit(world, Work::Call(Box::new(self.shared.row())));
+        write(world, &self.shared);
         if settled {
-            let (registry, ledger, identity) = (Arc::clone(registry), world.database.ledger().clone(), self.shared.identity.clone());
+            let (registry, ledger, shared) = (Arc::clone(registry), world.database.ledger().clone(), self.shared());
             world.tokio.spawn(async move {
                 ledger.flush().await;
-                registry.remove(&identity);
+                registry.remove(&shared);
             });
         }
     }
@@ -251,7 +287,7 @@ impl Live {
             }
             Effect::Refuse(record) => {
                 tracing::info!(call.id = %self.shared.identity.call_id, "call: the client said no");
-                refuse(world, *record);
+                refuse(world, *record, std::mem::take(&mut self.waiting));
             }
             Effect::Audit(event) => submit(world, Work::Audit(*event, None)),
             Effect::RecordingBegins { grant, record, lead } => {
@@ -320,18 +356,20 @@ impl Live {
 
     fn publish(&mut self, world: &World) {
         let snapshot = self.call.snapshot();
-        let seen = (snapshot.phase, snapshot.consent.status, snapshot.recording);
+        let seen = snapshot.told();
         let decided = |outcome| {
             world.metrics.decisions.get_or_create(&metrics::Outcome { outcome }).inc();
         };
         if seen != self.last {
-            tracing::info!(call.id = %self.shared.identity.call_id, phase = ?seen.0, consent = ?seen.1, recording = ?seen.2, "call: changed");
-            match (self.last.0, seen.0, seen.1) {
-                (Phase::Prompting | Phase::AwaitingResponse | Phase::Created, Phase::Connected, ConsentStatus::Revoked) => {
+            tracing::info!(call.id = %self.shared.identity.call_id, phase = ?seen.phase, consent = ?seen.consent, recording = ?seen.recording, "call: changed");
+            match (self.last.phase, seen.phase, seen.consent) {
+                (Phase::Prompting | Phase::AwaitingResponse | Phase::Created, Phase::Connected, ConsentStatus::Revoked)
+                    if snapshot.unrecorded_reason != Some(UnrecordedReason::PriorOptOut) =>
+                {
                     decided("declined")
                 }
                 (_, Phase::Abandoned, _) => decided("abandoned"),
-                (_, Phase::Connected, ConsentStatus::Granted) if self.last.1 != ConsentStatus::Granted => decided("granted"),
+                (_, Phase::Connected, ConsentStatus::Granted) if self.last.consent != ConsentStatus::Granted => decided("granted"),
                 (Phase::Prompting | Phase::AwaitingResponse, Phase::Connected, ConsentStatus::Pending)
                     if snapshot.unrecorded_reason.is_some() =>
                 {
@@ -340,11 +378,12 @@ impl Live {
                 _ => {}
             }
         }
-        let write = seen != self.last;
-        self.last = seen;
+        let is_named = !snapshot.identity.call_sid.is_empty();
+        let is_new = seen != self.last || is_named != self.is_named;
+        (self.last, self.is_named) = (seen, is_named);
         self.shared.publish(snapshot, self.head.as_ref().map(|head| head.recording_id.as_str()));
-        if write {
-            submit(world, Work::Call(Box::new(self.shared.row())));
+        if is_new {
+            write(world, &self.shared);
         }
     }
 
@@ -353,7 +392,7 @@ impl Live {
         RecordingHead {
             recording_id: ids::fresh("rec"),
             call_id: identity.call_id.clone(),
-            call_sid: identity.call_sid.clone(),
+            call_sid: self.call.identity().call_sid.clone(),
             client_id: identity.client_id.clone(),
             org_id: identity.org_id.clone(),
             grant_seq,
@@ -400,6 +439,11 @@ pub(super) fn event(head: &RecordingHead, kind: EventKind, detail: serde_json::V
     }
 }
 
+/// A call's newest state on its way to the database, and the event that it is, if it tells something new.
+pub(super) fn write(world: &World, call: &LiveCall) {
+    call.hand_over(|row| submit(world, Work::Call(Box::new(row))));
+}
+
 /// Hands work to the ledger. If its queue is full, whoever waits is told so at once: capture fails closed.
 pub(super) fn submit(world: &World, work: Work) {
     if let Err(LedgerFull(work)) = world.database.ledger().append(work) {
@@ -409,13 +453,16 @@ pub(super) fn submit(world: &World, work: Work) {
             Work::Grant(_, then) | Work::Recall { then, .. } => then(Err(NotSealed::Unavailable)),
             Work::Refuse(_, then) | Work::Audit(_, Some(then)) | Work::Recording(_, Some(then)) => then(false),
             Work::Act(_, then) => then(None),
-            Work::Audit(_, None) | Work::Recording(_, None) | Work::Call(_) => {}
+            Work::Place(_, then) => then(None),
+            Work::Outbox(work) => work.refuse(),
+            Work::Audit(_, None) | Work::Recording(_, None) | Work::Call(_) | Work::Answer(_) | Work::Checkpoint(_) => {}
         }
     }
 }
 
-/// A no is written until it is written; the gate is shut already. What it queues for deletion is queued by the same commit.
-fn refuse(world: &World, record: ConsentRecord) {
+/// A no is written until it is written; the gate is shut already. What it queues for deletion is queued by the same commit. Whoever
+/// is `waiting` hears of it then.
+fn refuse(world: &World, record: ConsentRecord, waiting: Vec<oneshot::Sender<()>>) {
     let world = world.clone();
     let tokio = world.tokio.clone();
     tokio.spawn(async move {
@@ -425,7 +472,7 @@ fn refuse(world: &World, record: ConsentRecord) {
             return;
         }
         for _ in 0..REFUSAL_TRIES {
-            let (done, durable) = tokio::sync::oneshot::channel();
+            let (done, durable) = oneshot::channel();
             submit(
                 &world,
                 Work::Refuse(
@@ -436,6 +483,7 @@ fn refuse(world: &World, record: ConsentRecord) {
                 ),
             );
             if durable.await == Ok(true) {
+                drop(waiting);
                 return;
             }
             tokio::time::sleep(std::time::Duration::from_secs(1)).await;

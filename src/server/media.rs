@@ -19,7 +19,9 @@ use tokio::sync::oneshot;
 use super::registry::Registry;
 use super::socket::Socket;
 use super::world::World;
-use crate::engine::call::{CallIdentity, NotSealed, Standing};
+use crate::engine::audio::prompts::Language;
+use crate::engine::call::{CallIdentity, NotSealed, Standing, Unreached};
+use crate::engine::consent::keys::Answer;
 use crate::engine::consent::{Actor, Grant, GrantSeq, Receipt};
 use crate::engine::time::WallTime;
 use crate::engine::twilio::message::Start;
@@ -66,8 +68,18 @@ pub(super) enum ToMedia {
     Resume(String, Actor, oneshot::Sender<()>),
     /// The client's consent was withdrawn, at this entry of the chain if it stands there yet. Answered when the gate is shut.
     Revoked(String, Option<GrantSeq>, oneshot::Sender<()>),
-    /// Twilio says, late, that a machine answered.
-    Machine(String),
+    /// A call that Twilio's webhooks tell of begins, before or without a stream.
+    Open(Box<(CallIdentity, Standing)>),
+    /// Twilio says who answered, in its own word.
+    AnsweredBy(String, String),
+    /// Twilio tells its own id of a call.
+    Named(String, String),
+    /// The call goes to the other party without a question.
+    PutThrough(String),
+    /// What Twilio's keypad question brought. Answered when it is durable.
+    Pad(String, Language, Answer, oneshot::Sender<()>),
+    /// Nobody was reached.
+    Unreached(String, Unreached),
     /// Twilio says that the call is over.
     HungUp(String),
     /// Seal everything; the gateway stops.
@@ -118,8 +130,12 @@ impl MediaThreads {
     }
 
     pub(super) fn take(&self, socket: Socket) {
-        let next = self.next.fetch_add(1, Ordering::Relaxed) % self.handles.len();
-        self.handles[next].send(ToMedia::Socket(Box::new(socket)));
+        self.next().send(ToMedia::Socket(Box::new(socket)));
+    }
+
+    /// The thread whose turn it is.
+    pub(super) fn next(&self) -> &MediaHandle {
+        &self.handles[self.next.fetch_add(1, Ordering::Relaxed) % self.handles.len()]
     }
 
     /// Every call is sealed and every socket closed.

@@ -24,6 +24,8 @@ pub struct Metrics {
     pub decisions: Family<Outcome, Counter>,
     /// Recordings by how they ended.
     pub recordings: Family<Outcome, Counter>,
+    /// Tries to post an event, by what became of them: `delivered`, `again`, `failed`.
+    pub posts: Family<Outcome, Counter>,
     /// Frames captured, of calls that are over.
     pub captured: Counter,
     /// Frames withheld, of calls that are over.
@@ -54,14 +56,16 @@ impl Metrics {
         let ledger_full = counter("ledger_full", "Pieces of work the ledger's queue had no room for");
         let decisions = Family::default();
         let recordings = Family::default();
+        let posts = Family::default();
+        registry.register("webhook_posts", "Tries to post an event, by what became of them", posts.clone());
         registry.register("decisions", "Calls by how they were decided", decisions.clone());
         registry.register("recordings", "Recordings by how they ended", recordings.clone());
-        Arc::new(Self { registry, calls, decisions, recordings, captured, withheld, malformed, refused, ledger_full })
+        Arc::new(Self { registry, calls, decisions, recordings, posts, captured, withheld, malformed, refused, ledger_full })
     }
 
     /// As OpenMetrics text, with what is only known now.
     #[must_use]
-    pub fn text(&self, sockets: usize, live: usize, commits: u64) -> String {
+    pub fn text(&self, sockets: usize, live: usize, commits: u64, figures: &str) -> String {
         let mut text = String::new();
         let _ = encode(&mut text, &self.registry);
         let now = format!(
@@ -70,6 +74,7 @@ impl Metrics {
              # HELP callgate_ledger_commits Transactions of the ledger.\n# TYPE callgate_ledger_commits counter\ncallgate_ledger_commits_total {commits}\n"
         );
         let end = text.rfind("# EOF").unwrap_or(text.len());
+        text.insert_str(end, figures);
         text.insert_str(end, &now);
         text
     }

@@ -9,6 +9,9 @@ mod key_set;
 mod live;
 mod media;
 mod metrics;
+mod notary;
+mod placing;
+mod poster;
 mod problem;
 mod recover;
 mod registry;
@@ -26,13 +29,16 @@ use std::time::Duration;
 
 use serde_json::json;
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 pub use auth::{Claims, MintError, TokenKey, TokenKeyError, TokenSource};
 pub use config::{Config, Given, InboundRoute, Wrong};
 pub use key_set::KeySetError;
+pub use notary::{checkpoint_key, open_checkpoint_key};
 pub use retention::{SweepOutcome, Swept, SweptLine, sweep};
 
+use crate::engine::audio::prompts::library;
+use crate::engine::call::Settings;
 use crate::engine::consent::Actor;
 use crate::engine::ledger::{Event, EventKind};
 use crate::io::clock::{Clocks, wall};
@@ -40,18 +46,29 @@ use crate::io::database::{Database, DatabaseError, Work};
 use crate::io::lock::{FolderLock, NotLocked};
 use crate::io::main_app::MainApp;
 use crate::io::objects::{ObjectError, ObjectStore};
-use crate::io::spool::{KeyFile, SpoolWriters};
+use crate::io::prompts::{self, PromptsError};
+use crate::io::spool::{KeysError, SpoolKeys, SpoolWriters};
+use crate::io::twilio_rest::TwilioRest;
+use crate::io::webhook::Webhook;
 
 /// Threads that write spools.
 const SPOOL_THREADS: usize = 1;
 /// After the calls are sealed, what is being stored has so long to get there; what does not is stored at the next start.
 const STORE_WITHIN: Duration = Duration::from_secs(20);
 
+/// What is due to be posted then has so long; what is not posted is at the next start.
+const POST_WITHIN: Duration = Duration::from_secs(3);
+
+/// And the chains' last checkpoints so long to be signed and stored.
+const SIGN_WITHIN: Duration = Duration::from_secs(5);
+
 /// A running gateway.
 pub struct Gateway {
     address: SocketAddr,
     app: http::App,
     sealer: seal::Sealer,
+    poster: Option<(Arc<poster::Poster>, watch::Sender<bool>)>,
+    notary: (tokio::task::JoinHandle<()>, watch::Sender<bool>),
     stop: Option<oneshot::Sender<()>>,
     accepting: tokio::task::JoinHandle<()>,
     sweeping: tokio::task::AbortHandle,
@@ -75,6 +92,12 @@ pub enum StartError {
         /// By whom.
         source: NotLocked,
     },
+    /// The prompts.
+    #[error("CALLGATE_PROMPTS_DIR {0}")]
+    Prompts(PromptsError),
+    /// The spool's keys.
+    #[error("{0}")]
+    Keys(KeysError),
     /// What API tokens are checked by.
     #[error("{0}")]
     Tokens(#[from] TokenKeyError),
@@ -110,13 +133,24 @@ impl Gateway {
             .map_err(local(&format!("CALLGATE_DATA_DIR {} cannot be made", config.data_dir.display())))?;
         let lock = FolderLock::take(&config.data_dir)
             .map_err(|source| StartError::Folder { folder: config.data_dir.display().to_string(), source })?;
-        let database = Database::open(&config.database_url).await?;
+        let prompts = config.prompts_dir.as_deref().map_or_else(|| Ok(library()), prompts::open).map_err(StartError::Prompts)?;
+        // On a thread of the runtime: SQLite's own threads stand where the one stands that starts them, and give way with it.
+        let (url, runtime) = (config.database_url.clone(), tokio::runtime::Handle::current());
+        let opened = tokio::task::spawn_blocking(move || runtime.block_on(Database::open(&url))).await;
+        let database = opened.map_err(|why| local("the database cannot be opened")(std::io::Error::other(why)))??;
         let objects = Arc::new(ObjectStore::open(&config.objects).await?);
-        let keys = Arc::new(KeyFile::open(&config.data_dir.join("keys/spool.key")).map_err(local("the spool's key cannot be opened"))?);
+        let keys =
+            Arc::new(SpoolKeys::open(&config.data_dir.join("keys/spool.key"), config.spool_kms.as_ref()).await.map_err(StartError::Keys)?);
+        let signer = notary::signer(&config.data_dir).map_err(local("the key of checkpoints cannot be opened"))?;
         let tokens = TokenKey::open(&config.tokens, &config.data_dir)?;
         let main_app = match &config.inbound_route {
             Some(InboundRoute::Ask(url)) => Some(MainApp::new(url.clone()).map_err(local("CALLGATE_INBOUND_ROUTE cannot be asked"))?),
             Some(InboundRoute::Dial(_)) | None => None,
+        };
+        let twilio = match config.twilio_account() {
+            Ok((account, token, from)) => Ok(TwilioRest::new(config.twilio_api_url.as_str(), account, token, from)
+                .map_err(local("Twilio's REST API (CALLGATE_TWILIO_API_URL) cannot be asked"))?),
+            Err(missing) => Err(missing),
         };
         let folder = config.data_dir.join("spool");
         let (report, ends) = mpsc::unbounded_channel();
@@ -124,7 +158,7 @@ impl Gateway {
             .map_err(local(&format!("the spool in {} cannot be made", folder.display())))?;
         let registry = Arc::default();
         let world = world::World {
-            settings: config.settings,
+            settings: Settings { prompts, ..config.settings },
             format: config.format,
             pause_gaps: config.pause_gaps,
             unannounced: config.unannounced,
@@ -135,7 +169,19 @@ impl Gateway {
             metrics: metrics::Metrics::new(),
             tokio: tokio::runtime::Handle::current(),
         };
+        let poster = match &config.webhook {
+            Some((url, secret)) => {
+                let webhook =
+                    Webhook::new(url.as_str(), secret.clone()).map_err(local("what is in CALLGATE_WEBHOOK_URL cannot be posted to"))?;
+                let poster = poster::Poster::new(world.clone(), webhook);
+                // Before anything is written that is to be posted.
+                poster.begin();
+                Some(poster)
+            }
+            None => None,
+        };
         let sealer = seal::Sealer::new(world.clone(), Arc::clone(&objects), keys, Arc::clone(&registry));
+        sealer.close_left_open().await.map_err(local("calls of before cannot be closed"))?;
         sealer.recover(folder.clone()).await.map_err(local("what a crash left in the spool cannot be read"))?;
         tokio::spawn(sealer.clone().run(ends));
         let media =
@@ -151,19 +197,30 @@ impl Gateway {
             objects,
             tokens,
             main_app,
+            twilio,
             config: Arc::new(config),
             public_url,
             draining: Arc::new(AtomicBool::new(false)),
+            figures: Arc::default(),
         };
         app.note_configuration();
         let spools = retention::Spools::Ours(Arc::clone(&app.registry), sealer.in_hand.clone());
         let sweeper = retention::Sweeper::new(app.world.database.clone(), Arc::clone(&app.objects), folder, spools);
         let sweeping = tokio::spawn(sweeper.run()).abort_handle();
+        placing::reopen(&app).await?;
+        let (stop, stopped) = watch::channel(false);
+        let notary = notary::Notary::new(app.world.clone(), Arc::clone(&app.objects), signer);
+        let notary = (tokio::spawn(notary.run(stopped)), stop);
+        let poster = poster.map(|poster| {
+            let (stop, stopped) = watch::channel(false);
+            tokio::spawn(Arc::clone(&poster).run(stopped));
+            (poster, stop)
+        });
         let (stop, stopped) = oneshot::channel::<()>();
         let accepting = tokio::spawn(http::accept(listener, app.clone(), async move {
             let _ = stopped.await;
         }));
-        Ok(Self { address, app, sealer, stop: Some(stop), accepting, sweeping, _lock: lock })
+        Ok(Self { address, app, sealer, poster, notary, stop: Some(stop), accepting, sweeping, _lock: lock })
     }
 
     /// Where it listens.
@@ -201,6 +258,16 @@ impl Gateway {
             let _ = stop.send(());
         }
         let _ = self.accepting.await;
+        self.app.world.database.ledger().flush().await;
+        if let Some((poster, stop)) = &self.poster {
+            poster.finish(POST_WITHIN).await;
+            let _ = stop.send(true);
+        }
+        let (signing, stop) = self.notary;
+        let _ = stop.send(true);
+        if tokio::time::timeout(SIGN_WITHIN, signing).await.is_err() {
+            tracing::warn!("checkpoint: not everything is signed; the rest is at the next start");
+        }
         self.app.world.database.ledger().flush().await;
     }
 }

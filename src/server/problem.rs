@@ -3,19 +3,44 @@
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 /// A problem document.
 #[derive(Debug)]
 pub struct Problem {
     status: StatusCode,
     detail: String,
+    more: Map<String, Value>,
 }
 
 impl Problem {
     /// With a sentence for the caller: what is wrong, never whose data it is about.
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self { status, detail: detail.into() }
+        Self { status, detail: detail.into(), more: Map::new() }
+    }
+
+    /// With a member of its own, for programs.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: Value) -> Self {
+        self.more.insert(name.to_owned(), value);
+        self
+    }
+
+    /// HTTP's status.
+    #[must_use]
+    pub const fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The document.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        let title = self.status.canonical_reason().unwrap_or("problem");
+        let mut body = json!({ "type": "about:blank", "title": title, "status": self.status.as_u16(), "detail": self.detail });
+        if let Some(members) = body.as_object_mut() {
+            members.extend(self.more.clone());
+        }
+        body
     }
 
     /// Nothing there, or nothing that this caller may know of.
@@ -33,9 +58,7 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let title = self.status.canonical_reason().unwrap_or("problem");
-        let body = json!({ "type": "about:blank", "title": title, "status": self.status.as_u16(), "detail": self.detail });
-        let mut response = (self.status, Json(body)).into_response();
+        let mut response = (self.status, Json(self.json())).into_response();
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         response
     }

@@ -12,52 +12,151 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::live::{event, submit};
-use super::seal::{PAUSE_FIRST, PAUSE_MAX, Sealer};
+use super::seal::{PAUSE_FIRST, PAUSE_MAX, Sealer, TRIES};
 use crate::engine::call::{OnOptOut, RecordingState};
 use crate::engine::consent::Actor;
 use crate::engine::ledger::{Event, EventKind};
+use crate::engine::time::WallTime;
 use crate::io::clock::wall;
-use crate::io::database::{Ruling, Work};
-use crate::io::spool::{RecordingHead, SpoolFile, Unreadable, left_behind};
+use crate::io::database::{CallRow, Ruling, Work};
+use crate::io::spool::{NotFetched, RecordingHead, SpoolFile, Unreadable, left_behind};
 
 /// Whether a call is over is looked at this often.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
+/// Calls that a process left open, closed at the next start at most.
+const LEFT_OPEN_MAX: u32 = 100_000;
+
+/// Writes into a row that its call is over.
+pub(super) fn end(row: &mut CallRow) {
+    let now = wall();
+    let seconds = WallTime::parse(&row.started_at).map(|start| (now.0 - start.0).max(0) / 1_000);
+    row.state["phase"] = json!("ENDED");
+    row.state["endedAt"] = json!(now);
+    row.state["durationSeconds"] = json!(seconds);
+    row.phase = "ENDED".to_owned();
+    row.ended_at = Some(now.to_string());
+}
+
 impl Sealer {
-    /// What lies in the folder at the start: with a durable grant it is finished and stored, without one it is destroyed.
-    pub(super) async fn recover(&self, folder: PathBuf) -> io::Result<()> {
-        for spool in left_behind(&folder)? {
-            let head = match spool.look(&self.keys) {
-                Ok(head) => head,
-                Err(why) => {
-                    self.unreadable(&spool, &why).await;
-                    continue;
-                }
-            };
-            match self.world.database.grant_is_durable(&head.org_id, head.grant_seq, &head.consent.id).await {
-                Ok(true) => {
-                    tracing::info!(recording.id = %head.recording_id, "spool: left by a crash; being stored");
-                    let (sealer, path) = (self.clone(), spool.path().to_owned());
-                    let held = self.in_hand.take(&head.recording_id);
-                    self.pending.fetch_add(1, Ordering::SeqCst);
-                    tokio::spawn(async move {
-                        let state = sealer.finish_left(&head, path).await;
-                        sealer.count(state);
-                        drop(held);
-                        sealer.pending.fetch_sub(1, Ordering::SeqCst);
-                    });
-                }
-                Ok(false) => {
-                    tracing::warn!(recording.id = %head.recording_id, "spool: destroyed: no durable consent allows it");
-                    if let Err(why) = spool.destroy() {
-                        tracing::error!(recording.id = %head.recording_id, error = %why, "spool: could not be destroyed; tried again at the next start");
-                        continue;
-                    }
-                    let detail = json!({ "recordingId": head.recording_id });
-                    submit(&self.world, Work::Audit(event(&head, EventKind::SpoolDestroyed, detail), None));
-                }
-                Err(why) => return Err(io::Error::other(why)),
+    /// Calls that had streams when the process before this one died are over: no media stream ever comes back. Where
+    /// several processes share a database, an open call may be another one's, and is left alone.
+    pub(super) async fn close_left_open(&self) -> io::Result<()> {
+        let database = &self.world.database;
+        if !database.is_ours_alone() {
+            return Ok(());
+        }
+        for mut row in database.calls_left_open(LEFT_OPEN_MAX).await.map_err(io::Error::other)? {
+            tracing::warn!(call.id = %row.id, "call: it was live when the gateway died; closed");
+            if !row.is_recorded && row.state["unrecordedReason"].is_null() {
+                row.state["unrecordedReason"] = json!("SYSTEM_ERROR");
+                let died = Event {
+                    org_id: row.org_id.clone(),
+                    kind: EventKind::CallUnrecorded,
+                    actor: Actor::System,
+                    call_id: Some(row.id.clone()),
+                    client_id: Some(row.client_id.clone()),
+                    at: wall(),
+                    position: None,
+                    detail: json!({ "reason": "SYSTEM_ERROR", "why": "the gateway died during the call" }),
+                };
+                submit(&self.world, Work::Audit(died, None));
             }
+            end(&mut row);
+            submit(&self.world, Work::Call(Box::new(row)));
+        }
+        database.ledger().flush().await;
+        Ok(())
+    }
+
+    /// What lies in the folder at the start: with a durable grant it is finished and stored, without one it is destroyed.
+    /// What only AWS KMS opens, and does not now, is left where it is and tried again later.
+    pub(super) async fn recover(&self, folder: PathBuf) -> io::Result<()> {
+        let mut locked = Vec::new();
+        for spool in left_behind(&folder)? {
+            // Who did not open one would let the start wait for every other.
+            if !locked.is_empty() && self.keys.needs_fetching(&spool) {
+                locked.push(spool);
+                continue;
+            }
+            match self.keys.fetch(&spool).await {
+                Ok(()) => self.recover_one(&spool).await?,
+                Err(NotFetched::Away(why)) => {
+                    tracing::error!(why, "spool: what was left cannot be opened now; it is kept and tried again");
+                    locked.push(spool);
+                }
+                Err(why @ NotFetched::Refused(_)) => self.unreadable(&spool, &Unreadable::Locked(io::Error::other(why))).await,
+            }
+        }
+        if !locked.is_empty() {
+            tokio::spawn(self.clone().recover_later(locked));
+        }
+        Ok(())
+    }
+
+    /// Tries until each has been opened, or never will be. Their rows say FAILED after [`TRIES`] rounds.
+    async fn recover_later(self, mut locked: Vec<SpoolFile>) {
+        let mut pause = PAUSE_FIRST;
+        let mut tried = 0;
+        while !locked.is_empty() {
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(PAUSE_MAX);
+            tried += 1;
+            let mut still = Vec::new();
+            // What retention deleted meanwhile is settled.
+            for spool in locked.into_iter().filter(|spool| spool.path().exists()) {
+                let outcome = self.keys.fetch(&spool).await;
+                match outcome {
+                    Ok(()) => {
+                        if let Err(why) = self.recover_one(&spool).await {
+                            tracing::error!(spool = %spool.path().display(), error = %why, "spool: kept: nobody can tell what allows it; trying again");
+                            still.push(spool);
+                        }
+                    }
+                    Err(NotFetched::Away(why)) => {
+                        if tried == TRIES {
+                            self.settle(&spool.recording_id(), RecordingState::Failed, why).await;
+                        }
+                        still.push(spool);
+                    }
+                    Err(why @ NotFetched::Refused(_)) => self.unreadable(&spool, &Unreadable::Locked(io::Error::other(why))).await,
+                }
+            }
+            locked = still;
+        }
+    }
+
+    async fn recover_one(&self, spool: &SpoolFile) -> io::Result<()> {
+        let head = match spool.look(&self.keys) {
+            Ok(head) => head,
+            Err(why) => {
+                self.unreadable(spool, &why).await;
+                return Ok(());
+            }
+        };
+        match self.world.database.grant_is_durable(&head.org_id, head.grant_seq, &head.consent.id).await {
+            Ok(true) => {
+                tracing::info!(recording.id = %head.recording_id, "spool: left by a crash; being stored");
+                let (sealer, path) = (self.clone(), spool.path().to_owned());
+                let held = self.in_hand.take(&head.recording_id);
+                self.pending.fetch_add(1, Ordering::SeqCst);
+                tokio::spawn(async move {
+                    let state = sealer.finish_left(&head, path).await;
+                    sealer.count(state);
+                    drop(held);
+                    sealer.pending.fetch_sub(1, Ordering::SeqCst);
+                });
+            }
+            Ok(false) => {
+                tracing::warn!(recording.id = %head.recording_id, "spool: destroyed: no durable consent allows it");
+                if let Err(why) = spool.destroy() {
+                    tracing::error!(recording.id = %head.recording_id, error = %why, "spool: could not be destroyed; tried again at the next start");
+                    return Ok(());
+                }
+                let detail = json!({ "recordingId": head.recording_id });
+                submit(&self.world, Work::Audit(event(&head, EventKind::SpoolDestroyed, detail), None));
+            }
+            Err(why) => return Err(io::Error::other(why)),
         }
         Ok(())
     }
@@ -69,6 +168,7 @@ impl Sealer {
             tokio::time::sleep(LOOK_EVERY).await;
         }
         let spool = SpoolFile::at(path);
+        self.fetch(head, &spool).await;
         match spool.look(&self.keys) {
             Ok(_) => {}
             Err(why) => {
@@ -87,6 +187,16 @@ impl Sealer {
             tracing::warn!(recording.id = %head.recording_id, error = %why, "spool: not written anew; what was cut is not published");
         }
         self.store(head, spool.path().to_owned(), Some(&ruling)).await
+    }
+
+    /// Has the spool's key at hand, as soon as who keeps it answers. What is refused is told by whoever reads it.
+    async fn fetch(&self, head: &RecordingHead, spool: &SpoolFile) {
+        let mut pause = PAUSE_FIRST;
+        while let Err(NotFetched::Away(why)) = self.keys.fetch(spool).await {
+            tracing::warn!(recording.id = %head.recording_id, why, "spool: cannot be opened now; trying again in {pause:?}");
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
     }
 
     /// What the chain says, as soon as it answers.
@@ -125,7 +235,7 @@ impl Sealer {
                 }
             }
             Unreadable::Foreign | Unreadable::Locked(_) | Unreadable::Damaged | Unreadable::Disk(_) => {
-                tracing::error!(spool = %file, "spool: kept: {why}; bring back the key file or the file, and start again");
+                tracing::error!(spool = %file, "spool: kept: {why}; bring back its key or the file, and start again");
             }
         }
         let state = match why {

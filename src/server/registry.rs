@@ -7,8 +7,9 @@ use dashmap::DashMap;
 use serde_json::{Value, json};
 
 use super::media::MediaHandle;
-use crate::engine::call::{CallIdentity, RecordingState, Snapshot};
+use crate::engine::call::{CallIdentity, RecordingState, Snapshot, Standing};
 use crate::engine::time::WallTime;
+use crate::engine::twilio::twiml::Route;
 use crate::io::database::CallRow;
 
 /// All live calls of this gateway.
@@ -20,10 +21,19 @@ pub struct Registry {
     owners: DashMap<String, MediaHandle>,
     /// Media sockets; more than the limit are refused at the handshake.
     places: Arc<AtomicUsize>,
+    /// Readers of event streams.
+    readers: Arc<AtomicUsize>,
 }
 
-/// A media socket's place.
+/// A place among a bounded number: a media socket's, or a reader's of an event stream.
 pub struct Place(Arc<AtomicUsize>);
+
+impl Place {
+    fn take(taken: &Arc<AtomicUsize>, limit: usize) -> Option<Self> {
+        let one_more = |taken: usize| (taken < limit).then_some(taken + 1);
+        taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).ok().map(|_| Self(Arc::clone(taken)))
+    }
+}
 
 impl Drop for Place {
     fn drop(&mut self) {
@@ -31,20 +41,31 @@ impl Drop for Place {
     }
 }
 
-/// A call that this gateway made, waiting for its stream.
+/// A call that Twilio's webhooks tell of: its streams come with its token.
 #[derive(Clone)]
 pub struct Announced {
     /// Who it is.
     pub identity: CallIdentity,
     /// The stream's token.
     pub token: String,
-    /// Twilio's `AnsweredBy`.
-    pub answered_by: Option<String>,
+    /// If this gateway made it; else the client called.
+    pub made: Option<Made>,
+}
+
+/// A call that this gateway made.
+#[derive(Clone)]
+pub struct Made {
+    /// Where the client stood when it was made.
+    pub standing: Standing,
+    /// Whom the client is connected to; without it the call goes where inbound calls go.
+    pub connect_to: Option<Route>,
+    /// When.
+    pub at: WallTime,
 }
 
 /// One live call.
 pub struct LiveCall {
-    /// Who it is.
+    /// Who it is; Twilio's id of it may be told later, see [`Self::call_sid`].
     pub identity: CallIdentity,
     /// The media thread that owns it.
     pub owner: MediaHandle,
@@ -66,8 +87,12 @@ struct View {
 impl Registry {
     /// A place for a media socket, unless `limit` are taken. Dropping it gives it back.
     pub fn take_place(&self, limit: usize) -> Option<Place> {
-        let take = |taken: usize| (taken < limit).then_some(taken + 1);
-        self.places.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).ok().map(|_| Place(Arc::clone(&self.places)))
+        Place::take(&self.places, limit)
+    }
+
+    /// The same for a reader of an event stream.
+    pub fn take_reader(&self, limit: usize) -> Option<Place> {
+        Place::take(&self.readers, limit)
     }
 
     /// Media sockets now.
@@ -85,10 +110,34 @@ impl Registry {
         self.by_sid.entry(call_sid.to_owned()).or_insert_with(fresh).value().clone()
     }
 
-    /// Announces a call that a stream will come for.
-    pub fn announce(&self, announced: Announced) {
-        self.by_sid.insert(announced.identity.call_sid.clone(), announced.identity.call_id.clone());
-        self.announced.insert(announced.identity.call_id.clone(), announced);
+    /// Announces a call that a stream may come for. Announced twice, the first holds.
+    pub fn announce(&self, announced: Announced) -> Announced {
+        let identity = &announced.identity;
+        if !identity.call_sid.is_empty() {
+            self.by_sid.insert(identity.call_sid.clone(), identity.call_id.clone());
+        }
+        self.announced.entry(identity.call_id.clone()).or_insert(announced).value().clone()
+    }
+
+    /// Twilio calls an announced call so. `false` if Twilio has called it otherwise before.
+    pub fn named(&self, call_id: &str, call_sid: &str) -> bool {
+        let Some(mut announced) = self.announced.get_mut(call_id) else { return true };
+        let known = &mut announced.identity.call_sid;
+        if known.is_empty() && !call_sid.is_empty() {
+            call_sid.clone_into(known);
+            self.by_sid.insert(call_sid.to_owned(), call_id.to_owned());
+        }
+        known.as_str() == call_sid
+    }
+
+    /// The thread that owns a call, if one does.
+    pub fn owner(&self, call_id: &str) -> Option<MediaHandle> {
+        self.owners.get(call_id).map(|found| found.value().clone())
+    }
+
+    /// Live calls now.
+    pub fn live(&self) -> usize {
+        self.by_id.len()
     }
 
     /// The announced call with this id.
@@ -128,11 +177,12 @@ impl Registry {
     }
 
     /// Forgets a call that is over and stored.
-    pub fn remove(&self, call: &CallIdentity) {
-        self.by_id.remove(&call.call_id);
-        self.by_sid.remove_if(&call.call_sid, |_, id| *id == call.call_id);
-        self.announced.remove(&call.call_id);
-        self.owners.remove(&call.call_id);
+    pub fn remove(&self, call: &LiveCall) {
+        let call_id = &call.identity.call_id;
+        self.by_id.remove(call_id);
+        self.by_sid.remove_if(&call.call_sid(), |_, id| id == call_id);
+        self.announced.remove(call_id);
+        self.owners.remove(call_id);
     }
 }
 
@@ -146,6 +196,12 @@ impl LiveCall {
             counters: Default::default(),
             view: Mutex::new(View { snapshot, recording_id: None, outcome: None, let_go: false }),
         }
+    }
+
+    /// Twilio's id of it; empty until Twilio tells.
+    #[must_use]
+    pub fn call_sid(&self) -> String {
+        self.view().snapshot.identity.call_sid.clone()
     }
 
     /// Counts, once a frame.
@@ -186,7 +242,17 @@ impl LiveCall {
     /// The JSON of `GET /api/calls/{callId}`.
     #[must_use]
     pub fn json(&self) -> Value {
+        self.told(&self.view())
+    }
+
+    /// Gives the row of its call to `to`. Under the view's lock, so that rows come there in the order of their states,
+    /// whoever hands them over: `to` must not wait.
+    pub fn hand_over(&self, to: impl FnOnce(CallRow)) {
         let view = self.view();
+        to(row(self.told(&view)));
+    }
+
+    fn told(&self, view: &View) -> Value {
         let mut snapshot = view.snapshot.clone();
         // A published snapshot may be older than the last frame.
         let counted = |n: usize| self.counters[n].load(Ordering::Relaxed);
@@ -203,31 +269,35 @@ impl LiveCall {
         call_json(&snapshot, view.recording_id.as_deref(), view.outcome.as_ref())
     }
 
-    /// The row of its call.
-    #[must_use]
-    pub fn row(&self) -> CallRow {
-        let state = self.json();
-        let text = |value: &Value| value.as_str().map(str::to_owned);
-        CallRow {
-            id: self.identity.call_id.clone(),
-            call_sid: self.identity.call_sid.clone(),
-            client_id: self.identity.client_id.clone(),
-            case_manager_id: self.identity.case_manager_id.clone(),
-            org_id: self.identity.org_id.clone(),
-            direction: text(&state["direction"]).unwrap_or_default(),
-            phase: text(&state["phase"]).unwrap_or_default(),
-            consent_granted_at: text(&state["consent"]["grantedAt"]),
-            consent_method: text(&state["consent"]["method"]),
-            is_recorded: state["isRecorded"].as_bool().unwrap_or(false),
-            recording_id: text(&state["recording"]["recordingId"]),
-            started_at: text(&state["startedAt"]).unwrap_or_default(),
-            ended_at: text(&state["endedAt"]),
-            state,
-        }
-    }
-
     fn view(&self) -> std::sync::MutexGuard<'_, View> {
         self.view.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The row of a call that nobody owns yet.
+#[must_use]
+pub fn row_of(snapshot: &Snapshot) -> CallRow {
+    row(call_json(snapshot, None, None))
+}
+
+fn row(state: Value) -> CallRow {
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let named = |key: &str| text(&state[key]).unwrap_or_default();
+    CallRow {
+        id: named("callId"),
+        call_sid: named("callSid"),
+        client_id: named("clientId"),
+        case_manager_id: named("caseManagerId"),
+        org_id: named("orgId"),
+        direction: named("direction"),
+        phase: named("phase"),
+        consent_granted_at: text(&state["consent"]["grantedAt"]),
+        consent_method: text(&state["consent"]["method"]),
+        is_recorded: state["isRecorded"].as_bool().unwrap_or(false),
+        recording_id: text(&state["recording"]["recordingId"]),
+        started_at: named("startedAt"),
+        ended_at: text(&state["endedAt"]),
+        state,
     }
 }
 

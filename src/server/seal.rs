@@ -11,8 +11,9 @@ use dashmap::DashMap;
 use serde_json::json;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use super::live::{event, row, submit};
+use super::live::{event, row, submit, write};
 use super::metrics::Outcome;
+use super::recover::end;
 use super::registry::Registry;
 use super::world::World;
 use crate::engine::audio::frame::Place;
@@ -23,12 +24,12 @@ use crate::io::clock::wall;
 use crate::io::database::{Ruling, Then, Work};
 use crate::io::objects::{Feed, ObjectError, ObjectStore, Stored};
 use crate::io::recording::{Format, LateCut, Manifest, Plan, encode, object_key};
-use crate::io::spool::{KeyFile, RecordingHead, SpoolEnd, SpoolFile};
+use crate::io::spool::{NotFetched, RecordingHead, SpoolEnd, SpoolFile, SpoolKeys};
 
 /// Recordings sealed at once.
 const AT_ONCE: usize = 4;
 /// Tries to store one, with doubling pauses from [`PAUSE_FIRST`] to [`PAUSE_MAX`], before its state says FAILED.
-const TRIES: u32 = 8;
+pub(super) const TRIES: u32 = 8;
 pub(super) const PAUSE_FIRST: Duration = Duration::from_millis(500);
 pub(super) const PAUSE_MAX: Duration = Duration::from_secs(60);
 /// Pieces between encoder and store: bounds a recording's memory to a few of 256 KiB.
@@ -63,7 +64,7 @@ impl Drop for Held {
 pub struct Sealer {
     pub(super) world: World,
     objects: Arc<ObjectStore>,
-    pub(super) keys: Arc<KeyFile>,
+    pub(super) keys: Arc<SpoolKeys>,
     pub(super) registry: Arc<Registry>,
     permits: Arc<Semaphore>,
     pub(super) pending: Arc<AtomicUsize>,
@@ -72,6 +73,7 @@ pub struct Sealer {
 
 enum Failure {
     Spool(io::Error),
+    Key(NotFetched),
     Store(ObjectError),
     /// The spool was not ended by its call, or is damaged: the ledger must be asked what counts of it.
     Unruled,
@@ -81,14 +83,26 @@ impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Spool(why) => why.fmt(f),
+            Self::Key(why) => why.fmt(f),
             Self::Store(why) => why.fmt(f),
             Self::Unruled => f.write_str("the spool is not whole"),
         }
     }
 }
 
+impl Failure {
+    /// Whether another try may have another outcome.
+    fn is_retryable(&self) -> bool {
+        match self {
+            Self::Store(why) => why.is_retryable(),
+            Self::Key(NotFetched::Away(_)) => true,
+            Self::Key(NotFetched::Refused(_)) | Self::Spool(_) | Self::Unruled => false,
+        }
+    }
+}
+
 impl Sealer {
-    pub(super) fn new(world: World, objects: Arc<ObjectStore>, keys: Arc<KeyFile>, registry: Arc<Registry>) -> Self {
+    pub(super) fn new(world: World, objects: Arc<ObjectStore>, keys: Arc<SpoolKeys>, registry: Arc<Registry>) -> Self {
         Self {
             world,
             objects,
@@ -163,14 +177,17 @@ impl Sealer {
                 tracing::warn!(recording.id = %head.recording_id, "recording: deleted by retention before it was stored; its spool is destroyed");
                 return self.destroy(head, &spool).await;
             }
-            let outcome = {
-                let Ok(_permit) = self.permits.acquire().await else { return RecordingState::Failed };
-                self.try_store(head, &spool, ruling).await
+            let outcome = match self.keys.fetch(&spool).await {
+                Err(why) => Err(Failure::Key(why)),
+                Ok(()) => {
+                    let Ok(_permit) = self.permits.acquire().await else { return RecordingState::Failed };
+                    self.try_store(head, &spool, ruling).await
+                }
             };
             tried += 1;
             match outcome {
                 Ok(stored) => break Ok(stored),
-                Err(Failure::Store(why)) if why.is_retryable() => {
+                Err(why) if why.is_retryable() => {
                     tracing::warn!(recording.id = %head.recording_id, error = %why, "recording: not stored yet; trying again in {pause:?}");
                     if tried == TRIES {
                         self.write(head, RecordingState::Failed, None, Some(why.to_string()), EventKind::RecordingFailed).await;
@@ -212,7 +229,12 @@ impl Sealer {
     }
 
     async fn try_store(&self, head: &RecordingHead, spool: &SpoolFile, ruling: Option<&Ruling>) -> Result<(Manifest, Stored), Failure> {
-        let (spool, keys, told) = (spool.clone(), Arc::clone(&self.keys), head.clone());
+        let (spool, keys, mut told) = (spool.clone(), Arc::clone(&self.keys), head.clone());
+        // Which bytes were played, only their digest tells: after a restart other prompts may be in force.
+        let prompt = told.lead.as_ref().and_then(|lead| self.world.settings.prompts.of_digest(&lead.sha256));
+        if prompt.is_none() && told.lead.take().is_some() {
+            tracing::warn!(recording.id = %told.recording_id, "recording: the prompt it began with is not there any more; it begins without");
+        }
         let lead = told.lead.as_ref().map_or(0, |lead| lead.samples);
         let late =
             ruling.and_then(|ruling| ruling.cut.clone()).map(|(stream_sid, ms)| LateCut { stream_sid, at: Place::of(MediaTime(ms)) });
@@ -229,7 +251,7 @@ impl Sealer {
         let (to, bytes) = mpsc::channel(PIECES);
         let (tell, sha256) = oneshot::channel();
         let encoding = tokio::task::spawn_blocking(move || {
-            let encoded = encode(&spool, &keys, &told, &plan, &to);
+            let encoded = encode(&spool, &keys, &told, prompt, &plan, &to);
             match &encoded {
                 Ok(encoded) => drop(tell.send(encoded.sha256.clone())),
                 Err(why) => drop(to.blocking_send(Err(io::Error::other(why.to_string())))),
@@ -287,11 +309,10 @@ impl Sealer {
     pub(super) async fn tell_call(&self, call_id: &str, recording_id: &str, state: RecordingState, reason: Option<String>) {
         if let Some(live) = self.registry.get(call_id) {
             let over = live.conclude(state, reason);
-            let row = live.row();
-            submit(&self.world, Work::Call(Box::new(row)));
+            write(&self.world, &live);
             if over {
                 self.world.database.ledger().flush().await;
-                self.registry.remove(&live.identity);
+                self.registry.remove(&live);
             }
         } else if let Ok(Some(mut row)) = self.world.database.call(call_id).await {
             // A call of before a restart: it is over, whatever it was when the process died.
@@ -299,11 +320,7 @@ impl Sealer {
             row.state["recording"]["reason"] = json!(reason);
             row.state["recording"]["recordingId"] = json!(recording_id);
             if row.ended_at.is_none() {
-                let now = wall().to_string();
-                row.state["phase"] = json!("ENDED");
-                row.state["endedAt"] = json!(now);
-                row.phase = "ENDED".to_owned();
-                row.ended_at = Some(now);
+                end(&mut row);
             }
             submit(&self.world, Work::Call(Box::new(row)));
         }

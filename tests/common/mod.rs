@@ -1,7 +1,11 @@
 //! A gateway of its own for each test, and a caller at its socket.
 #![allow(dead_code, reason = "every test binary uses its own part")]
 
+#[cfg(feature = "kms")]
+pub mod kms_server;
 pub mod s3_server;
+pub mod sse;
+pub mod twilio;
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::SocketAddr;
@@ -51,6 +55,40 @@ impl Rig {
         let answer = request.send().await.unwrap();
         let status = answer.status().as_u16();
         (status, answer.json().await.unwrap_or(Value::Null))
+    }
+
+    /// A token of somebody else.
+    pub fn token_of(&self, sub: &str, name: &str, permissions: &[&str], clients: &[&str]) -> String {
+        let claims = Claims { sub: sub.into(), name: name.into(), ..claims(permissions, clients, "default") };
+        self.gateway.tokens().mint(&claims).unwrap()
+    }
+
+    pub async fn post_as(&self, path: &str, body: Value, token: &str) -> (u16, Value) {
+        self.ask(reqwest::Method::POST, path, body.to_string(), token).await
+    }
+
+    /// Any request with any body.
+    pub async fn ask(&self, method: reqwest::Method, path: &str, body: String, token: &str) -> (u16, Value) {
+        let request = reqwest::Client::new().request(method, format!("http://{}{path}", self.address()));
+        let answer = request.bearer_auth(token).header("content-type", "application/json").body(body).send().await.unwrap();
+        let status = answer.status().as_u16();
+        (status, answer.json().await.unwrap_or(Value::Null))
+    }
+
+    /// A client's lines of the chain, once everything handed in before is written.
+    pub async fn chain(&self, client: &str) -> Vec<Value> {
+        let (status, log) = self.get(&format!("/api/audit?limit=1000&clientId={client}")).await;
+        assert_eq!(status, 200, "{log}");
+        log["entries"].as_array().unwrap().iter().map(|entry| entry["entry"].clone()).collect()
+    }
+
+    /// A whole call of a client who presses 1, talks, and hangs up: the id of its stored recording.
+    pub async fn recorded(&self, sid: &str, client: &str) -> String {
+        let mut caller = Caller::talking_as(self, sid, client).await;
+        caller.frames(50).await;
+        caller.stop().await;
+        let call = self.call(sid, |call| call["recording"]["state"] == "FINISHED" && call["phase"] == "ENDED").await;
+        call["recording"]["recordingId"].as_str().unwrap().to_owned()
     }
 
     /// The call with this sid, once it is as wanted.
@@ -118,6 +156,14 @@ impl Served {
         self.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
         self.child.wait().unwrap();
         log
+    }
+}
+
+impl Drop for Served {
+    /// A test that fails leaves no gateway behind: it would hold on to whatever it has inherited.
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -233,7 +279,12 @@ impl Caller {
 
     /// A caller who pressed 1 and talks: `consented` frames are on their way into a recording.
     pub async fn talking(rig: &Rig, sid: &str) -> Self {
-        let mut caller = Self::connect(rig.address(), sid, json!({ "mode": "stay", "clientId": format!("client-{sid}") })).await;
+        Self::talking_as(rig, sid, &format!("client-{sid}")).await
+    }
+
+    /// The same of a client by id.
+    pub async fn talking_as(rig: &Rig, sid: &str, client: &str) -> Self {
+        let mut caller = Self::connect(rig.address(), sid, json!({ "mode": "stay", "clientId": client })).await;
         caller.frames(250).await;
         caller.key("1").await;
         rig.call(sid, |call| call["recording"]["state"] == "ACTIVE").await;

@@ -1,6 +1,7 @@
-//! The shipped prompts: what a caller hears, with the proof of which bytes they were.
+//! Prompts: what a caller hears, with the proof of which bytes they were.
 //!
-//! Embedded, so shared between all calls and never missing. A language is its files and a line in [`EMBEDDED`].
+//! The shipped ones are embedded, so shared between all calls and never missing; a language is its files and a line in
+//! [`EMBEDDED`]. A deployment may bring others, made to the same manifest: every call is told which by its settings.
 
 use std::fmt;
 use std::sync::OnceLock;
@@ -19,8 +20,13 @@ pub enum Language {
     Es,
 }
 
+/// No prompt is longer: a caller who has to wait for so long has hung up.
+pub const PROMPT_MS_MAX: usize = 60_000;
+/// Samples of that.
+pub const PROMPT_SAMPLES_MAX: usize = PROMPT_MS_MAX * 8;
+
 /// What is said.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Line {
     /// The question.
@@ -38,6 +44,7 @@ pub enum Line {
 }
 
 /// One prompt, ready to be played.
+#[derive(PartialEq, Eq)]
 pub struct Prompt {
     /// The language it is spoken in.
     pub language: Language,
@@ -54,7 +61,7 @@ pub struct Prompt {
 }
 
 /// One sentence of a prompt.
-#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Sentence {
     /// The key it names.
     pub key: Option<char>,
@@ -64,7 +71,27 @@ pub struct Sentence {
     pub sample: usize,
 }
 
+/// A line of a manifest: a prompt, and the file it lies in.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PromptRow {
+    /// Below the manifest's folder.
+    pub file: String,
+    /// The language it is spoken in.
+    pub language: Language,
+    /// The version of its script.
+    pub version: String,
+    /// What it says.
+    pub line: Line,
+    /// Its length.
+    pub samples: usize,
+    /// SHA-256 of its audio, in hex.
+    pub sha256: String,
+    /// Its sentences in order.
+    pub sentences: Vec<Sentence>,
+}
+
 /// All prompts, checked against their manifest.
+#[derive(PartialEq, Eq)]
 pub struct PromptLibrary {
     prompts: Vec<Prompt>,
 }
@@ -78,12 +105,39 @@ pub enum PromptError {
     /// A file of the manifest is not there.
     #[error("prompt file {0} is missing")]
     Missing(String),
+    /// A language does not say everything that a call may have to say.
+    #[error("prompt {0} is missing; every language needs consent, granted, declined, stopped, paused and resumed")]
+    Incomplete(String),
+    /// Nobody could tell which of them is meant.
+    #[error("prompt {0} is there twice")]
+    Twice(String),
+    /// Nothing, or more than anybody listens to.
+    #[error("prompt file {0} is empty, or longer than {PROMPT_MS_MAX} ms")]
+    Length(String),
     /// Audio and manifest do not belong together.
     #[error("prompt file {0} is not the audio its manifest describes")]
     Digest(String),
     /// A sentence's offset, or the keys named, make no sense.
-    #[error("prompt file {0} names its keys wrongly")]
+    #[error("prompt file {0} names its keys wrongly: sentences in order, within the audio, and in a consent prompt 1, 2, and in English 9")]
     Keys(String),
+}
+
+impl Line {
+    /// Every line that a language has.
+    pub const ALL: [Self; 6] = [Self::Consent, Self::Granted, Self::Declined, Self::Stopped, Self::Paused, Self::Resumed];
+
+    /// Its word in file names and manifests.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Consent => "consent",
+            Self::Granted => "granted",
+            Self::Declined => "declined",
+            Self::Stopped => "stopped",
+            Self::Paused => "paused",
+            Self::Resumed => "resumed",
+        }
+    }
 }
 
 impl Language {
@@ -126,22 +180,14 @@ impl PromptLibrary {
     /// # Errors
     /// [`PromptError`] names the file that is wrong.
     pub fn checked(manifest: &str, file: impl Fn(&str) -> Option<&'static [u8]>) -> Result<Self, PromptError> {
-        #[derive(Deserialize)]
-        struct Row {
-            file: String,
-            language: Language,
-            version: String,
-            line: Line,
-            samples: usize,
-            sha256: String,
-            sentences: Vec<Sentence>,
-        }
-        let rows: Vec<Row> = serde_json::from_str(manifest).map_err(|why| PromptError::Manifest(why.to_string()))?;
-        let mut prompts = Vec::with_capacity(rows.len());
+        let rows: Vec<PromptRow> = serde_json::from_str(manifest).map_err(|why| PromptError::Manifest(why.to_string()))?;
+        let mut prompts: Vec<Prompt> = Vec::with_capacity(rows.len());
         for row in rows {
             let codes = file(&row.file).ok_or_else(|| PromptError::Missing(row.file.clone()))?;
-            let digest: String = Sha256::digest(codes).iter().map(|byte| format!("{byte:02x}")).collect();
-            if digest != row.sha256 || codes.len() != row.samples {
+            if codes.is_empty() || codes.len() > PROMPT_SAMPLES_MAX {
+                return Err(PromptError::Length(row.file));
+            }
+            if sha256(codes) != row.sha256 || codes.len() != row.samples {
                 return Err(PromptError::Digest(row.file));
             }
             let ascending = row.sentences.windows(2).all(|pair| pair[0].sample < pair[1].sample);
@@ -151,13 +197,16 @@ impl PromptLibrary {
             if !ascending || !inside || (row.line == Line::Consent && !names_its_keys) {
                 return Err(PromptError::Keys(row.file));
             }
-            let Row { language, version, line, sha256, sentences, .. } = row;
+            if prompts.iter().any(|prompt| prompt.language == row.language && prompt.line == row.line) {
+                return Err(PromptError::Twice(format!("{}/{}", row.language.code(), row.line.word())));
+            }
+            let PromptRow { language, version, line, sha256, sentences, .. } = row;
             prompts.push(Prompt { language, version, line, codes, sha256, sentences });
         }
         for language in Language::ALL {
-            for line in [Line::Consent, Line::Granted, Line::Declined, Line::Stopped] {
+            for line in Line::ALL {
                 if !prompts.iter().any(|prompt| prompt.language == language && prompt.line == line) {
-                    return Err(PromptError::Missing(format!("{}/{line:?}", language.code())));
+                    return Err(PromptError::Incomplete(format!("{}/{}", language.code(), line.word())));
                 }
             }
         }
@@ -168,8 +217,32 @@ impl PromptLibrary {
     #[must_use]
     pub fn prompt(&self, language: Language, line: Line) -> &Prompt {
         let found = self.prompts.iter().find(|prompt| prompt.language == language && prompt.line == line);
-        found.unwrap_or(&self.prompts[0]) // `checked` saw that every line a call plays is there
+        found.unwrap_or(&self.prompts[0]) // `checked` saw that every line is there
     }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Prompt> {
+        self.prompts.iter()
+    }
+
+    /// The prompt whose audio has this digest, here or among the shipped ones: what is recorded today may be stored when
+    /// other prompts are in force.
+    #[must_use]
+    pub fn of_digest(&'static self, sha256: &str) -> Option<&'static Prompt> {
+        self.iter().chain(library().iter()).find(|prompt| prompt.sha256 == sha256)
+    }
+}
+
+impl fmt::Debug for PromptLibrary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PromptLibrary({} prompts)", self.prompts.len())
+    }
+}
+
+/// SHA-256 of a prompt's audio, as it stands in manifests.
+#[must_use]
+pub fn sha256(codes: &[u8]) -> String {
+    Sha256::digest(codes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The prompts that are part of the program.
@@ -218,5 +291,23 @@ mod tests {
             assert_eq!(PromptLibrary::checked(&unnamed, embedded).err(), Some(PromptError::Keys("en/v1/consent.ulaw".into())), "{key}");
         }
         assert!(matches!(PromptLibrary::checked("{}", embedded).err(), Some(PromptError::Manifest(_))));
+    }
+
+    #[test]
+    fn a_language_that_cannot_say_everything_is_refused_and_so_is_one_that_says_it_twice() {
+        let rows: Vec<PromptRow> = serde_json::from_str(MANIFEST).unwrap();
+        let refused = |rows: &[PromptRow]| PromptLibrary::checked(&serde_json::to_string(rows).unwrap(), embedded).err();
+        assert_eq!(refused(&rows), None);
+        for (left_out, row) in rows.iter().enumerate() {
+            let rest: Vec<_> = rows.iter().enumerate().filter(|(at, _)| *at != left_out).map(|(_, row)| row.clone()).collect();
+            assert_eq!(refused(&rest), Some(PromptError::Incomplete(format!("{}/{}", row.language.code(), row.line.word()))));
+        }
+        let twice = [rows.as_slice(), &rows[3..4]].concat();
+        assert_eq!(refused(&twice), Some(PromptError::Twice(format!("{}/{}", rows[3].language.code(), rows[3].line.word()))));
+        let long: &'static [u8] = vec![0xFF; PROMPT_SAMPLES_MAX + 1].leak();
+        for codes in [long, &[]] {
+            let refused = PromptLibrary::checked(MANIFEST, |_| Some(codes)).err();
+            assert_eq!(refused, Some(PromptError::Length("en/v1/consent.ulaw".into())));
+        }
     }
 }

@@ -1,8 +1,11 @@
 //! What a deployment has chosen, who a call is, and everything that can happen to it.
 
+use serde::Serialize;
+
 use crate::engine::audio::frame::{Channel, StreamNo};
 use crate::engine::audio::key::Key;
-use crate::engine::consent::keys::OptOutKeys;
+use crate::engine::audio::prompts::{Language, PromptLibrary, library};
+use crate::engine::consent::keys::{Answer, OptOutKeys};
 use crate::engine::consent::{Actor, ConsentStatus, Direction, Grant, GrantSeq, Receipt};
 use crate::engine::time::{MediaTime, Tick, WallTime};
 use crate::engine::twilio::message::Track;
@@ -38,6 +41,8 @@ pub struct Settings {
     pub on_opt_out: OnOptOut,
     /// Whether a recording begins with our own prompt.
     pub prompt_in_recording: bool,
+    /// What is played.
+    pub prompts: &'static PromptLibrary,
 }
 
 impl Default for Settings {
@@ -48,6 +53,7 @@ impl Default for Settings {
             opt_out_keys: OptOutKeys::ALL,
             on_opt_out: OnOptOut::KeepConsented,
             prompt_in_recording: true,
+            prompts: library(),
         }
     }
 }
@@ -113,6 +119,26 @@ pub struct Now {
     pub wall: WallTime,
 }
 
+/// Why a call that this gateway made reached nobody.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Unreached {
+    /// The line was busy.
+    Busy,
+    /// It rang, and nobody answered.
+    NoAnswer,
+    /// The network could not complete it.
+    Failed,
+    /// It was taken back before anybody answered.
+    Canceled,
+    /// Twilio did not place it, and named its reason by this code (0: by none).
+    Refused(u32),
+    /// Twilio could not be asked.
+    NotAsked,
+    /// Nothing was ever heard of it again.
+    Unheard,
+}
+
 /// Why the ledger made no receipt.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum NotSealed {
@@ -124,7 +150,6 @@ pub enum NotSealed {
 
 /// What can happen to a call.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "a receipt arrives once a call")]
 pub enum Input<'a> {
     /// A stream begins; its number is the count of streams before it.
     StreamStarted(StreamStart),
@@ -197,8 +222,21 @@ pub enum Input<'a> {
     },
     /// The spool cannot take any more.
     SinkFailed,
-    /// Twilio's screening says, late, that a machine answered.
-    Machine,
+    /// Twilio's screening says, late, who answered: its own word (`AnsweredBy`).
+    AnsweredBy(&'a str),
+    /// Twilio tells its own id of a call that this gateway made.
+    Named(&'a str),
+    /// The client has answered, and the call goes to the other party without a question.
+    PutThrough,
+    /// Twilio asked by keypad, since no stream could be opened.
+    Pad {
+        /// In this language.
+        language: Language,
+        /// What was pressed, if anything.
+        answer: Answer,
+    },
+    /// A call that this gateway made reached nobody.
+    Unreached(Unreached),
     /// Twilio says that the call itself is over.
     HungUp,
     /// The gateway stops; what is captured must be sealed.

@@ -10,15 +10,17 @@
 //! One struct a phase, holding only what that phase may know. Everything an input causes is in the outbox; a media
 //! frame allocates nothing. The machine never waits, never reads a clock, and cannot open the gate: it can only
 //! be handed a receipt. Start at [`Call::step`]; `hear` is where audio and keys come in, `ask` the prompt and its ten
-//! seconds, `talk` the conversation.
+//! seconds, `talk` the conversation, `reach` what Twilio tells of a call beside its streams.
 
 mod ask;
 mod ear;
 mod hear;
 mod input;
+mod news;
 mod outbox;
 mod pause;
 mod playback;
+mod reach;
 mod snapshot;
 mod talk;
 pub mod timeline;
@@ -26,10 +28,13 @@ pub mod timeline;
 #[cfg(test)]
 mod tests;
 
-pub use input::{CallIdentity, Clock, Input, Mode, NotSealed, Now, OnOptOut, Settings, Standing, StreamStart};
+pub use ask::PROMPT_PLAYS_MAX;
+pub use input::{CallIdentity, Clock, Input, Mode, NotSealed, Now, OnOptOut, Settings, Standing, StreamStart, Unreached};
+pub use news::{News, is_over};
 pub use outbox::{Effect, Outbox, RecordingEnd};
 pub use pause::{PAUSE_MAX_MS, PAUSERS_MAX, PauseView};
-pub use snapshot::{ConsentView, Frames, Phase, RecordingState, Segment, Snapshot};
+pub use reach::{HEARD_WITHIN_MS, Initiation, TALK_MAX_MS};
+pub use snapshot::{ConsentView, Frames, Phase, RecordingState, Segment, Snapshot, Told};
 
 use ask::Asking;
 use ear::Ear;
@@ -37,7 +42,7 @@ use playback::Playback;
 use talk::{Open, Refused};
 
 use crate::engine::audio::frame::{Channel, Place, StreamNo};
-use crate::engine::audio::prompts::{Language, Line, Prompt, library};
+use crate::engine::audio::prompts::{Language, Line, Prompt};
 use crate::engine::consent::keys::{Conversation, Presses};
 use crate::engine::consent::{Actor, ConsentRecord, ConsentStatus, Direction, Method, UnrecordedReason};
 use crate::engine::ledger::{Event, EventKind, Position};
@@ -81,6 +86,12 @@ pub struct Call {
     connected_at: Option<WallTime>,
     ended_at: Option<WallTime>,
     abandoned: bool,
+    /// Twilio's webhooks tell of this call: it is over when they say so, and not when its last stream is.
+    told: bool,
+    /// This gateway made the call: by then something must be heard of it.
+    heard_by: Option<Tick>,
+    /// Refused, and people talk on without a stream: by then they have ended.
+    ends_by: Option<Tick>,
 }
 
 enum State {
@@ -120,7 +131,7 @@ impl Call {
     #[must_use]
     pub fn new(identity: CallIdentity, settings: Settings, standing: Standing, now: Now) -> Self {
         let language = Language::En;
-        let version = library().prompt(language, Line::Consent).version.clone();
+        let version = settings.prompts.prompt(language, Line::Consent).version.clone();
         Self {
             identity,
             settings,
@@ -151,6 +162,9 @@ impl Call {
             connected_at: None,
             ended_at: None,
             abandoned: false,
+            told: false,
+            heard_by: None,
+            ends_by: None,
         }
     }
 
@@ -201,7 +215,14 @@ impl Call {
             Input::Pause { by, reason } => self.pause(now, by, reason, out),
             Input::Resume { by } => self.resume(now, by, out),
             Input::SinkFailed => self.sink_failed(now, out),
-            Input::Machine => self.machine_answered(now, out),
+            Input::AnsweredBy(by) => self.answered_by(now, by, out),
+            Input::Named(call_sid) => self.named(call_sid, out),
+            Input::PutThrough => {
+                self.put_through(now, out);
+                out.effects.push(Effect::Changed);
+            }
+            Input::Pad { language, answer } => self.pad_answered(now, language, answer, out),
+            Input::Unreached(why) => self.unreached(now, why, out),
             Input::HungUp => self.hung_up(now, out),
             Input::Shutdown => self.shut_down(now, out),
             Input::Wake => self.wake(now, out),
@@ -294,13 +315,7 @@ impl Call {
     fn first_stream(&mut self, now: Now, no: StreamNo, mode: Mode, out: &mut Outbox) {
         let prompted = self.identity.direction == Direction::Inbound;
         match self.standing.status {
-            ConsentStatus::Granted if !prompted => {
-                self.state = State::Sealing(Sealing { by: now.tick.plus_ms(SEAL_WITHIN_MS), prior: true, decided_at: 0 });
-                out.effects.push(Effect::Recall);
-            }
-            ConsentStatus::Revoked if !prompted => {
-                self.go_unrecorded(now, UnrecordedReason::PriorOptOut, "the client opted out before this call", None, out);
-            }
+            ConsentStatus::Granted | ConsentStatus::Revoked if !prompted => self.put_through(now, out),
             ConsentStatus::Granted | ConsentStatus::Revoked | ConsentStatus::Pending => match mode {
                 // A fork of a call that nobody decided: no gate.
                 Mode::Capture => self.go_unrecorded(now, UnrecordedReason::SystemError, "a fork of a call without a decision", None, out),
@@ -331,9 +346,7 @@ impl Call {
             State::Open(_) => self.talk_ended(now, no, mode, out),
             State::Refused(_) => {
                 self.listen_on(now, out, Conversation::ended);
-                if !self.streams.iter().any(|stream| stream.live) {
-                    self.over(now, out);
-                }
+                self.over_without_streams(now, out);
             }
         }
         out.effects.push(Effect::Changed);
@@ -373,7 +386,7 @@ impl Call {
 
     fn play(&mut self, now: Now, no: StreamNo, line: Line, out: &mut Outbox) -> Playback {
         self.plays += 1;
-        let prompt = library().prompt(self.language, line);
+        let prompt = self.settings.prompts.prompt(self.language, line);
         let stream = &self.streams[usize::from(no.0)];
         let clock = (stream.clock != Place(0)).then_some(stream.clock);
         Playback::begin(prompt, self.plays, no, clock, now.tick, &mut out.effects)
@@ -446,8 +459,17 @@ impl Call {
     fn hung_up(&mut self, now: Now, out: &mut Outbox) {
         match &self.state {
             State::Asking(_) => self.abandoned_by(now, out),
-            State::Open(_) => {
+            State::Open(open) => {
+                if self.told && open.recorded.is_none() {
+                    self.reason = Some(UnrecordedReason::SystemError);
+                }
                 self.end_recording_with_everything(out);
+                self.over(now, out);
+            }
+            // Twilio calls `completed` what was answered: somebody was there, and was never heard to answer the question.
+            State::Created if self.told => self.abandoned_by(now, out),
+            State::Sealing(_) if self.told => {
+                self.reason = Some(UnrecordedReason::SystemError);
                 self.over(now, out);
             }
             State::Created | State::Sealing(_) | State::Refused(_) | State::Over => self.over(now, out),
@@ -455,6 +477,11 @@ impl Call {
     }
 
     fn shut_down(&mut self, now: Now, out: &mut Outbox) {
+        if matches!(self.state, State::Created) && self.heard_by.is_some() {
+            // It still rings, or waits at Twilio: the next process answers for it.
+            out.effects.push(Effect::Over);
+            return;
+        }
         if matches!(self.state, State::Open(_)) {
             self.end_recording_with_everything(out);
         } else if !matches!(self.state, State::Over | State::Refused(_)) {
@@ -484,8 +511,10 @@ impl Call {
         }
         match &self.state {
             State::Sealing(sealing) if now.tick >= sealing.by => self.not_sealed(now, NotSealed::Unavailable, out),
-            State::Open(open) if open.fork_by.is_some_and(|by| now.tick >= by) => self.over(now, out),
+            State::Open(open) if open.fork_by.is_some_and(|by| now.tick >= by) => self.fork_never_came(now, out),
             State::Open(open) if open.pauses.ends_by().is_some_and(|by| now.tick >= by) => self.pauses_expire(now, out),
+            State::Created if self.heard_by.is_some_and(|by| now.tick >= by) => self.unreached(now, Unreached::Unheard, out),
+            State::Refused(_) if self.rests_until().is_some_and(|by| now.tick >= by) => self.over(now, out),
             State::Created | State::Asking(_) | State::Sealing(_) | State::Open(_) | State::Refused(_) | State::Over => {}
         }
     }
@@ -503,7 +532,9 @@ impl Call {
         out.effects.push(Effect::Changed);
     }
 
-    fn deadline(&self) -> Option<Tick> {
+    /// When to come back with [`Input::Wake`] if nothing else happens.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Tick> {
         let streams = self
             .streams
             .iter()
@@ -512,7 +543,9 @@ impl Call {
         let phase = match &self.state {
             State::Sealing(sealing) => Some(sealing.by),
             State::Open(open) => open.fork_by.into_iter().chain(open.pauses.ends_by()).min(),
-            State::Created | State::Asking(_) | State::Refused(_) | State::Over => None,
+            State::Created => self.heard_by,
+            State::Refused(_) => self.rests_until(),
+            State::Asking(_) | State::Over => None,
         };
         streams.chain(phase).min()
     }

@@ -134,6 +134,7 @@ impl Call {
         };
         let (begun, keys) = (open.begun, open.keys);
         self.state = State::Refused(Refused { closing: None, keys: Some(keys) });
+        self.rest(now);
         self.reason = Some(UnrecordedReason::ManualOverride);
         self.audit(now, EventKind::PauseExpired, json!({ "afterMs": PAUSE_MAX_MS, "capturedUpToMs": self.captured_up_to() }), out);
         if begun {

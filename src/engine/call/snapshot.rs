@@ -113,3 +113,36 @@ pub struct Snapshot {
     /// When it was over.
     pub ended_at: Option<WallTime>,
 }
+
+/// What makes a state another one. Counters do not: they move with every frame.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Told {
+    /// Where the call is in its life.
+    pub phase: Phase,
+    /// Where consent stands.
+    pub consent: ConsentStatus,
+    /// Where the recording is.
+    pub recording: RecordingState,
+    method: Option<Method>,
+    language_code: &'static str,
+    is_recorded: bool,
+    unrecorded_reason: Option<UnrecordedReason>,
+    pauses: usize,
+}
+
+impl Snapshot {
+    /// What others are told when it changes.
+    #[must_use]
+    pub const fn told(&self) -> Told {
+        Told {
+            phase: self.phase,
+            consent: self.consent.status,
+            recording: self.recording,
+            method: self.consent.method,
+            language_code: self.consent.language_code,
+            is_recorded: self.is_recorded,
+            unrecorded_reason: self.unrecorded_reason,
+            pauses: self.pauses.len(),
+        }
+    }
+}

@@ -54,6 +54,11 @@ impl Call {
         let State::Sealing(sealing) = &self.state else { return }; // refused meanwhile: decline wins
         let (prior, decided_at) = (sealing.prior, sealing.decided_at);
         let record = receipt.record();
+        if !prior && record.method == Method::SilenceTimeout && self.is_screened_out() {
+            let why = "a machine answered the call: its silence was no consent";
+            self.go_unrecorded(now, UnrecordedReason::SystemError, why, None, out);
+            return;
+        }
         self.consent.status = ConsentStatus::Granted;
         self.consent.method = Some(record.method);
         self.consent.prior = prior;
@@ -94,7 +99,7 @@ impl Call {
         } else if prior {
             self.hand_back(out);
         }
-        if awaits_fork && self.streams.iter().all(|stream| stream.mode == Mode::Stay) {
+        if awaits_fork && !self.streams.is_empty() && self.streams.iter().all(|stream| stream.mode == Mode::Stay) {
             self.over(now, out); // hung up while the grant was being written
         }
         out.effects.push(Effect::Changed);
@@ -310,7 +315,7 @@ impl Call {
             self.audit(now, kind, json!({ "cutAtMs": at.media_time(), "capturedUpToMs": self.captured_up_to() }), out);
             out.effects.push(Effect::RecordingEnds(end));
         }
-        if self.streams[usize::from(no.0)].mode == Mode::Consent {
+        if self.streams.get(usize::from(no.0)).is_some_and(|stream| stream.mode == Mode::Consent) {
             self.hand_back(out);
         }
         out.effects.push(Effect::Changed);
@@ -332,7 +337,7 @@ impl Call {
         }
     }
 
-    fn write_refusal(&mut self, now: Now, method: Method, actor: Actor, reason: Option<String>, out: &mut Outbox) {
+    pub(super) fn write_refusal(&mut self, now: Now, method: Method, actor: Actor, reason: Option<String>, out: &mut Outbox) {
         let evidence = json!({ "position": self.position(), "language": self.language.code() });
         let mut record = self.record(now, ConsentStatus::Revoked, method, actor, evidence);
         record.reason = reason;
@@ -355,6 +360,7 @@ impl Call {
         let method = if matches!(actor, Actor::Client { .. }) { Method::Keypress } else { Method::Verbal };
         self.decline_aloud(now, out);
         self.write_refusal(now, method, actor, reason, out);
+        self.rest(now);
     }
 
     fn decline_aloud(&mut self, now: Now, out: &mut Outbox) {
@@ -398,6 +404,7 @@ impl Call {
             self.hand_back(out);
         }
         out.effects.push(Effect::Changed);
+        self.rest(now);
     }
 
     /// Somebody who may tells us that the client said no: now, or `since` some moment ago.
@@ -408,13 +415,14 @@ impl Call {
                 self.refuse(now, actor, reason, out);
             }
             State::Created | State::Sealing(_) => self.refuse(now, actor, reason, out),
-            State::Open(_) => {
-                match since.filter(|since| *since < now.wall) {
-                    Some(since) => self.shut_since(now, since, out),
-                    None => self.shut_at_once(now, out),
+            State::Open(_) => match since.filter(|since| *since < now.wall) {
+                Some(since) => {
+                    self.shut_since(now, since, out);
+                    self.write_refusal(now, Method::Verbal, actor, reason, out);
+                    self.rest(now);
                 }
-                self.write_refusal(now, Method::Verbal, actor, reason, out);
-            }
+                None => self.stop_here(now, Method::Verbal, actor, reason, out),
+            },
             State::Refused(_) if self.consent.status != ConsentStatus::Revoked => {
                 self.write_refusal(now, Method::Verbal, actor, reason, out)
             }
@@ -457,6 +465,13 @@ impl Call {
         self.shut(now, no, at, self.settings.on_opt_out, out);
     }
 
+    /// The client said no on another way than a stream: the cut falls where the captured stream stands.
+    pub(super) fn stop_here(&mut self, now: Now, method: Method, actor: Actor, reason: Option<String>, out: &mut Outbox) {
+        self.shut_at_once(now, out);
+        self.write_refusal(now, method, actor, reason, out);
+        self.rest(now);
+    }
+
     /// Consent was withdrawn outside this call. Decline wins (P2): whatever was about to become a yes is none any more. Once
     /// the revocation stands in the chain, versions are compared and not times: a newer yes is an answer to it.
     pub(super) fn revoked(&mut self, now: Now, entry: Option<GrantSeq>, out: &mut Outbox) {
@@ -475,12 +490,17 @@ impl Call {
             State::Refused(_) | State::Over => return,
         }
         self.withdrawn(now, Method::Written, out);
+        self.rest(now);
     }
 
-    /// Twilio knows late that nobody listened: a silence that was taken for a yes was none, and nothing of it is kept.
-    pub(super) fn machine_answered(&mut self, now: Now, out: &mut Outbox) {
-        self.answered_by = Some("machine".to_owned());
-        if !matches!(self.state, State::Open(_)) || self.consent.method != Some(Method::SilenceTimeout) || self.consent.prior {
+    /// Twilio may know late that nobody listened: a silence that was taken for a yes was none, and nothing of it is kept.
+    pub(super) fn answered_by(&mut self, now: Now, by: &str, out: &mut Outbox) {
+        self.answered_by = Some(by.to_owned());
+        if !self.is_screened_out()
+            || !matches!(self.state, State::Open(_))
+            || self.consent.method != Some(Method::SilenceTimeout)
+            || self.consent.prior
+        {
             return;
         }
         let no = StreamNo(u8::try_from(self.streams.len().saturating_sub(1)).unwrap_or(0));
@@ -490,6 +510,7 @@ impl Call {
         self.consent.method = None;
         let why = "a machine answered the call: its silence was no consent";
         self.audit(now, EventKind::CallUnrecorded, json!({ "reason": UnrecordedReason::SystemError, "why": why }), out);
+        self.rest(now);
     }
 
     /// The disk is full or stuck: the recording stops, the call does not (P6).
@@ -527,11 +548,7 @@ impl Call {
                 self.over(now, out);
             }
             // The last key turned out to be a no.
-            _ => {
-                if !self.streams.iter().any(|stream| stream.live) {
-                    self.over(now, out);
-                }
-            }
+            _ => self.over_without_streams(now, out),
         }
     }
 

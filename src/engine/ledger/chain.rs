@@ -202,6 +202,24 @@ pub enum Broken {
         /// Which entry.
         seq: u64,
     },
+    /// Entries that a checkpoint counts are not there.
+    #[error("the chain of {org} was cut: a checkpoint counts {size} entries, and there are {entries}")]
+    Cut {
+        /// Whose chain.
+        org: String,
+        /// Entries when it was signed.
+        size: u64,
+        /// Entries that are there.
+        entries: u64,
+    },
+    /// The entries that a checkpoint counts are others.
+    #[error("the first {size} entries of {org} are not those that a checkpoint was signed for: history was written anew")]
+    Rewritten {
+        /// Whose chain.
+        org: String,
+        /// Entries when it was signed.
+        size: u64,
+    },
     /// A consent record stands without the entry it was written with.
     #[error("entry {seq} of {org} was removed: a consent record was written with it")]
     Removed {

@@ -21,6 +21,12 @@ pub enum EventKind {
     /// Somebody looked at where a client stands.
     #[serde(rename = "consent.viewed")]
     ConsentViewed,
+    /// Somebody asked for a call to a client, and Twilio is asked to place it.
+    #[serde(rename = "call.placed")]
+    CallPlaced,
+    /// A call that was placed reached nobody.
+    #[serde(rename = "call.unreached")]
+    CallUnreached,
     /// A recording began.
     #[serde(rename = "recording.started")]
     RecordingStarted,
@@ -149,6 +155,8 @@ impl EventKind {
             Self::ConsentRevoked => "consent.revoked",
             Self::ConsentAbandoned => "consent.abandoned",
             Self::ConsentViewed => "consent.viewed",
+            Self::CallPlaced => "call.placed",
+            Self::CallUnreached => "call.unreached",
             Self::RecordingStarted => "recording.started",
             Self::RecordingFinished => "recording.finished",
             Self::RecordingHalted => "recording.halted",
@@ -177,13 +185,15 @@ impl EventKind {
         match self {
             Self::ConsentGranted
             | Self::RecordingStarted
+            | Self::CallPlaced
             | Self::CallUnrecorded
             | Self::InteractionLogged
             | Self::ConsentAbandoned
             | Self::HoldPlaced
             | Self::ConfigInForce => Action::Create,
             Self::ConsentViewed | Self::RecordingRead | Self::AccessDenied => Action::View,
-            Self::RecordingFinished
+            Self::CallUnreached
+            | Self::RecordingFinished
             | Self::RecordingHalted
             | Self::RecordingPaused
             | Self::RecordingResumed
@@ -203,7 +213,13 @@ impl EventKind {
     #[must_use]
     pub const fn severity(self) -> Severity {
         match self {
-            Self::ConsentViewed | Self::RecordingRead | Self::ConsentAbandoned | Self::TaskCompleted | Self::ConfigInForce => Severity::Low,
+            Self::ConsentViewed
+            | Self::RecordingRead
+            | Self::CallPlaced
+            | Self::CallUnreached
+            | Self::ConsentAbandoned
+            | Self::TaskCompleted
+            | Self::ConfigInForce => Severity::Low,
             Self::ConsentGranted
             | Self::RecordingStarted
             | Self::RecordingPaused
@@ -222,6 +238,24 @@ impl EventKind {
             | Self::RecordingFailed
             | Self::SpoolDestroyed
             | Self::AccessDenied => Severity::High,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_specifications_rows_have_its_action_and_severity() {
+        for (kind, action, severity) in [
+            (EventKind::ConsentGranted, Action::Create, Severity::Medium), // by keypress or by timeout
+            (EventKind::ConsentRevoked, Action::Delete, Severity::High),
+            (EventKind::RecordingStarted, Action::Create, Severity::Medium),
+            (EventKind::CallUnrecorded, Action::Create, Severity::Medium),
+            (EventKind::ConsentViewed, Action::View, Severity::Low),
+        ] {
+            assert_eq!((kind.action(), kind.severity()), (action, severity), "{}", kind.word());
         }
     }
 }

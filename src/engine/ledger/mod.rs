@@ -7,11 +7,15 @@ mod canonical;
 mod chain;
 mod decision;
 mod event;
+mod merkle;
+mod note;
 
 pub use canonical::canonical;
 pub use chain::{Broken, Entry, Hash, Head, Link, Verifier};
 pub use decision::{Decision, DecisionTold, Salt, commitment};
 pub use event::{Action, Event, EventKind, Position, Severity};
+pub use merkle::Merkle;
+pub use note::{Checkpoint, NOTE_MAX, NotProven, NoteSigner, NoteVerifier};
 
 /// Proof that an entry was appended to its organisation's chain and fsynced.
 #[derive(Clone, PartialEq, Eq, Debug)]

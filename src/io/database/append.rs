@@ -7,7 +7,7 @@ use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
 
 use super::work::{Work, Written};
-use super::{acts, retention, tasks};
+use super::{acts, events, outbox, retention, tasks};
 use crate::engine::consent::{ConsentRecord, ConsentStatus};
 use crate::engine::ledger::{Decision, Event, EventKind, Hash, Head, Salt};
 
@@ -93,7 +93,13 @@ impl Heads {
     }
 }
 
-pub(super) async fn write_one(connection: &mut SqliteConnection, heads: &mut Heads, work: &mut Work) -> Result<Written, sqlx::Error> {
+/// `posts`: whether events are to be posted by webhook as well.
+pub(super) async fn write_one(
+    connection: &mut SqliteConnection,
+    heads: &mut Heads,
+    posts: bool,
+    work: &mut Work,
+) -> Result<Written, sqlx::Error> {
     match work {
         Work::Grant(grant, _) => {
             let counted = Counted::of(connection, &grant.record).await?;
@@ -122,12 +128,16 @@ pub(super) async fn write_one(connection: &mut SqliteConnection, heads: &mut Hea
             retention::log_access(connection, seq, event).await?;
             Ok(Written::Entry(seq))
         }
-        Work::Act(act, _) => acts::write(connection, heads, act).await.map(Written::Acted),
+        Work::Act(act, _) => acts::write(connection, heads, act).await.map(Box::new).map(Written::Acted),
         Work::Call(row) => {
             row.write(connection).await?;
             tasks::log_interaction(connection, heads, row).await?;
-            Ok(Written::Row)
+            events::write(connection, row, posts).await.map(|()| Written::Row)
         }
+        Work::Place(placement, _) => placement.write(connection, heads).await.map(Written::Placed),
+        Work::Answer(answer) => answer.write(connection).await.map(|()| Written::Row),
+        Work::Checkpoint(row) => row.write(connection).await.map(|()| Written::Row),
+        Work::Outbox(work) => outbox::write(connection, work).await,
         Work::Recording(row, _) => {
             row.write(connection).await?;
             retention::queue_late(connection, heads, row).await?;

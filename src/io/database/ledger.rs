@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::append::{Heads, write_one};
+use super::audience::Audience;
 use super::error::{advice, is_its_own_fault};
 use super::work::{Work, Written};
 use crate::engine::ledger::{Committed, Head};
@@ -41,6 +42,7 @@ pub struct LedgerFull(pub Box<Work>);
 pub struct Ledger {
     queue: mpsc::Sender<Item>,
     commits: Arc<AtomicU64>,
+    audience: Arc<Audience>,
 }
 
 /// What stands in the queue.
@@ -54,9 +56,9 @@ impl Ledger {
     pub(super) fn start(connection: SqliteConnection, options: SqliteConnectOptions) -> Self {
         let (queue, items) = mpsc::channel(LEDGER_QUEUE_MAX);
         let writer = Writer::new(connection, options);
-        let commits = Arc::clone(&writer.commits);
+        let (commits, audience) = (Arc::clone(&writer.commits), Arc::clone(&writer.audience));
         tokio::spawn(writer.run(items));
-        Self { queue, commits }
+        Self { queue, commits, audience }
     }
 
     /// Hands work in. Never waits; its answer comes within [`ANSWER_WITHIN`] of the transaction that it meets.
@@ -79,6 +81,12 @@ impl Ledger {
         if self.queue.send(Item::Flush(done)).await.is_ok() {
             let _ = wait.await;
         }
+    }
+
+    /// Who waits for what commits bring.
+    #[must_use]
+    pub fn audience(&self) -> &Arc<Audience> {
+        &self.audience
     }
 
     /// Transactions committed so far.
@@ -104,6 +112,7 @@ pub(super) struct Writer {
     /// The last transaction failed; told once.
     failing: bool,
     commits: Arc<AtomicU64>,
+    audience: Arc<Audience>,
 }
 
 impl Writer {
@@ -117,6 +126,7 @@ impl Writer {
             unsure: None,
             failing: false,
             commits: Arc::default(),
+            audience: Arc::default(),
         }
     }
 
@@ -158,6 +168,9 @@ impl Writer {
                     tracing::warn!("ledger: the database takes work again");
                 }
                 for (work, written) in group.into_iter().zip(written) {
+                    if let Work::Call(row) = &work {
+                        self.audience.call_changed(&row.id);
+                    }
                     guarded(|| work.answer(written, Committed::after_fsync));
                 }
                 return true;
@@ -217,7 +230,7 @@ impl Writer {
         for work in group.iter_mut() {
             // One piece that cannot be written does not sink the others.
             let mut save = transaction.begin().await?;
-            match write_one(&mut save, &mut self.heads, work).await {
+            match write_one(&mut save, &mut self.heads, self.audience.posts(), work).await {
                 Ok(outcome) => {
                     save.commit().await?;
                     written.push(outcome);

@@ -6,9 +6,15 @@
 
 mod acts;
 mod append;
+mod audience;
+mod calls;
+mod checkpoints;
 mod clients;
 mod error;
+mod events;
+mod figures;
 mod ledger;
+mod outbox;
 mod read;
 mod retention;
 mod tasks;
@@ -24,9 +30,15 @@ use sqlx::ConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 
 pub use acts::{Act, Acted};
+pub use audience::{Audience, CallBell};
+pub use calls::{Answer, KeyClaim, Known, Placed, PlacedRow, Placement};
+pub use checkpoints::CheckpointRow;
 pub use clients::{Hold, InteractionRow, Revocation, Revoked};
 pub use error::DatabaseError;
+pub use events::CallEventRow;
+pub use figures::FiguresFilter;
 pub use ledger::{LEDGER_QUEUE_MAX, Ledger, LedgerFull};
+pub use outbox::{OutboxWork, Post, Verdict};
 pub use read::{CallFilter, CallRow, HistoryRow, RecordingRow, Ruling, StandingRow};
 pub use retention::{Claim, RetentionRow};
 pub use tasks::{TaskRow, TaskState};

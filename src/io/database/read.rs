@@ -323,7 +323,7 @@ impl CallRow {
         Ok(())
     }
 
-    fn read(row: &SqliteRow) -> Result<Self, DatabaseError> {
+    pub(super) fn read(row: &SqliteRow) -> Result<Self, DatabaseError> {
         Ok(Self {
             id: row.try_get("id")?,
             call_sid: row.try_get("callSid")?,
@@ -372,7 +372,7 @@ impl RecordingRow {
         .map(|_| ())
     }
 
-    fn read(row: &SqliteRow) -> Result<Self, DatabaseError> {
+    pub(super) fn read(row: &SqliteRow) -> Result<Self, DatabaseError> {
         let state = Value::String(row.try_get("state")?);
         Ok(Self {
             id: row.try_get("id")?,

@@ -2,7 +2,10 @@
 //! carries it, column by column: what is read is what was written. A stream in constant memory; needs no gateway, and
 //! is undisturbed by one: it sees one moment of the database.
 //!
-//! It cannot see a chain cut off at its end together with its records: heads that were copied out can.
+//! It cannot see by itself a chain cut off at its end together with its records, nor one written anew from somewhere on:
+//! checkpoints that were copied out can ([`VerifyReport::against`]).
+
+use std::collections::BTreeMap;
 
 use futures_util::TryStreamExt as _;
 use sqlx::sqlite::SqliteRow;
@@ -10,7 +13,7 @@ use sqlx::{Connection as _, Row};
 
 use super::append::word;
 use super::{DatabaseError, open_to_read};
-use crate::engine::ledger::{Broken, DecisionTold, EventKind, Hash, Head, Link, Verifier};
+use crate::engine::ledger::{Broken, Checkpoint, DecisionTold, EventKind, Hash, Head, Link, Merkle, Verifier};
 
 /// What a verification found.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -56,11 +59,20 @@ impl VerifyReport {
     /// # Errors
     /// [`DatabaseError`] if it cannot be read; a broken chain is a report, not an error.
     pub async fn of(url: &str) -> Result<Self, DatabaseError> {
+        Self::against(url, &[]).await
+    }
+
+    /// The same, and every chain against checkpoints of it: organisation and what was signed.
+    ///
+    /// # Errors
+    /// As [`Self::of`].
+    pub async fn against(url: &str, checkpoints: &[(String, Checkpoint)]) -> Result<Self, DatabaseError> {
         let mut connection = open_to_read(url).await?;
         // One read transaction: a gateway that writes meanwhile is not taken for a forger.
         let mut moment = connection.begin().await?;
         let mut report = Self { entries: 0, heads: Vec::new(), broken: None };
         let mut verifier: Option<Verifier> = None;
+        let mut signed = Signed::new(checkpoints);
         {
             let mut rows = sqlx::query(CHAINS).fetch(&mut *moment);
             while let Some(row) = rows.try_next().await? {
@@ -72,7 +84,7 @@ impl VerifyReport {
                         other.insert(Verifier::new(String::from_utf8_lossy(org).into_owned()))
                     }
                 };
-                if let Err(broken) = check(verifier, &row) {
+                if let Err(broken) = check(verifier, &row).and_then(|()| signed.check(verifier)) {
                     report.broken = Some(broken);
                     return Ok(report);
                 }
@@ -83,8 +95,50 @@ impl VerifyReport {
         if let Some(orphan) = sqlx::query(ORPHANS).fetch_optional(&mut *moment).await? {
             let org = String::from_utf8_lossy(text(&orphan, 0).unwrap_or_default()).into_owned();
             report.broken = Some(Broken::Removed { org, seq: number(&orphan, 1) });
+        } else {
+            report.broken = signed.left();
         }
         Ok(report)
+    }
+}
+
+/// Checkpoints that the chains must agree with.
+struct Signed<'a> {
+    open: Vec<&'a (String, Checkpoint)>,
+    tree: Merkle,
+    /// Lengths of the chains that have one.
+    lengths: BTreeMap<String, u64>,
+}
+
+impl<'a> Signed<'a> {
+    fn new(checkpoints: &'a [(String, Checkpoint)]) -> Self {
+        Self { open: checkpoints.iter().collect(), tree: Merkle::default(), lengths: BTreeMap::new() }
+    }
+
+    /// Takes in the entry that was just verified.
+    fn check(&mut self, verifier: &Verifier) -> Result<(), Broken> {
+        let (org, head) = (verifier.org(), verifier.head());
+        if head.seq == 1 {
+            self.tree = Merkle::default();
+        }
+        if !self.open.iter().any(|(of, _)| of == org) {
+            return Ok(());
+        }
+        self.tree.push(head.hash);
+        self.lengths.insert(org.to_owned(), head.seq);
+        let wrong = self.open.iter().find(|(of, signed)| of == org && signed.size == head.seq && signed.root != self.tree.root());
+        wrong.map_or(Ok(()), |_| Err(Broken::Rewritten { org: org.to_owned(), size: head.seq }))
+    }
+
+    /// The first checkpoint that reaches past its chain's end, or is of nothing and says it is something.
+    fn left(&self) -> Option<Broken> {
+        self.open.iter().find_map(|(org, signed)| {
+            let entries = self.lengths.get(org).copied().unwrap_or(0);
+            if signed.size > entries {
+                return Some(Broken::Cut { org: org.clone(), size: signed.size, entries });
+            }
+            (signed.size == 0 && signed.root != Merkle::default().root()).then(|| Broken::Rewritten { org: org.clone(), size: 0 })
+        })
     }
 }
 

@@ -5,6 +5,9 @@ use crate::engine::consent::{ConsentRecord, Grant, Receipt};
 use crate::engine::ledger::{Committed, Event};
 
 use super::acts::{Act, Acted};
+use super::calls::{Answer, Placed, Placement};
+use super::checkpoints::CheckpointRow;
+use super::outbox::{OutboxWork, Post};
 use super::read::{CallRow, RecordingRow};
 
 /// What to do once it is durable, or will never be. Called on the ledger's task; must not block.
@@ -31,6 +34,14 @@ pub enum Work {
     Call(Box<CallRow>),
     /// What somebody does about a client's data. `None` if it is not durable.
     Act(Act, Then<Option<Acted>>),
+    /// A call that somebody asks for, before Twilio is asked; or the answer that its key was given before. `None` if it is not durable.
+    Place(Box<Placement>, Then<Option<Placed>>),
+    /// What a key was answered. Kept until the database takes it.
+    Answer(Box<Answer>),
+    /// A checkpoint that the object store holds. Kept until the database takes it.
+    Checkpoint(Box<CheckpointRow>),
+    /// Posts claimed, settled or put off.
+    Outbox(OutboxWork),
     /// A recording as it stands. Answered `false` if it is not durable in time, and kept all the same.
     Recording(Box<RecordingRow>, Option<Then<bool>>),
 }
@@ -43,10 +54,14 @@ pub(super) enum Written {
     Superseded,
     /// A yes that stands: the record, how many records there were, and its entry.
     Standing(Box<ConsentRecord>, u64, u64),
+    /// A call was placed, or had been.
+    Placed(Placed),
     /// A row was written.
     Row,
     /// It was done.
-    Acted(Acted),
+    Acted(Box<Acted>),
+    /// Posts that are ours for a while.
+    Claimed(Vec<Post>),
     /// The database refused this piece and took the others.
     Failed,
 }
@@ -60,7 +75,11 @@ impl std::fmt::Debug for Work {
             Self::Audit(..) => "Audit",
             Self::Call(_) => "Call",
             Self::Act(..) => "Act",
+            Self::Place(..) => "Place",
+            Self::Answer(_) => "Answer",
             Self::Recording(..) => "Recording",
+            Self::Outbox(_) => "Outbox",
+            Self::Checkpoint(_) => "Checkpoint",
         })
     }
 }
@@ -79,9 +98,12 @@ impl Work {
             (Self::Grant(_, then) | Self::Recall { then, .. }, _) => then(Err(NotSealed::Unavailable)),
             (Self::Refuse(_, then) | Self::Audit(_, Some(then)), written) => then(matches!(written, Written::Entry(_))),
             (Self::Recording(_, Some(then)), written) => then(matches!(written, Written::Row)),
-            (Self::Act(_, then), Written::Acted(acted)) => then(Some(acted)),
+            (Self::Act(_, then), Written::Acted(acted)) => then(Some(*acted)),
             (Self::Act(_, then), _) => then(None),
-            (Self::Audit(_, None) | Self::Recording(_, None) | Self::Call(_), _) => {}
+            (Self::Place(_, then), Written::Placed(placed)) => then(Some(placed)),
+            (Self::Place(_, then), _) => then(None),
+            (Self::Outbox(work), written) => work.answer(written),
+            (Self::Audit(_, None) | Self::Recording(_, None) | Self::Call(_) | Self::Answer(_) | Self::Checkpoint(_), _) => {}
         }
     }
 
@@ -104,7 +126,15 @@ impl Work {
                 then(false);
                 Some(Self::Recording(row, None))
             }
-            Self::Audit(_, None) | Self::Recording(_, None) | Self::Call(_) => Some(self),
+            Self::Place(_, then) => {
+                then(None);
+                None
+            }
+            Self::Outbox(work) => {
+                work.refuse();
+                None
+            }
+            Self::Audit(_, None) | Self::Recording(_, None) | Self::Call(_) | Self::Answer(_) | Self::Checkpoint(_) => Some(self),
         }
     }
 }

@@ -20,8 +20,8 @@ use tokio::sync::mpsc;
 pub use layout::{LateCut, Plan};
 pub use manifest::Manifest;
 
-use crate::engine::audio::prompts::{Language, Line, library};
-use crate::io::spool::{KeyFile, RecordingHead, SpoolFile};
+use crate::engine::audio::prompts::Prompt;
+use crate::io::spool::{RecordingHead, SpoolFile, SpoolKeys};
 
 /// Bytes handed on at a time.
 const PIECE: usize = 256 * 1024;
@@ -70,19 +70,21 @@ pub struct Encoded {
     pub bytes: u64,
 }
 
-/// Encodes a spool, handing pieces to `to`. Blocking: run it where that is allowed.
+/// Encodes a spool, handing pieces to `to`. `lead` is the prompt of its beginning; where nobody has it any more the
+/// recording begins without. Blocking: run it where that is allowed.
 ///
 /// # Errors
 /// If the spool cannot be read, or nobody takes the bytes any more.
 pub fn encode(
     spool: &SpoolFile,
-    keys: &KeyFile,
+    keys: &SpoolKeys,
     head: &RecordingHead,
+    lead: Option<&'static Prompt>,
     plan: &Plan,
     to: &mpsc::Sender<io::Result<Bytes>>,
 ) -> io::Result<Encoded> {
     let mut out = Out { to, piece: Vec::with_capacity(PIECE), digest: Sha256::new(), bytes: 0 };
-    let lead = lead_codes(head);
+    let lead = lead_codes(head, lead);
     match Format::parse(&head.format) {
         Some(Format::Opus) => opus::encode(&head.recording_id, plan, lead, spool.records(keys)?, &mut out)?,
         Some(Format::Wav) | None => wav::encode(plan, lead, spool.records(keys)?, &mut out)?,
@@ -105,9 +107,8 @@ pub fn object_key_of(org_id: &str, started_at: &str, recording_id: &str) -> Stri
 }
 
 /// Our own prompt at the recording's beginning: what of it was played.
-fn lead_codes(head: &RecordingHead) -> &'static [u8] {
+fn lead_codes(head: &RecordingHead, prompt: Option<&'static Prompt>) -> &'static [u8] {
     let Some(lead) = &head.lead else { return &[] };
-    let prompt = Language::of_code(&lead.language).map(|language| library().prompt(language, Line::Consent));
     prompt.filter(|prompt| prompt.sha256 == lead.sha256).map_or(&[], |prompt| {
         let played = usize::try_from(lead.samples).unwrap_or(usize::MAX).min(prompt.codes.len());
         &prompt.codes[..played]

@@ -5,6 +5,7 @@ use std::io::Cursor;
 use super::*;
 use crate::engine::audio::frame::{Channel, Place, StreamNo};
 use crate::engine::audio::g711;
+use crate::engine::audio::prompts::{Language, Line, library};
 use crate::io::spool::tests::{Bench, canary, head};
 use crate::io::spool::{Lead, PauseGaps, Record, SpooledFrame, SpooledPause, SpooledStream};
 
@@ -87,10 +88,11 @@ fn a_cut_back_takes_what_lies_past_it() {
 fn encoded(bench: &Bench, head: &RecordingHead) -> (Vec<u8>, Manifest) {
     let file = bench.sealed(&head.recording_id, 150);
     let lead = head.lead.as_ref().map_or(0, |lead| lead.samples);
+    let prompt = head.lead.as_ref().and_then(|lead| library().of_digest(&lead.sha256));
     let once = || {
         let plan = Plan::of(|| file.records(&bench.keys), lead, None).unwrap();
         let (to, mut from) = mpsc::channel(1_000);
-        let encoded = encode(&file, &bench.keys, head, &plan, &to).unwrap();
+        let encoded = encode(&file, &bench.keys, head, prompt, &plan, &to).unwrap();
         drop(to);
         let mut bytes = Vec::new();
         while let Ok(piece) = from.try_recv() {

@@ -1,7 +1,9 @@
 //! What lies in a spool file.
 //!
 //! ```text
-//! "CGSPOOL1" | id length u16 | id | wrapped key (60 bytes) | chunk*
+//! "CGSPOOL1" | id length u16 | id | wrapped key (60 bytes) | chunk*                          wrapped by the key file
+//! "CGSPOOL2" | id length u16 | id | wrapped key (60 bytes) | gateway length u8 | gateway
+//!            | length u16 | the key that wraps it, as AWS KMS wrapped that | chunk*
 //! chunk  = length u32 | counter u64 | AES-256-GCM(records)        nonce = counter, AAD = id ‖ counter
 //! record = 0 head JSON | 1 frame | 2 stream JSON | 3 cut | 4 sealed | 5 pause JSON
 //! ```
@@ -12,7 +14,6 @@ use serde::{Deserialize, Serialize};
 use crate::engine::audio::frame::{Channel, FRAME_SAMPLES, Place, StreamNo};
 use crate::engine::consent::{Admitted, ConsentRecord};
 
-pub(super) const MAGIC: &[u8; 8] = b"CGSPOOL1";
 /// No chunk is longer: 200 ms of two channels is 4 KiB, a head a few more.
 pub(super) const CHUNK_MAX: usize = 256 * 1024;
 

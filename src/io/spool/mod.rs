@@ -7,7 +7,10 @@
 //! `docs/spool.md` and [`SYNC_EVERY`].
 
 mod format;
+mod header;
 mod keys;
+#[cfg(feature = "kms")]
+mod kms;
 mod read;
 mod shed;
 mod sync;
@@ -16,7 +19,7 @@ pub(crate) mod tests;
 mod write;
 
 pub use format::{Lead, PauseGaps, Record, RecordingHead, SpooledFrame, SpooledPause, SpooledStream};
-pub use keys::KeyFile;
+pub use keys::{KeysError, KmsSpec, NotFetched, SpoolKeys};
 pub use read::{SpoolFile, Unreadable, destroy_all_of, files_of, left_behind};
 pub use sync::SYNC_EVERY;
 pub use write::{SpoolEnd, SpoolWriters};

@@ -1,14 +1,15 @@
 //! Reading a spool: for sealing, and for what a crash left behind.
 
 use std::fs::{self, File};
-use std::io::{self, BufReader, Read as _, Seek as _, SeekFrom};
+use std::io::{self, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
 use aes_gcm::Aes256Gcm;
 use aes_gcm::aead::AeadInOut as _;
 
-use super::format::{self, CHUNK_MAX, FRONT, MAGIC, Record, RecordingHead, SPOOL, TAG};
-use super::keys::{KeyFile, WRAPPED};
+use super::format::{self, CHUNK_MAX, FRONT, Record, RecordingHead, SPOOL, TAG};
+use super::header::{Header, NoHeader};
+use super::keys::SpoolKeys;
 use super::shed::FRESH;
 use super::write::{READY, destroy, nonce_and_aad};
 
@@ -46,7 +47,7 @@ pub enum Unreadable {
     #[error("it is no spool of this program")]
     Foreign,
     /// Its key does not unwrap.
-    #[error("its key cannot be opened: the key file is another one, or the file is damaged ({0})")]
+    #[error("its key cannot be opened: the key is another one, or the file is damaged ({0})")]
     Locked(io::Error),
     /// Its first chunk does not decrypt.
     #[error("it is damaged in its head")]
@@ -120,20 +121,15 @@ impl SpoolFile {
     ///
     /// # Errors
     /// If it is no spool, or its key is destroyed.
-    pub fn records(&self, keys: &KeyFile) -> io::Result<Records> {
+    pub fn records(&self, keys: &SpoolKeys) -> io::Result<Records> {
         let mut file = File::open(&self.path)?;
-        let id_len = id_length(&mut file)?;
-        let mut id = vec![0; usize::from(id_len)];
-        file.read_exact(&mut id)?;
-        let mut wrapped = [0; WRAPPED];
-        file.read_exact(&mut wrapped)?;
-        let recording_id = std::str::from_utf8(&id).map_err(|_| no_spool())?;
-        let cipher = keys.unwrap(recording_id, &wrapped)?;
+        let header = Header::read(&mut file)?;
+        let cipher = keys.unwrap(&header)?;
         let name = self.path.display().to_string();
         Ok(Records {
             file: BufReader::with_capacity(64 * 1024, file),
             cipher,
-            id,
+            id: header.id,
             next_counter: 0,
             plain: Vec::new(),
             at: 0,
@@ -146,26 +142,20 @@ impl SpoolFile {
     ///
     /// # Errors
     /// [`Unreadable`], each with its own consequence.
-    pub fn look(&self, keys: &KeyFile) -> Result<RecordingHead, Unreadable> {
+    pub fn look(&self, keys: &SpoolKeys) -> Result<RecordingHead, Unreadable> {
         let mut file = match File::open(&self.path) {
             Ok(file) => file,
             Err(why) if why.kind() == io::ErrorKind::NotFound => return Err(Unreadable::Empty),
             Err(why) => return Err(Unreadable::Disk(why)),
         };
         let length = file.metadata().map_err(Unreadable::Disk)?.len();
-        let id_len = match id_length(&mut file) {
-            Ok(id_len) => id_len,
-            Err(_) if length < 10 => return Err(Unreadable::Empty),
-            Err(_) => return Err(Unreadable::Foreign),
+        let header = match Header::read(&mut file) {
+            Ok(header) => header,
+            Err(NoHeader::Torn) if length < HEAD_MAX => return Err(Unreadable::Empty),
+            Err(NoHeader::Torn | NoHeader::Foreign) => return Err(Unreadable::Foreign),
+            Err(NoHeader::Disk(why)) => return Err(Unreadable::Disk(why)),
         };
-        let mut front = vec![0; usize::from(id_len) + WRAPPED];
-        match file.read_exact(&mut front) {
-            Ok(()) => {}
-            Err(why) if why.kind() == io::ErrorKind::UnexpectedEof && length < HEAD_MAX => return Err(Unreadable::Empty),
-            Err(why) if why.kind() == io::ErrorKind::UnexpectedEof => return Err(Unreadable::Foreign),
-            Err(why) => return Err(Unreadable::Disk(why)),
-        }
-        if front[usize::from(id_len)..].iter().all(|byte| *byte == 0) {
+        if header.is_shredded() {
             return Err(Unreadable::Shredded);
         }
         match self.records(keys).map_err(Unreadable::Locked)?.next() {
@@ -173,6 +163,12 @@ impl SpoolFile {
             None if length < HEAD_MAX => Err(Unreadable::Empty),
             Some(_) | None => Err(Unreadable::Damaged),
         }
+    }
+
+    /// Its header, if it has one.
+    #[cfg(feature = "kms")]
+    pub(super) fn header(&self) -> Option<Header> {
+        Header::read(&mut File::open(&self.path).ok()?).ok()
     }
 
     /// The id that its name tells.
@@ -233,7 +229,7 @@ impl Records {
         }
         let (nonce, aad) = nonce_and_aad(&self.id, counter);
         let (body, tag) = self.plain.split_at_mut(len - TAG);
-        let tag: [u8; TAG] = tag.try_into().map_err(|_| no_spool())?;
+        let tag: [u8; TAG] = tag.try_into().map_err(io::Error::other)?;
         if self.cipher.decrypt_inout_detached(&nonce.into(), &aad, body.into(), &tag.into()).is_err() {
             return Err(self.damaged());
         }
@@ -265,16 +261,6 @@ impl Iterator for Records {
     }
 }
 
-pub(super) fn id_length(file: &mut File) -> io::Result<u16> {
-    file.seek(SeekFrom::Start(0))?;
-    let mut front = [0; 10];
-    file.read_exact(&mut front).map_err(|_| no_spool())?;
-    if &front[..8] != MAGIC {
-        return Err(no_spool());
-    }
-    Ok(u16::from_le_bytes([front[8], front[9]]))
-}
-
 /// Reads all of `into`; `false` if the file ends before.
 fn read_whole(file: &mut BufReader<File>, into: &mut [u8]) -> io::Result<bool> {
     match file.read_exact(into) {
@@ -282,8 +268,4 @@ fn read_whole(file: &mut BufReader<File>, into: &mut [u8]) -> io::Result<bool> {
         Err(why) if why.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
         Err(why) => Err(why),
     }
-}
-
-fn no_spool() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, "not a spool, or torn before its head was written")
 }

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use super::CHUNK_ROOM;
 use super::format::{self, Record};
-use super::keys::KeyFile;
+use super::keys::SpoolKeys;
 use super::read::SpoolFile;
 use super::write::{Target, shred};
 use crate::engine::audio::frame::{Place, StreamNo};
@@ -24,7 +24,7 @@ impl SpoolFile {
     ///
     /// # Errors
     /// What the file system says, or that the spool is damaged: then everything stays as it was, the cut among it.
-    pub fn shed_cuts(&self, keys: &KeyFile) -> io::Result<()> {
+    pub fn shed_cuts(&self, keys: &SpoolKeys) -> io::Result<()> {
         let mut cuts: Vec<(usize, StreamNo, Place)> = Vec::new();
         let mut sealed = false;
         for (index, record) in self.records(keys)?.enumerate() {
@@ -59,7 +59,7 @@ impl SpoolFile {
         self.path().with_extension(FRESH)
     }
 
-    fn rewrite(&self, keys: &KeyFile, cuts: &[(usize, StreamNo, Place)], sealed: bool) -> io::Result<()> {
+    fn rewrite(&self, keys: &SpoolKeys, cuts: &[(usize, StreamNo, Place)], sealed: bool) -> io::Result<()> {
         let head = self.look(keys).map_err(io::Error::other)?;
         let mut target = Target::create(&self.fresh(), &head.recording_id, keys)?;
         let (mut chunk, mut out) = (Vec::with_capacity(CHUNK_ROOM * 5), Vec::new());

@@ -41,7 +41,7 @@ pub(crate) fn canary(n: u64) -> Vec<u8> {
 
 pub(crate) struct Bench {
     pub(crate) folder: tempfile::TempDir,
-    pub(crate) keys: Arc<KeyFile>,
+    pub(crate) keys: Arc<SpoolKeys>,
     pub(crate) writers: SpoolWriters,
     ends: Receiver<SpoolEnd>,
 }
@@ -49,7 +49,18 @@ pub(crate) struct Bench {
 impl Bench {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let keys = Arc::new(KeyFile::open(&folder.path().join("keys/spool.key")).unwrap());
+        let keys = SpoolKeys::in_file(&folder.path().join("keys/spool.key")).unwrap();
+        Self::with(folder, keys)
+    }
+
+    /// Whose data keys are wrapped by one that AWS KMS wrapped.
+    #[cfg(feature = "kms")]
+    fn by_kms() -> Self {
+        Self::with(tempfile::tempdir().unwrap(), SpoolKeys::of(kms::tests::ring(1, Duration::from_secs(3_600))))
+    }
+
+    fn with(folder: tempfile::TempDir, keys: SpoolKeys) -> Self {
+        let keys = Arc::new(keys);
         let (report, ends) = channel();
         let writers = SpoolWriters::start(&folder.path().join("spool"), &keys, 1, move |_, end| drop(report.send(end))).unwrap();
         Self { folder, keys, writers, ends }
@@ -69,7 +80,7 @@ impl Bench {
     }
 }
 
-fn frames(file: &SpoolFile, keys: &KeyFile) -> (Vec<Vec<u8>>, Option<String>) {
+fn frames(file: &SpoolFile, keys: &SpoolKeys) -> (Vec<Vec<u8>>, Option<String>) {
     let mut found = Vec::new();
     let Ok(records) = file.records(keys) else { return (found, None) };
     for record in records {
@@ -99,7 +110,7 @@ fn what_goes_in_comes_out_and_nothing_lies_in_the_clear() {
         assert!(!bytes.windows(16).any(|window| window == piece), "frame {n} can be read on the disk");
     }
     assert!(!String::from_utf8_lossy(&bytes).contains("client"), "nor whose it is");
-    let other = KeyFile::open(&bench.folder.path().join("other.key")).unwrap();
+    let other = SpoolKeys::in_file(&bench.folder.path().join("other.key")).unwrap();
     assert!(file.records(&other).is_err(), "another key file opens nothing");
 }
 
@@ -113,12 +124,18 @@ fn spool_of(bench: &Bench, bytes: &[u8]) -> (SpoolFile, Vec<Vec<u8>>, Option<Str
 
 #[test]
 fn a_spool_torn_at_any_byte_keeps_what_was_whole() {
-    let bench = Bench::new();
+    torn_at_any_byte(&Bench::new(), usize::MAX);
+    // Behind the header, which is longer, it is the same.
+    #[cfg(feature = "kms")]
+    torn_at_any_byte(&Bench::by_kms(), 1_000);
+}
+
+fn torn_at_any_byte(bench: &Bench, up_to: usize) {
     let whole = std::fs::read(bench.sealed("rec1", 60).path()).unwrap();
     let all: Vec<_> = (0..60).map(canary).collect();
     let mut best = 0;
-    for length in 0..whole.len() {
-        let (file, found, damage) = spool_of(&bench, &whole[..length]);
+    for length in 0..whole.len().min(up_to) {
+        let (file, found, damage) = spool_of(bench, &whole[..length]);
         assert_eq!(found, all[..found.len()], "torn at {length}");
         assert_eq!(damage, None, "a torn tail is no damage");
         assert!(found.len() >= best, "longer files hold no less");
@@ -170,8 +187,8 @@ fn a_spool_that_is_none_says_what_it_is() {
     assert!(matches!(look(&changed(8, &[0xFF, 0xFF])), Unreadable::Empty | Unreadable::Foreign));
     assert!(matches!(look(&changed(key + 20, &[0xAA])), Unreadable::Locked(_)));
     assert!(matches!(look(&changed(11, b"x")), Unreadable::Locked(_)), "another recording's key opens nothing");
-    assert!(matches!(look(&changed(key, &[0; keys::WRAPPED])), Unreadable::Shredded));
-    assert!(matches!(look(&changed(key + keys::WRAPPED + 40, &[0xAA, 0xAB])), Unreadable::Damaged));
+    assert!(matches!(look(&changed(key, &[0; header::WRAPPED])), Unreadable::Shredded));
+    assert!(matches!(look(&changed(key + header::WRAPPED + 40, &[0xAA, 0xAB])), Unreadable::Damaged));
     let gone = SpoolFile::at(bench.folder.path().join("nowhere.spool"));
     assert!(matches!(gone.look(&bench.keys), Err(Unreadable::Empty)));
 }
@@ -330,4 +347,59 @@ fn a_folder_that_takes_no_files_fails_the_recording_and_says_so() {
     assert!(matches!(bench.ends.recv_timeout(Duration::from_secs(5)).unwrap(), SpoolEnd::Failed { .. }));
     assert!(feed.push(Tick(0), &testing::admitted(0, 50, canary)).is_err());
     assert!(bench.writers.ready().is_err());
+}
+
+#[cfg(feature = "kms")]
+#[test]
+fn a_spool_by_kms_opens_with_its_own_key_alone_and_says_whose_it_is() {
+    let bench = Bench::by_kms();
+    let file = bench.sealed("rec1", 25);
+    assert_eq!((frames(&file, &bench.keys).0.len(), file.look(&bench.keys).unwrap()), (25, head("rec1")));
+    let whole = std::fs::read(file.path()).unwrap();
+    assert!(whole.starts_with(b"CGSPOOL2") && whole.windows(184).any(|window| window == [1; 184]), "what KMS opens is in it");
+    let locked = |keys: &SpoolKeys| match file.look(keys) {
+        Err(Unreadable::Locked(why)) => why.to_string(),
+        other => panic!("{other:?}"),
+    };
+    let by_file = SpoolKeys::in_file(&bench.folder.path().join("other.key")).unwrap();
+    assert!(locked(&by_file).contains("set CALLGATE_SPOOL_KMS_KEY"));
+    assert!(locked(&SpoolKeys::of(kms::tests::ring(2, Duration::from_secs(60)))).contains("AWS KMS has not opened it"));
+    let key = 10 + "rec1".len();
+    let look = |at: usize, with: &[u8]| {
+        let mut bytes = whole.clone();
+        bytes[at..at + with.len()].copy_from_slice(with);
+        spool_of(&bench, &bytes).0.look(&bench.keys).unwrap_err()
+    };
+    assert!(matches!(look(11, b"x"), Unreadable::Locked(_)), "another recording's key opens nothing");
+    assert!(matches!(look(key, &[0; header::WRAPPED]), Unreadable::Shredded));
+    assert!(matches!(look(key + header::WRAPPED + 1, b"x"), Unreadable::Locked(_)), "another gateway's neither");
+    assert!(matches!(look(key + header::WRAPPED + 5, &[0xFF, 0xFF]), Unreadable::Foreign), "no answer of KMS is so long");
+}
+
+#[cfg(feature = "kms")]
+#[test]
+fn what_is_cut_of_a_spool_by_kms_is_gone_and_a_discarded_one_is_too() {
+    let bench = Bench::by_kms();
+    let mut feed = bench.writers.begin(head("rec1"), Tick(0)).unwrap();
+    feed.push(Tick(0), &testing::admitted(0, 50, canary)).unwrap();
+    feed.cut_back(StreamNo(0), Place(500 * 8)).unwrap();
+    feed.seal().unwrap();
+    let SpoolEnd::Sealed(path) = bench.ends.recv_timeout(Duration::from_secs(5)).unwrap() else { panic!() };
+    assert_eq!(frames(&SpoolFile::at(path.clone()), &bench.keys).0, (0..25).map(canary).collect::<Vec<_>>());
+    std::fs::remove_file(path).unwrap();
+    let feed = bench.writers.begin(head("rec2"), Tick(0)).unwrap();
+    feed.discard().unwrap();
+    assert_eq!(bench.ends.recv_timeout(Duration::from_secs(5)).unwrap(), SpoolEnd::Discarded);
+    assert!(files_in(&bench).is_empty());
+}
+
+#[cfg(feature = "kms")]
+#[test]
+fn without_a_key_in_force_a_recording_fails_and_its_file_is_not_made() {
+    let bench = Bench::with(tempfile::tempdir().unwrap(), SpoolKeys::of(kms::tests::ring(1, Duration::ZERO)));
+    let mut feed = bench.writers.begin(head("rec1"), Tick(0)).unwrap();
+    let SpoolEnd::Failed { why, .. } = bench.ends.recv_timeout(Duration::from_secs(5)).unwrap() else { panic!() };
+    assert!(why.contains("AWS KMS has given no new key for too long"), "{why}");
+    assert!(feed.push(Tick(0), &testing::admitted(0, 50, canary)).is_err() && files_in(&bench).is_empty());
+    assert!(bench.writers.ready().unwrap_err().to_string().contains("AWS KMS"), "and whoever asks is told");
 }

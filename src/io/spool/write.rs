@@ -14,12 +14,14 @@ use std::time::{Duration, Instant};
 use aes_gcm::Aes256Gcm;
 use aes_gcm::aead::AeadInOut as _;
 
-use super::format::{self, CHUNK_MAX, MAGIC, SPOOL, TAG};
-use super::keys::{KeyFile, WRAPPED};
+use super::format::{self, CHUNK_MAX, SPOOL, TAG};
+use super::header::{WRAPPED, key_at};
+use super::keys::SpoolKeys;
 use super::read::SpoolFile;
 use super::sync::{self, Written};
 use super::{Broken, CHUNK_ROOM, Job, Pool, RecordingHead, SPOOL_QUEUE_CHUNKS, SpoolFeed, SpoolStalled};
 use crate::engine::time::Tick;
+use crate::io::priority::give_way;
 
 /// Writers look for work this often: part of what `kill -9` may lose.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
@@ -65,6 +67,7 @@ pub struct SpoolWriters {
     next: Arc<AtomicU64>,
     pool: Pool,
     folder: Arc<Path>,
+    keys: Arc<SpoolKeys>,
 }
 
 impl SpoolWriters {
@@ -74,7 +77,7 @@ impl SpoolWriters {
     /// If the folder cannot be made.
     pub fn start(
         folder: &Path,
-        keys: &Arc<KeyFile>,
+        keys: &Arc<SpoolKeys>,
         threads: usize,
         report: impl Fn(Arc<RecordingHead>, SpoolEnd) + Send + Sync + 'static,
     ) -> io::Result<Self> {
@@ -94,10 +97,13 @@ impl SpoolWriters {
                 open: HashMap::new(),
                 out: Vec::with_capacity(CHUNK_ROOM * 4),
             };
-            std::thread::Builder::new().name(format!("spool-{n}")).spawn(move || writer.run(&jobs))?;
+            std::thread::Builder::new().name(format!("spool-{n}")).spawn(move || {
+                give_way();
+                writer.run(&jobs);
+            })?;
             queues.push(queue);
         }
-        Ok(Self { queues: queues.into(), next: Arc::new(AtomicU64::new(0)), pool, folder: folder.into() })
+        Ok(Self { queues: queues.into(), next: Arc::new(AtomicU64::new(0)), pool, folder: folder.into(), keys: Arc::clone(keys) })
     }
 
     /// Begins a recording's spool.
@@ -123,11 +129,13 @@ impl SpoolWriters {
         Ok(feed)
     }
 
-    /// Whether the folder takes audio: tried with [`PROBE`] bytes, since a full disk still takes empty files. Blocking.
+    /// Whether there is a key, and the folder takes audio: tried with [`PROBE`] bytes, since a full disk still takes empty
+    /// files. Blocking.
     ///
     /// # Errors
     /// What the file system says.
     pub fn ready(&self) -> io::Result<()> {
+        self.keys.ready()?;
         let probe = self.folder.join(format!("{READY}{}", self.next.fetch_add(1, Ordering::Relaxed)));
         let written = fs::write(&probe, [0; PROBE]);
         let removed = fs::remove_file(&probe);
@@ -137,7 +145,7 @@ impl SpoolWriters {
 
 struct Writer {
     folder: PathBuf,
-    keys: Arc<KeyFile>,
+    keys: Arc<SpoolKeys>,
     report: Report,
     pool: Pool,
     written: Written,
@@ -225,7 +233,7 @@ impl Writer {
                 self.write(slot, &chunk);
             }
             Err(why) => {
-                tracing::error!(recording.id = %head.recording_id, error = %why, "spool: a file cannot be made; check the disk");
+                tracing::error!(recording.id = %head.recording_id, error = %why, "spool: a recording cannot begin; check the disk and the keys");
                 broken.store(true, Ordering::Release);
                 (self.report)(head, SpoolEnd::Failed { path, why: why.to_string() });
             }
@@ -292,13 +300,11 @@ impl Spool {
 }
 
 impl Target {
-    pub(super) fn create(path: &Path, recording_id: &str, keys: &KeyFile) -> io::Result<Self> {
-        let (cipher, wrapped) = keys.data_key(recording_id)?;
+    pub(super) fn create(path: &Path, recording_id: &str, keys: &SpoolKeys) -> io::Result<Self> {
+        let (cipher, header) = keys.data_key(recording_id)?;
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-        let id = recording_id.as_bytes();
-        let id_len = u16::try_from(id.len()).map_err(|_| io::Error::other("a recording id is too long"))?;
-        file.write_all(&[MAGIC.as_slice(), &id_len.to_le_bytes(), id, &wrapped].concat())?;
-        Ok(Self { file, cipher, id: id.to_vec(), counter: 0 })
+        file.write_all(&header.bytes()?)?;
+        Ok(Self { file, cipher, id: header.id, counter: 0 })
     }
 
     pub(super) fn sync(&self) -> io::Result<()> {
@@ -348,8 +354,8 @@ pub(super) fn destroy(path: &Path) -> io::Result<()> {
 
 /// Zeroes a spool's wrapped key, durably.
 pub(super) fn shred(file: &mut File) -> io::Result<()> {
-    let id_len = super::read::id_length(file)?;
-    file.seek(SeekFrom::Start(10 + u64::from(id_len)))?;
+    let key_at = key_at(file)?;
+    file.seek(SeekFrom::Start(key_at))?;
     file.write_all(&[0; WRAPPED])?;
     file.sync_all()
 }

@@ -8,9 +8,6 @@ use serde_json::{Value, json};
 
 use super::{App, May, Problem, ViewAuditLogs};
 
-/// What was handed to the ledger before a question has so long to be written; then the answer goes without it.
-const FLUSH_WITHIN: std::time::Duration = std::time::Duration::from_secs(2);
-
 pub(super) fn routes() -> Router<App> {
     Router::new().route("/api/audit", get(audit))
 }
@@ -19,7 +16,7 @@ pub(super) fn routes() -> Router<App> {
 async fn audit(State(app): State<App>, may: May<ViewAuditLogs>, Query(asked): Query<AuditQuery>) -> Result<Json<Value>, Problem> {
     let limit = asked.limit.unwrap_or(100).clamp(1, 1_000);
     // Whoever was just refused, or just read something, finds the line about it.
-    let _ = tokio::time::timeout(FLUSH_WITHIN, app.world.database.ledger().flush()).await;
+    app.settled().await;
     let rows = app
         .world
         .database

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::{App, Claims, EditClients, May, Problem, ViewAuditLogs, ViewClients, own};
-use crate::engine::audio::prompts::{Language, Line, library};
+use crate::engine::audio::prompts::{Language, Line};
 use crate::engine::consent::{Actor, ConsentRecord, ConsentStatus, Method};
 use crate::engine::ledger::{Event, EventKind};
 use crate::io::clock::wall;
@@ -61,6 +61,7 @@ pub(super) struct PageQuery {
 /// `GET /api/clients/{clientId}/consent`: PX-735 `ConsentStatusResponse`. That somebody looked stands in the chain.
 async fn consent(State(app): State<App>, may: May<ViewClients>, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
     client(&app, &may.claims, &id)?;
+    app.settled().await;
     let history = app.world.database.consent_history(&may.claims.org, &id, HISTORY_MAX).await.map_err(Problem::ours)?;
     submit(&app.world, Work::Audit(event(&may.claims, &id, EventKind::ConsentViewed), None));
     Ok(Json(status(&history)))
@@ -97,7 +98,7 @@ fn named(actor: &Actor) -> (&str, &str) {
 async fn revoke(State(app): State<App>, may: May<EditClients>, Path(id): Path<String>, body: Bytes) -> Result<Json<Value>, Problem> {
     client(&app, &may.claims, &id)?;
     let said: RevokeBody = said(&body, r#"{"reason": "…"}, or nothing"#)?;
-    let asked = library().prompt(Language::En, Line::Consent);
+    let asked = app.world.settings.prompts.prompt(Language::En, Line::Consent);
     let record = ConsentRecord {
         id: ids::fresh("consent"),
         org_id: may.claims.org.clone(),
@@ -187,6 +188,7 @@ async fn interactions(
 ) -> Result<Json<Value>, Problem> {
     client(&app, &may.claims, &id)?;
     let limit = page.limit(PAGE_MAX);
+    app.settled().await;
     let rows = app.world.database.interactions(&may.claims.org, &id, page.after()?, limit).await.map_err(Problem::ours)?;
     let next = rows.last().filter(|_| rows.len() == limit as usize).map(|row| cursor(&row.started_at, &row.id));
     Ok(Json(json!({ "interactions": rows.iter().map(interaction).collect::<Vec<_>>(), "next": next })))

@@ -1,5 +1,7 @@
 //! Whether we are well.
 
+use std::time::{Duration, Instant};
+
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -8,9 +10,18 @@ use axum::{Json, Router};
 use serde_json::{Value, json};
 
 use super::App;
+use crate::engine::time::WallTime;
+use crate::io::clock::wall;
+use crate::io::database::FiguresFilter;
 
 /// The spool's disk has so long to take a few bytes.
-const SPOOL_WITHIN: std::time::Duration = std::time::Duration::from_secs(2);
+const SPOOL_WITHIN: Duration = Duration::from_secs(2);
+
+/// The figures of consent are counted at most this often, over so long, within so long, of so many calls.
+const FIGURES_EVERY: Duration = Duration::from_secs(60);
+const FIGURES_OVER_MS: i64 = 30 * 24 * 3_600 * 1_000;
+const FIGURES_WITHIN: Duration = Duration::from_secs(5);
+const FIGURES_CALLS_MAX: usize = 1_000_000;
 
 pub(super) fn routes() -> Router<App> {
     Router::new().route("/healthz", get(healthz)).route("/readyz", get(readyz)).route("/metrics", get(metrics))
@@ -44,6 +55,26 @@ async fn readyz(State(app): State<App>) -> Response {
 
 /// `GET /metrics`
 async fn metrics(State(app): State<App>) -> Response {
-    let text = app.world.metrics.text(app.registry.places(), app.registry.all().len(), app.world.database.ledger().commits());
+    let figures = figures(&app).await;
+    let text = app.world.metrics.text(app.registry.places(), app.registry.all().len(), app.world.database.ledger().commits(), &figures);
     ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response()
+}
+
+/// PX-735's figures over all organisations, counted at most once a [`FIGURES_EVERY`]; the last ones, if they cannot be counted.
+async fn figures(app: &App) -> String {
+    let Ok(mut kept) = app.figures.try_lock() else { return String::new() };
+    if let Some((counted, text)) = &*kept
+        && counted.elapsed() < FIGURES_EVERY
+    {
+        return text.clone();
+    }
+    let from = WallTime(wall().0 - FIGURES_OVER_MS);
+    let filter = FiguresFilter { from: Some(from), ..FiguresFilter::default() };
+    match tokio::time::timeout(FIGURES_WITHIN, app.world.database.figures(&filter, FIGURES_CALLS_MAX)).await {
+        Ok(Ok(Some(figures))) => *kept = Some((Instant::now(), figures.to_openmetrics())),
+        Ok(Ok(None)) => tracing::warn!("metrics: more than {FIGURES_CALLS_MAX} calls in 30 days; ask GET /api/metrics/consent for less"),
+        Ok(Err(why)) => tracing::warn!(error = %why, "metrics: the figures of consent cannot be counted"),
+        Err(_) => tracing::warn!("metrics: the figures of consent were not counted within {FIGURES_WITHIN:?}"),
+    }
+    kept.as_ref().map(|(_, text)| text.clone()).unwrap_or_default()
 }

@@ -4,6 +4,8 @@
 mod audit;
 mod calls;
 mod clients;
+mod events;
+mod figures;
 mod health;
 mod pauses;
 mod recordings;
@@ -23,6 +25,8 @@ pub(super) fn routes() -> Router<App> {
         .merge(pauses::routes())
         .merge(clients::routes())
         .merge(tasks::routes())
+        .merge(events::routes())
+        .merge(figures::routes())
         .merge(recordings::routes())
         .merge(audit::routes())
         .merge(health::routes())

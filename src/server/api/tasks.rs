@@ -38,6 +38,7 @@ async fn tasks(State(app): State<App>, may: May<ViewClients>, Query(asked): Quer
     };
     let page = PageQuery { after: asked.after, limit: asked.limit };
     let limit = page.limit(PAGE_MAX);
+    app.settled().await;
     let rows = app.world.database.tasks(&may.claims.org, &may.claims.sub, state, page.after()?, limit).await.map_err(Problem::ours)?;
     let next = rows.last().filter(|_| rows.len() == limit as usize).map(|row| cursor(&row.created_at, &row.id));
     Ok(Json(json!({ "tasks": rows.iter().map(task).collect::<Vec<_>>(), "next": next })))

@@ -152,6 +152,9 @@ impl Thread {
                     Err(why) => Input::NotSealed(why),
                 };
                 self.step_named(&call_id, input);
+                if let Some(live) = self.by_id.get(&call_id).and_then(|call| self.calls.get_mut(*call)) {
+                    live.is_settled();
+                }
             }
             ToMedia::OptOut(call_id, actor, reason, since, done) => {
                 self.step_named(&call_id, Input::OptOut { actor, reason, since });
@@ -169,7 +172,24 @@ impl Thread {
                 self.step_named(&call_id, Input::Revoked { entry });
                 let _ = done.send(());
             }
-            ToMedia::Machine(call_id) => self.step_named(&call_id, Input::Machine),
+            // Twilio asks again, and then another process answers.
+            ToMedia::Open(_) if self.stopping => {}
+            ToMedia::Open(call) => {
+                let (identity, standing) = *call;
+                self.open(identity, standing);
+            }
+            ToMedia::AnsweredBy(call_id, by) => self.step_named(&call_id, Input::AnsweredBy(&by)),
+            ToMedia::Named(call_id, call_sid) => self.step_named(&call_id, Input::Named(&call_sid)),
+            ToMedia::PutThrough(call_id) => self.step_named(&call_id, Input::PutThrough),
+            ToMedia::Pad(call_id, language, answer, done) => {
+                if let Some(call) = self.by_id.get(&call_id).copied()
+                    && let Some(live) = self.calls.get_mut(call)
+                {
+                    let outcome = live.pad(&self.world, &mut self.outbox, language, answer, done);
+                    self.act(call, outcome);
+                }
+            }
+            ToMedia::Unreached(call_id, why) => self.step_named(&call_id, Input::Unreached(why)),
             ToMedia::HungUp(call_id) => self.step_named(&call_id, Input::HungUp),
             ToMedia::Shutdown => {
                 self.stopping = true;
@@ -287,16 +307,22 @@ impl Thread {
         if !self.sockets.get(key).is_some_and(|connection| matches!(connection.stage, Stage::Asking { .. })) {
             return;
         }
-        let known = self.by_id.get(&identity.call_id).copied();
-        let call = known.unwrap_or_else(|| {
-            let call_id = identity.call_id.clone();
-            let live = Live::new(identity, standing, &self.world, &self.me);
-            self.registry.insert(live.shared());
-            let call = self.calls.insert(Box::new(live));
-            self.by_id.insert(call_id, call);
-            call
-        });
+        let call = self.open(identity, standing);
         self.attach(key, call, start);
+    }
+
+    /// The call with this identity: as it is, or new.
+    fn open(&mut self, identity: CallIdentity, standing: Standing) -> CallKey {
+        if let Some(call) = self.by_id.get(&identity.call_id) {
+            return *call;
+        }
+        let call_id = identity.call_id.clone();
+        let announced = self.registry.announced(&call_id);
+        let live = Live::new(identity, standing, announced.as_ref(), &self.world, &self.me);
+        self.registry.insert(live.shared());
+        let call = self.calls.insert(Box::new(live));
+        self.by_id.insert(call_id, call);
+        call
     }
 
     /// Makes a socket one of a call's streams.

@@ -2,6 +2,7 @@
 
 mod golden;
 mod hostile;
+mod reach;
 pub(crate) mod rig;
 mod simulation;
 mod stories;

@@ -96,6 +96,16 @@ impl Rig {
         }
     }
 
+    /// A call to a client, which this gateway has made.
+    pub(crate) fn made(status: ConsentStatus) -> Self {
+        let mut rig = Self::new(Settings::default(), Direction::Outbound, status);
+        let standing = Standing { status, seen: u64::from(status != ConsentStatus::Pending) };
+        let call = Call::new(rig.call.identity().clone(), Settings::default(), standing, rig.now());
+        rig.call = call.made(rig.now().wall, rig.now());
+        rig.deadline = rig.call.deadline();
+        rig
+    }
+
     pub(crate) fn now(&self) -> Now {
         Now { tick: Tick(self.now_us), wall: WallTime(1_790_000_000_000 + (self.now_us / 1_000) as i64) }
     }

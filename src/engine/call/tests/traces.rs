@@ -69,7 +69,7 @@ fn played(script: &str) -> String {
             "opt-out" => {
                 rig.step(Input::OptOut { actor: Actor::User { id: "cm".into(), name: "Case Manager".into() }, reason: None, since: None })
             }
-            "machine" => rig.step(Input::Machine),
+            "machine" => rig.step(Input::AnsweredBy("machine_start")),
             "sink-fails" => rig.step(Input::SinkFailed),
             "hung-up" => rig.step(Input::HungUp),
             "shutdown" => rig.step(Input::Shutdown),

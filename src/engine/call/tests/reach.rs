@@ -1,0 +1,188 @@
+//! Calls that this gateway makes: rung, put through, asked by keypad, and never heard of again.
+
+use super::rig::{LedgerMood, Rig};
+use crate::engine::audio::prompts::Language;
+use crate::engine::call::{FORK_WITHIN_MS, HEARD_WITHIN_MS, Initiation, Input, Mode, Phase, RecordingState, TALK_MAX_MS, Unreached};
+use crate::engine::consent::keys::Answer;
+use crate::engine::consent::{Actor, ConsentStatus, UnrecordedReason};
+
+fn pad(rig: &mut Rig, answer: Answer) {
+    rig.step(Input::Pad { language: Language::En, answer });
+}
+
+#[test]
+fn who_opted_out_is_called_only_by_somebody_who_was_warned() {
+    use ConsentStatus::{Granted, Pending, Revoked};
+    for (standing, acknowledged, wanted) in [
+        (Pending, false, Initiation::Ask),
+        (Pending, true, Initiation::Ask),
+        (Granted, false, Initiation::PutThrough),
+        (Granted, true, Initiation::PutThrough),
+        (Revoked, false, Initiation::Warn),
+        (Revoked, true, Initiation::PutThrough),
+    ] {
+        assert_eq!(Initiation::of(standing, acknowledged), wanted, "{standing:?}, {acknowledged}");
+    }
+}
+
+#[test]
+fn silence_on_a_call_of_ours_grants_only_when_a_person_is_known_to_have_answered() {
+    for (by, grants) in [(Some("human"), 1), (None, 0), (Some("unknown"), 0), (Some("machine_end_beep"), 0)] {
+        let mut rig = Rig::made(ConsentStatus::Pending);
+        rig.start(Mode::Consent).quiet(4_000);
+        if let Some(by) = by {
+            rig.step(Input::AnsweredBy(by));
+        }
+        rig.quiet(30_000);
+        assert_eq!(rig.grants, grants, "{by:?}: {}", rig.trace);
+        let reason = (grants == 0).then_some(UnrecordedReason::SystemError);
+        assert_eq!(rig.state().unrecorded_reason, reason, "{by:?}");
+    }
+    let mut rig = Rig::made(ConsentStatus::Pending);
+    rig.start(Mode::Consent).quiet(6_000).key('1');
+    assert_eq!(rig.grants, 1, "a key needs no screening: {}", rig.trace);
+}
+
+#[test]
+fn a_machine_that_is_known_while_the_grant_is_written_opens_nothing() {
+    let mut rig = Rig::made(ConsentStatus::Pending);
+    rig.mood = LedgerMood::SlowMs(500);
+    rig.start(Mode::Stay).quiet(4_000).step(Input::AnsweredBy("human"));
+    rig.quiet(18_300);
+    assert!(rig.call.is_sealing(), "{}", rig.trace);
+    rig.step(Input::AnsweredBy("machine_start"));
+    rig.quiet(5_000);
+    assert_eq!((rig.grants, rig.captured.len(), rig.state().recording), (1, 0, RecordingState::NotStarted), "{}", rig.trace);
+    assert_eq!(rig.state().unrecorded_reason, Some(UnrecordedReason::SystemError));
+}
+
+#[test]
+fn prior_consent_is_recalled_when_the_client_answers_and_the_fork_is_captured() {
+    let mut rig = Rig::made(ConsentStatus::Granted);
+    rig.pass(20_000);
+    assert_eq!(rig.state().phase, Phase::Created, "it rings");
+    rig.step(Input::PutThrough);
+    rig.step(Input::PutThrough);
+    assert_eq!((rig.grants, rig.state().phase, rig.state().consent.prior), (1, Phase::Connected, true), "{}", rig.trace);
+    rig.start(Mode::Capture).quiet(2_000).stop();
+    assert_eq!((rig.captured.len(), rig.state().phase), (100, Phase::Ended), "{}", rig.trace);
+    assert!(!rig.trace.contains("plays"), "nobody is asked: {}", rig.trace);
+}
+
+#[test]
+fn without_its_fork_a_call_goes_on_unrecorded_until_twilio_says_that_it_is_over() {
+    let mut rig = Rig::made(ConsentStatus::Granted);
+    rig.step(Input::PutThrough);
+    rig.pass(FORK_WITHIN_MS + 100);
+    let state = rig.state();
+    assert_eq!((state.phase, state.unrecorded_reason), (Phase::Connected, Some(UnrecordedReason::SystemError)), "{}", rig.trace);
+    assert_eq!(state.consent.status, ConsentStatus::Granted, "it is we who failed");
+    rig.start(Mode::Capture).quiet(1_000);
+    assert!(rig.captured.is_empty(), "too late is never: {}", rig.trace);
+    rig.step(Input::HungUp);
+    assert!(rig.over && rig.state().phase == Phase::Ended);
+}
+
+#[test]
+fn a_prior_refusal_needs_no_stream_and_ends_when_twilio_says_so_or_at_last_by_itself() {
+    for told in [true, false] {
+        let mut rig = Rig::made(ConsentStatus::Revoked);
+        rig.step(Input::PutThrough);
+        assert_eq!((rig.state().phase, rig.state().unrecorded_reason), (Phase::Connected, Some(UnrecordedReason::PriorOptOut)));
+        rig.pass(TALK_MAX_MS - 1_000);
+        assert!(!rig.over, "they talk");
+        if told {
+            rig.step(Input::HungUp);
+        } else {
+            rig.pass(2_000);
+        }
+        assert!(rig.over && rig.state().phase == Phase::Ended && rig.state().connected_at.is_some(), "{}", rig.trace);
+    }
+}
+
+#[test]
+fn a_refused_call_lasts_beyond_its_consent_stream() {
+    let mut rig = Rig::made(ConsentStatus::Pending);
+    rig.start(Mode::Consent).quiet(3_000).key('2').quiet(6_000);
+    assert!(rig.closed && !rig.over, "{}", rig.trace);
+    rig.pass(60_000).step(Input::HungUp);
+    let state = rig.state();
+    assert!(rig.over && state.ended_at.unwrap().0 - state.started_at.0 > 60_000, "{}", rig.trace);
+}
+
+#[test]
+fn a_no_while_it_rings_holds_whatever_comes_after() {
+    let mut rig = Rig::made(ConsentStatus::Granted);
+    rig.step(Input::OptOut { actor: Actor::System, reason: None, since: None });
+    rig.step(Input::PutThrough);
+    rig.start(Mode::Capture).quiet(1_000);
+    assert_eq!((rig.grants, rig.refusals, rig.captured.len()), (0, 1, 0), "{}", rig.trace);
+    rig.stop();
+    assert!(!rig.over, "Twilio tells when it is over");
+    let mut rig = Rig::made(ConsentStatus::Pending);
+    rig.step(Input::OptOut { actor: Actor::System, reason: None, since: None });
+    rig.step(Input::Unreached(Unreached::NoAnswer));
+    assert!(rig.over && rig.state().connected_at.is_none(), "there was no conversation: {}", rig.trace);
+}
+
+#[test]
+fn the_keypad_question_grants_by_a_key_alone() {
+    let mut rig = Rig::made(ConsentStatus::Pending);
+    pad(&mut rig, Answer::Accept);
+    pad(&mut rig, Answer::Accept);
+    assert_eq!(rig.grants, 1, "{}", rig.trace);
+    rig.start(Mode::Capture).quiet(1_000);
+    assert_eq!(rig.state().recording, RecordingState::Active, "{}", rig.trace);
+
+    for answer in [Answer::Nothing, Answer::Spanish] {
+        let mut rig = Rig::made(ConsentStatus::Pending);
+        pad(&mut rig, answer);
+        assert_eq!((rig.grants, rig.state().unrecorded_reason), (0, Some(UnrecordedReason::SystemError)), "{}", rig.trace);
+        rig.start(Mode::Capture).quiet(1_000);
+        assert!(rig.captured.is_empty());
+        pad(&mut rig, Answer::Decline);
+        assert_eq!((rig.refusals, rig.state().consent.status), (1, ConsentStatus::Revoked), "a no is a no, whenever it comes");
+    }
+
+    let mut rig = Rig::made(ConsentStatus::Pending);
+    rig.mood = LedgerMood::SlowMs(500);
+    pad(&mut rig, Answer::Accept);
+    pad(&mut rig, Answer::Decline);
+    rig.pass(1_000).start(Mode::Capture).quiet(1_000);
+    assert_eq!((rig.refusals, rig.captured.len()), (1, 0), "decline wins: {}", rig.trace);
+
+    let mut rig = Rig::made(ConsentStatus::Pending);
+    pad(&mut rig, Answer::Accept);
+    pad(&mut rig, Answer::Decline);
+    rig.start(Mode::Capture).quiet(1_000);
+    assert_eq!((rig.refusals, rig.captured.len()), (1, 0), "and a durable yes does not save it: {}", rig.trace);
+}
+
+#[test]
+fn a_call_that_reaches_nobody_was_no_conversation() {
+    for (why, reason) in [
+        (Unreached::Busy, None),
+        (Unreached::Canceled, None),
+        (Unreached::Refused(21211), Some(UnrecordedReason::SystemError)),
+        (Unreached::NotAsked, Some(UnrecordedReason::SystemError)),
+    ] {
+        let mut rig = Rig::made(ConsentStatus::Pending);
+        rig.step(Input::Unreached(why));
+        let state = rig.state();
+        assert_eq!((state.phase, state.connected_at, state.unrecorded_reason), (Phase::Ended, None, reason), "{why:?}");
+        assert!(rig.over && rig.trace.contains("call.unreached"), "{}", rig.trace);
+    }
+    let mut rig = Rig::made(ConsentStatus::Pending);
+    rig.pass(HEARD_WITHIN_MS - 1_000);
+    assert!(!rig.over);
+    rig.pass(2_000);
+    assert!(rig.over && rig.trace.contains("UNHEARD"), "{}", rig.trace);
+}
+
+#[test]
+fn a_gateway_that_stops_leaves_a_ringing_call_to_the_next() {
+    let mut rig = Rig::made(ConsentStatus::Pending);
+    rig.step(Input::Shutdown);
+    assert_eq!((rig.over, rig.state().phase, rig.state().ended_at), (true, Phase::Created, None));
+    assert!(!rig.trace.contains("audits"), "{}", rig.trace);
+}

@@ -1,0 +1,222 @@
+//! Cues: what somebody asks for, or says that he is about to give.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::LazyLock;
+
+use super::Speaker;
+
+/// For how long a cue tells what a number is.
+pub const CUE_WINDOW_MS: u64 = 25_000;
+/// For how long a mere mention does, and for how long "reference number" tells that one is harmless.
+pub const BRIEF_WINDOW_MS: u64 = 6_000;
+/// Cues remembered; of more the oldest is forgotten.
+pub const CUES_MAX: usize = 48;
+/// The longest cue, in words.
+pub(super) const CUE_WORDS_MAX: usize = 4;
+
+/// What is to come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cue {
+    Card,
+    Cvv,
+    Expiry,
+    LastFour,
+    Account,
+    Routing,
+    Iban,
+    Ssn,
+    Itin,
+    Pin,
+    OneTimeCode,
+    Password,
+    /// "your password?"
+    AskedPassword,
+    Birth,
+    Phone,
+    Record,
+    Aadhaar,
+    Pan,
+    Address,
+    Zip,
+    Name,
+    /// "your name?"
+    AskedName,
+    /// A number that anybody may know.
+    Harmless,
+}
+
+/// A cue, and when it was said by whom.
+#[derive(Clone, Copy)]
+pub(super) struct Said {
+    pub(super) cue: Cue,
+    pub(super) speaker: Speaker,
+    pub(super) seq: u64,
+    pub(super) end_ms: u64,
+    pub(super) strength: Strength,
+}
+
+/// How much a cue says.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Strength {
+    /// Part of the thing itself was said: the rest may be short.
+    Begun,
+    /// It was named in so many words.
+    Named,
+    /// A word that is said of other things as often: it tells of what follows at once.
+    Mentioned,
+}
+
+/// The last cues of a call.
+#[derive(Clone)]
+pub(super) struct Cues {
+    said: VecDeque<Said>,
+}
+
+impl Cues {
+    /// None yet.
+    pub(super) const NONE: Self = Self { said: VecDeque::new() };
+
+    pub(super) fn add(&mut self, said: Said) {
+        if self.said.len() == CUES_MAX {
+            self.said.pop_front();
+        }
+        self.said.push_back(said);
+    }
+
+    /// Whether `speaker` gave one after the word `seq`.
+    pub(super) fn came_from(&self, speaker: Speaker, seq: u64) -> bool {
+        self.said.iter().rev().take_while(|said| said.seq > seq).any(|said| said.speaker == speaker)
+    }
+
+    /// Those that were said before the word `seq`, which begins at `at_ms`, and still hold: the newest first.
+    pub(super) fn live(&self, seq: u64, at_ms: u64) -> impl Iterator<Item = &Said> {
+        self.said.iter().rev().filter(move |said| {
+            let brief = said.cue == Cue::Harmless || said.strength == Strength::Mentioned;
+            let window = if brief { BRIEF_WINDOW_MS } else { CUE_WINDOW_MS };
+            said.seq < seq && at_ms.saturating_sub(said.end_ms) <= window
+        })
+    }
+}
+
+/// The cue that the last of these words ends, if it ends one.
+pub(super) fn ended_by<'a>(words: &(impl DoubleEndedIterator<Item = &'a str> + Clone)) -> Option<(Cue, Strength)> {
+    let last = words.clone().next_back()?;
+    let fits = |phrase: &str| {
+        let mut said = words.clone().rev();
+        phrase.rsplit(' ').all(|word| said.next() == Some(word))
+    };
+    BY_LAST_WORD
+        .get(last)?
+        .iter()
+        .filter(|(_, _, phrase)| fits(phrase))
+        .max_by_key(|(_, _, phrase)| phrase.len())
+        .map(|(cue, strength, _)| (*cue, *strength))
+}
+
+type ByLastWord = BTreeMap<&'static str, Vec<(Cue, Strength, &'static str)>>;
+
+/// The phrases, by the word that ends them: most words end none.
+static BY_LAST_WORD: LazyLock<ByLastWord> = LazyLock::new(|| {
+    let mut by = ByLastWord::new();
+    for (cue, phrase) in PHRASES.iter().flat_map(|(cue, phrases)| phrases.iter().map(move |phrase| (*cue, *phrase))) {
+        let strength = if MENTIONS.contains(&phrase) { Strength::Mentioned } else { Strength::Named };
+        by.entry(phrase.rsplit(' ').next().unwrap_or(phrase)).or_default().push((cue, strength, phrase));
+    }
+    by
+});
+
+/// Those of the phrases that are said of other things as often.
+const MENTIONS: &[&str] = &[
+    "card",
+    "cards",
+    "visa",
+    "tarjeta",
+    "account",
+    "accounts",
+    "checking",
+    "savings",
+    "cuenta",
+    "the code",
+    "codigo",
+    "el codigo",
+    "code you",
+    "phone",
+    "cell",
+    "mobile",
+    "telephone",
+    "telefono",
+    "celular",
+    "movil",
+    "text message",
+    "expediente",
+    "address is",
+    "direccion",
+    "password",
+    "contrasena",
+    "pan",
+    "clave",
+    "name",
+    "expires",
+    "expire",
+    "vence",
+    "moved to",
+    "staying at",
+    "birthday",
+    "cumpleanos",
+    "born",
+    "call back",
+    "social security",
+    "zip",
+    "domicilio",
+    "mensaje de texto",
+    "texted me",
+    "texted you",
+    "seguro social",
+    "expediente",
+    "on the back",
+];
+
+/// In folded words. The longest that fits counts.
+#[rustfmt::skip]
+const PHRASES: &[(Cue, &[&str])] = &[
+    (Cue::Card, &["card", "card number", "cards", "visa", "mastercard", "amex", "american express", "long number", "tarjeta", "numero de tarjeta"]),
+    (Cue::Cvv, &["cvv", "cvc", "cvv2", "c v v", "c v c", "cvv code", "cvv number", "security code", "verification value", "verification number",
+        "on the back", "card code", "codigo de seguridad", "al reverso", "atras de la tarjeta", "numero de seguridad", "security number"]),
+    (Cue::Expiry, &["expiry", "expiry date", "expiration", "expiration date", "expires", "expire", "expiring", "exp", "exp date", "valid thru", "valid through",
+        "valid until", "good through", "good thru", "vence", "vencimiento", "caducidad", "caduca", "expira", "expiracion", "fecha de vencimiento"]),
+    (Cue::LastFour, &["last four", "last four digits", "last 4", "last 4 digits", "ending in", "ends in", "ultimos cuatro", "ultimos 4", "ultimos cuatro digitos",
+        "termina en", "terminada en"]),
+    (Cue::Account, &["account", "account number", "accounts", "bank account", "checking", "savings", "checking account", "savings account", "cuenta",
+        "numero de cuenta", "cuenta bancaria", "acct"]),
+    (Cue::Routing, &["routing", "routing number", "aba", "aba number", "a b a", "transit number", "numero de ruta", "ruta bancaria", "de ruta"]),
+    (Cue::Iban, &["iban", "i b a n", "international account"]),
+    (Cue::Ssn, &["social security", "social security number", "ssn", "s s n", "your social", "my social", "the social", "full social", "social number",
+        "seguro social", "numero de seguro", "numero de seguro social", "numero de social", "mi social", "su social"]),
+    (Cue::Itin, &["itin", "itin number", "i t i n", "taxpayer", "taxpayer number", "taxpayer id", "taxpayer identification", "tax id", "tax number", "tax identification",
+        "numero de contribuyente", "numero del itin"]),
+    (Cue::Pin, &["pin", "pin number", "pin code", "p i n", "passcode", "pass code", "security pin", "nip", "access code", "codigo de acceso", "clave", "numero secreto",
+        "secret number", "pin es"]),
+    (Cue::OneTimeCode, &["verification code", "one time code", "one-time code", "one time passcode", "one-time passcode", "one time password", "one-time password",
+        "otp", "o t p", "code we sent", "code i sent", "code you", "the code", "code is", "texted you", "texted me", "text message", "digit code",
+        "authentication code", "confirmation code", "codigo", "el codigo", "codigo de verificacion", "codigo que", "mensaje de texto", "codigo temporal", "login code"]),
+    (Cue::Password, &["password", "passphrase", "pass phrase", "contrasena", "password is", "palabra clave"]),
+    (Cue::AskedPassword, &["your password", "the password", "your passphrase", "su contrasena", "la contrasena", "account password", "portal password"]),
+    (Cue::Birth, &["date of birth", "birth date", "birthdate", "birthday", "birthdate", "dob", "d o b", "born", "fecha de nacimiento", "nacimiento", "naci", "cumpleanos",
+        "nacio", "nacida", "nacido", "was born"]),
+    (Cue::Phone, &["phone number", "phone", "cell", "cell number", "cell phone", "cellphone", "mobile", "mobile number", "telephone", "telephone number", "call me at", "reach me at",
+        "callback number", "call back number", "call back", "area code", "telefono", "numero de telefono", "celular", "numero de celular", "llameme al", "llamarme al",
+        "marqueme al", "my number", "your number", "mi numero", "su numero", "text me at", "contact number", "best number", "home number", "work number", "movil", "landline"]),
+    (Cue::Record, &["medical record", "medical record number", "mrn", "m r n", "chart number", "patient number", "patient id", "record number", "patient record",
+        "expediente", "numero de expediente", "historia clinica", "numero de paciente", "historial medico", "registro medico", "numero de historia"]),
+    (Cue::Aadhaar, &["aadhaar", "aadhar", "adhar", "adhaar", "uid number", "aadhaar number", "aadhaar card", "aadhar card"]),
+    (Cue::Pan, &["pan card", "pan number", "permanent account number", "pan card number", "p a n", "pan is", "pan"]),
+    (Cue::Address, &["my address", "your address", "home address", "mailing address", "street address", "address is", "current address", "i live at", "i live on",
+        "live at", "living at", "moved to", "where you live", "staying at", "mi direccion", "su direccion", "direccion es", "direccion", "vivo en", "domicilio", "donde vive"]),
+    (Cue::Zip, &["zip", "zip code", "zipcode", "postal code", "postcode", "codigo postal"]),
+    (Cue::Name, &["my name", "name is", "name", "names", "surname", "nombre", "mi nombre", "apellido", "apellidos", "me llamo", "se llama", "spell that", "spell it", "spelled",
+        "deletrear", "mi apellido"]),
+    (Cue::AskedName, &["your name", "first name", "last name", "full name", "middle name", "maiden name", "legal name", "your names", "i speaking with", "am i speaking",
+        "su nombre", "su apellido", "nombre completo", "se llama usted", "como se llama", "con quien hablo", "caller name", "patient name", "spell your name"]),
+    (Cue::Harmless, &["reference number", "case number", "confirmation number", "ticket number", "order number", "tracking number", "reference", "numero de referencia",
+        "numero de caso", "folio", "numero de confirmacion", "item number", "model number", "form number"]),
+];

@@ -1,0 +1,184 @@
+//! Names and passwords: words that only what was said before tells from others.
+//!
+//! A name is masked after "my name is" and its like, after a title, as the first answer to the question for it, after
+//! "this is" if it is written with a capital, and wherever a name once masked is said again in the call.
+
+use super::Confidence;
+use super::ahead::{Ahead, Found, More};
+use super::cue::Cue;
+use super::entity::Entity;
+use super::lexicon::{TITLES, UNITS, is_function};
+use super::number::Run;
+use super::rules::{Match, Scene};
+use super::token::{Kind, Token};
+
+/// First, middle, and two last names.
+pub const NAME_WORDS_MAX: usize = 5;
+/// Names of one call that are remembered; of more the oldest is forgotten.
+pub const NAMES_MAX: usize = 16;
+/// Words of an answer that is taken for a password because nothing else is said.
+const ANSWER_PASSWORD_WORDS_MAX: usize = 3;
+/// Words of a passphrase.
+pub const PASSWORD_WORDS_MAX: usize = 8;
+/// Shorter words are remembered by nobody as names: too many others sound like them.
+pub(super) const NAME_CHARS_MIN: usize = 3;
+
+pub(super) fn find(scene: &Scene<'_>) -> Found<Match> {
+    let ahead = scene.ahead;
+    let Some(first) = ahead.at(0)? else { return Ok(None) };
+    if scene.hears(&[Cue::Name, Cue::AskedName])
+        && let Some(end) = spelled_end(ahead)?
+    {
+        return Ok(Some(Match::new(Entity::Name, Confidence::Cue, end)));
+    }
+    let told = scene.own_cue_just_ended(&[Cue::Name, Cue::AskedName]).is_some();
+    // "Bill" is a name where one is told, and a bill elsewhere.
+    let named = first.capital || ahead.is(1, is_name)?;
+    let may_be = (told || introduces(scene) || scene.is_first_answer_to(Cue::AskedName))
+        && named
+        && first.kind == Kind::Plain
+        && !is_function(&first.folded);
+    if !(is_name(first) || may_be) || begins_with_cue(scene) {
+        return Ok(None);
+    }
+    let titled = scene.lead().is_some_and(|token| token.is_any(TITLES));
+    let introduced = introduces(scene) && (first.capital || is_all_of_a_name(ahead)?);
+    if titled || introduced || told || scene.is_first_answer_to(Cue::AskedName) {
+        return Ok(Some(Match::new(Entity::Name, Confidence::Cue, name_end(ahead)?)));
+    }
+    let known = scene.names.iter().any(|name| *name == first.folded);
+    Ok(known.then(|| Match::new(Entity::Name, Confidence::Cue, 1)))
+}
+
+/// "my birthday" answers no question for a name.
+fn begins_with_cue(scene: &Scene<'_>) -> bool {
+    scene.ahead.seen(0, 1).iter().any(|held| held.cue.is_some())
+}
+
+fn is_name(token: &Token) -> bool {
+    (token.is_free() || matches!(token.kind, Kind::Month(4 | 6 | 8) if token.capital)) && !token.is_any(UNITS) && !token.has_digits()
+}
+
+/// Two words that nobody uses, and then nothing: a name without capitals.
+fn is_all_of_a_name(ahead: Ahead<'_>) -> Result<bool, More> {
+    let ends = ahead.held(2)?.is_none_or(|held| {
+        held.rested || held.token.letter().is_some() || held.token.kind == Kind::Bridge || held.token.is_any(&["from", "calling", "de"])
+    });
+    Ok(ends && ahead.is(1, is_name)? && !ahead.is(0, |token| token.stops)?)
+}
+
+/// "this is Maria", "soy María".
+fn introduces(scene: &Scene<'_>) -> bool {
+    let before = |n: usize, words: &[&str]| scene.before(n).is_some_and(|token| token.is_any(words));
+    before(1, &["im", "soy", "habla", "maam"]) || before(1, &["is"]) && before(2, &["this", "name", "here"])
+}
+
+fn name_end(ahead: Ahead<'_>) -> Result<usize, More> {
+    const PARTICLES: [&str; 8] = ["de", "la", "del", "los", "san", "van", "von", "y"];
+    let mut end = 1;
+    while end < NAME_WORDS_MAX {
+        if ahead.is(end - 1, |token| token.stops && token.letter().is_none() && token.folded.len() > 2)? {
+            break;
+        }
+        if ahead.held(end)?.is_some_and(|held| held.rested) {
+            break;
+        }
+        let mut at = end;
+        while at < end + 2 && ahead.is(at, |token| token.is_any(&PARTICLES))? {
+            at += 1;
+        }
+        if let Some(letters) = spelled_end(ahead.after(at))? {
+            return Ok(at + letters);
+        }
+        let initial = at == end && ahead.is(at, |token| matches!(token.kind, Kind::Letter(_)))?;
+        if !initial && !ahead.is(at, is_name)? {
+            break;
+        }
+        end = at + 1;
+    }
+    // "Maria, M A R I A".
+    if let Some(letters) = spelled_end(ahead.after(end))? {
+        end += letters;
+    }
+    Ok(end)
+}
+
+/// "S M I T H", "b as in boy", "double l": three letters or more.
+fn spelled_end(ahead: Ahead<'_>) -> Found<usize> {
+    let (mut at, mut letters) = (0, 0);
+    while at < SPELLED_WORDS_MAX {
+        let ends = at > 0 && (ahead.is(at - 1, |token| token.stops)? || ahead.held(at)?.is_some_and(|held| held.rested));
+        let one_letter_is_a_word = ahead.is(at, |token| token.kind == Kind::Bridge)?;
+        if ends && one_letter_is_a_word {
+            break;
+        }
+        if ahead.is(at, |token| token.letter().is_some())? {
+            letters += 1;
+            at += 1;
+            if ahead.is(at, |token| token.is_any(&["as", "like", "de", "for"]))? {
+                let skip = 1 + usize::from(ahead.is(at + 1, |token| token.is("in"))?);
+                if ahead.is(at + skip, |token| token.letter().is_none())? {
+                    at += skip + 1;
+                }
+            }
+        } else if ahead.is(at, |token| matches!(token.kind, Kind::Repeat(_)))? && ahead.is(at + 1, |token| token.letter().is_some())? {
+            letters += 2;
+            at += 2;
+        } else {
+            break;
+        }
+    }
+    Ok((letters >= SPELLED_LETTERS_MIN).then_some(at))
+}
+
+/// Words of a name spelled out.
+const SPELLED_WORDS_MAX: usize = 64;
+const SPELLED_LETTERS_MIN: usize = 3;
+
+/// "my password is bluebird forty two".
+pub(super) fn password(scene: &Scene<'_>) -> Found<Match> {
+    let ahead = scene.ahead;
+    let Some(first) = ahead.at(0)? else { return Ok(None) };
+    let told = scene.own_cue_just_ended(&[Cue::Password, Cue::AskedPassword]).is_some_and(|joined| joined || first.has_digits());
+    let asked = !told && scene.is_first_answer_to(Cue::AskedPassword);
+    let spelled = first.letter().is_some() && ahead.is(1, |next| next.letter().is_some())?;
+    let word = matches!(first.kind, Kind::Plain | Kind::Mixed | Kind::Month(_)) && !is_function(&first.folded);
+    if !(told || asked) || begins_with_cue(scene) || !(word || spelled) || first.is_any(OF_A_PASSWORD) {
+        return Ok(None);
+    }
+    let (mut end, mut figures) = (1, first.has_digits());
+    while end < PASSWORD_WORDS_MAX && !ahead.is(end - 1, |token| token.pauses)? {
+        if let Some(run) = Run::read(ahead, end)? {
+            (end, figures) = (run.words, true);
+            continue;
+        }
+        let part = ahead.is(end, |token| {
+            token.letter().is_some_and(|letter| !matches!(letter, 'A' | 'I' | 'Y'))
+                || matches!(token.kind, Kind::Mixed | Kind::Separator | Kind::Repeat(_) | Kind::Month(_) | Kind::Ordinal(_))
+                || token.kind == Kind::Plain && !is_function(&token.folded) && !token.is_any(UNITS)
+        })?;
+        if !part || ahead.held(end)?.is_some_and(|held| held.rested) {
+            break;
+        }
+        end += 1;
+    }
+    // An answer that does not call itself one is all of what is said, or has figures in it that count nothing.
+    let alone = ahead.is(end - 1, |token| token.pauses && !token.asks)? || ahead.held(end)?.is_none_or(|next| next.rested);
+    let counts = ahead.is(end, |token| token.is_any(UNITS))?;
+    let strange = ahead.seen(0, end).iter().all(|held| held.token.is_free());
+    let some_strange = ahead.seen(0, end).iter().any(|held| held.token.is_free());
+    let of_oneself = scene.lead().is_some_and(|token| token.is_any(&["im", "soy", "this", "habla"]));
+    let odd =
+        !of_oneself && (strange || alone && some_strange && end <= ANSWER_PASSWORD_WORDS_MAX) || figures && (alone || first.is_free());
+    if asked && (counts || !odd) {
+        return Ok(None);
+    }
+    Ok(Some(Match::new(Entity::Password, Confidence::Cue, end)))
+}
+
+/// What is said of passwords, and is none.
+#[rustfmt::skip]
+const OF_A_PASSWORD: &[&str] = &[
+    "reset", "incorrect", "expired", "forgotten", "required", "locked", "changed", "invalid", "missing", "blocked", "bloqueada", "incorrecta",
+    "wrong", "old", "same", "different", "weak", "fine", "working", "required", "right", "bad", "long", "short", "new", "always", "never", "mal", "equivocada", "vieja", "protected", "accepted", "rejected", "lost", "saved", "too",
+];

@@ -1,0 +1,278 @@
+//! A number as people read it out: digit by digit, in pairs, with "double" and "triple", as cardinals, in digits as
+//! written, in English or Spanish or both, with sighs and second thoughts in the middle.
+
+use super::ahead::{Ahead, Found, More};
+use super::token::{Kind, Token};
+
+/// Words that are no part of a number may stand between two that are, this many in a row.
+pub const BRIDGE_WORDS_MAX: usize = 8;
+
+/// A piece of a number that was said in one breath: "four", "forty-one", "four thousand one hundred eleven", "4111".
+pub(super) struct Part {
+    pub(super) digits: String,
+    /// Said with hundred, thousand or million, or written "1,250".
+    pub(super) cardinal: bool,
+    /// Written with slashes.
+    pub(super) dated: bool,
+    /// Where it begins, and how many words it has.
+    pub(super) from: usize,
+    pub(super) words: usize,
+    /// A pause or a word that is no number comes before it.
+    pub(super) apart: bool,
+}
+
+/// A whole number, as far as it goes.
+pub(super) struct Run {
+    pub(super) digits: String,
+    pub(super) parts: Vec<Part>,
+    /// To the end of its last part.
+    pub(super) words: usize,
+    /// The speaker took something back.
+    pub(super) corrected: bool,
+}
+
+impl Run {
+    /// The number that begins `from` words on.
+    pub(super) fn read(ahead: Ahead<'_>, from: usize) -> Found<Self> {
+        let mut run = Self { digits: String::new(), parts: Vec::new(), words: from, corrected: false };
+        let (mut at, mut bridge, mut corrected) = (from, 0, false);
+        loop {
+            if let Some(mut part) = part(ahead, at, run.parts.last().is_some())? {
+                part.apart = bridge > 0 || (at > from && ahead.is(at - 1, |token| token.pauses)?);
+                run.digits.push_str(&part.digits);
+                at += part.words;
+                run.words = at;
+                run.corrected |= corrected;
+                bridge = 0;
+                run.parts.push(part);
+            } else if run.parts.is_empty() || bridge == BRIDGE_WORDS_MAX || !goes_on(ahead, at)? {
+                break;
+            } else {
+                corrected |= ahead.is(at, takes_back)?;
+                bridge += 1;
+                at += 1;
+            }
+        }
+        Ok((!run.parts.is_empty()).then_some(run))
+    }
+
+    /// The digits said in the first breath, and where it ends.
+    pub(super) fn breath(&self, ahead: Ahead<'_>) -> (String, usize) {
+        let mut digits = String::new();
+        let mut end = 0;
+        for part in &self.parts {
+            let rests = ahead.seen(end, part.from + 1).iter().any(|held| held.rested);
+            let stops = ahead.seen(end.saturating_sub(1), part.from).iter().any(|held| held.token.stops);
+            if end > 0 && (rests || stops) {
+                break;
+            }
+            digits.push_str(&part.digits);
+            end = part.from + part.words;
+        }
+        (digits, end)
+    }
+
+    /// Where the last of several groups begins to be another number: the end of the one before it.
+    pub(super) fn before_last_group(&self) -> Option<usize> {
+        let last = self.parts.iter().rposition(|part| part.apart).filter(|last| *last > 0)?;
+        self.parts.get(last - 1).map(|part| part.from + part.words)
+    }
+
+    /// The digits of its pieces, cut where the speaker paused.
+    pub(super) fn groups(&self) -> Vec<String> {
+        let mut groups: Vec<String> = Vec::new();
+        for part in &self.parts {
+            match groups.last_mut() {
+                Some(group) if !part.apart => group.push_str(&part.digits),
+                Some(_) | None => groups.push(part.digits.clone()),
+            }
+        }
+        groups
+    }
+}
+
+/// Whether a number may go on after this word, which is none of its own.
+pub(super) fn goes_on(ahead: Ahead<'_>, at: usize) -> Result<bool, More> {
+    // "a ver" is a sigh; "de seis a nueve" is no number.
+    if ahead.is(at, |token| token.is("a"))? {
+        return ahead.is(at + 1, |next| next.is("ver"));
+    }
+    // "one second" is no quantity where digits follow.
+    const WAITS: [&str; 8] = ["second", "sec", "moment", "minute", "just", "hang", "segundo", "segundito"];
+    ahead.is(at, |token| matches!(token.kind, Kind::Bridge | Kind::Separator | Kind::Mark | Kind::Oh) || token.is_any(&WAITS))
+}
+
+fn takes_back(token: &Token) -> bool {
+    token.is_any(&[
+        "no",
+        "wait",
+        "sorry",
+        "actually",
+        "correction",
+        "scratch",
+        "mean",
+        "oops",
+        "pardon",
+        "excuse",
+        "perdon",
+        "digo",
+        "perdona",
+        "perdone",
+        "disculpe",
+        "espere",
+        "espera",
+        "decir",
+    ])
+}
+
+/// The part of a number at `at`; `inside`: a number is being read already.
+fn part(ahead: Ahead<'_>, at: usize, inside: bool) -> Found<Part> {
+    let Some(token) = ahead.at(at)? else { return Ok(None) };
+    let plain = |digits: String, words| Part { digits, cardinal: false, dated: false, from: at, words, apart: false };
+    if let Kind::Digits(digits) = &token.kind
+        && (digits.len() > 3 || !ahead.is(at + 1, magnifies)?)
+    {
+        return Ok(Some(plain(digits.clone(), 1)));
+    }
+    if let Kind::Dated(digits) = &token.kind {
+        return Ok(Some(Part { dated: true, ..plain(digits.clone(), 1) }));
+    }
+    if let Kind::Grouped(digits) = &token.kind {
+        return Ok(Some(Part { cardinal: true, ..plain(digits.clone(), 1) }));
+    }
+    if let Kind::Repeat(times) = token.kind {
+        return Ok(repeated(ahead, at, usize::from(times))?.map(|(digits, words)| plain(digits, words)));
+    }
+    if matches!(token.kind, Kind::Oh | Kind::Once) {
+        let digits = if token.kind == Kind::Oh { "0" } else { "11" };
+        return Ok((inside || leads_to_number(ahead, at)?).then(|| plain(digits.to_owned(), 1)));
+    }
+    if !token.is_numeric() {
+        return Ok(None);
+    }
+    let (value, words, cardinal) = cardinal(ahead, at)?;
+    Ok(Some(Part { cardinal, ..plain(value.to_string(), words) }))
+}
+
+/// Fillers between an "oh" and the next digit.
+const SIGHS_MAX: usize = 4;
+
+/// Whether an "oh" or a "once" begins a number: one follows, perhaps after a filler or two.
+fn leads_to_number(ahead: Ahead<'_>, at: usize) -> Result<bool, More> {
+    let mut next = at + 1;
+    while next <= at + SIGHS_MAX && ahead.is(next, |token| token.kind == Kind::Bridge)? {
+        next += 1;
+    }
+    ahead.is(next, |token| token.is_numeric() || token.kind == Kind::Oh)
+}
+
+fn magnifies(token: &Token) -> bool {
+    matches!(token.kind, Kind::Hundred | Kind::Thousand | Kind::Million)
+}
+
+/// "double four", "triple oh", "double eleven", "double 4".
+fn repeated(ahead: Ahead<'_>, at: usize, times: usize) -> Found<(String, usize)> {
+    let Some(token) = ahead.at(at + 1)? else { return Ok(None) };
+    let digits = if token.kind == Kind::Oh {
+        "0".to_owned()
+    } else if let Kind::Unit(digit) | Kind::Teen(digit) | Kind::Tens(digit) = token.kind {
+        digit.to_string()
+    } else if let Kind::Digits(digits) = &token.kind {
+        digits.clone()
+    } else {
+        return Ok(None);
+    };
+    // "triple 555" is written by recognisers that were told "triple five".
+    let digits = if digits.len() == times && digits.len() > 1 { digits } else { digits.repeat(times) };
+    Ok(Some((digits, 2)))
+}
+
+/// The value at `at`, how many words it takes, and whether a magnitude was said.
+fn cardinal(ahead: Ahead<'_>, at: usize) -> Result<(u64, usize, bool), More> {
+    let (mut total, mut words, mut magnified) = (0u64, 0, false);
+    if !ahead.is(at, |token| matches!(token.kind, Kind::Thousand | Kind::Million))? {
+        (total, words, magnified) = below_thousand(ahead, at)?;
+    }
+    for (magnitude, kind) in [(1_000_000, Kind::Million), (1_000, Kind::Thousand)] {
+        if !ahead.is(at + words, |token| token.kind == kind)? {
+            continue;
+        }
+        magnified = true;
+        words += 1;
+        let (head, low) = if magnitude == 1_000 { (total / 1_000_000 * 1_000_000, total % 1_000_000) } else { (0, total) };
+        total = head + low.max(1) * magnitude;
+        let and = usize::from(ahead.is(at + words, |token| token.is("and"))?);
+        if ahead.is(at + words + and, begins_below_thousand)? {
+            let (rest, more, _) = below_thousand(ahead, at + words + and)?;
+            let next_is_magnitude = ahead.is(at + words + and + more, |token| token.kind == Kind::Thousand)?;
+            if magnitude == 1_000_000 && next_is_magnitude {
+                total += rest * 1_000;
+                words += and + more + 1;
+                if ahead.is(at + words, begins_below_thousand)? {
+                    let (rest, more, _) = below_thousand(ahead, at + words)?;
+                    total += rest;
+                    words += more;
+                }
+                break;
+            }
+            if !next_is_magnitude {
+                total += rest;
+                words += and + more;
+            }
+        }
+    }
+    Ok((total, words, magnified))
+}
+
+fn begins_below_thousand(token: &Token) -> bool {
+    matches!(token.kind, Kind::Unit(_) | Kind::Teen(_) | Kind::Tens(_) | Kind::Hundreds(_) | Kind::Once)
+}
+
+fn below_thousand(ahead: Ahead<'_>, at: usize) -> Result<(u64, usize, bool), More> {
+    let Some(token) = ahead.at(at)? else { return Ok((0, 0, false)) };
+    if let Kind::Hundreds(hundreds) = token.kind {
+        let (rest, words) = below_hundred(ahead, at + 1)?.unwrap_or((0, 0));
+        return Ok((u64::from(hundreds) + rest, 1 + words, true));
+    }
+    let (value, words) = if token.kind == Kind::Hundred { (1, 0) } else { below_hundred(ahead, at)?.unwrap_or((0, 1)) };
+    if !ahead.is(at + words, |token| token.kind == Kind::Hundred)? {
+        return Ok((value, words, false));
+    }
+    let mut words = words + 1;
+    let and = usize::from(ahead.is(at + words, |token| token.is("and"))?);
+    let mut rest = 0;
+    if let Some((more, more_words)) = below_hundred(ahead, at + words + and)? {
+        // "eight hundred five five five" are six digits.
+        let single = |token: &Token| matches!(token.kind, Kind::Unit(_) | Kind::Oh);
+        let spelled = and == 0 && more < 10 && ahead.is(at + words + more_words, single)?;
+        if !spelled {
+            rest = more;
+            words += and + more_words;
+        }
+    }
+    Ok((value * 100 + rest, words, true))
+}
+
+/// "forty-one", "cuarenta y uno", "eleven", "seven", "12".
+fn below_hundred(ahead: Ahead<'_>, at: usize) -> Found<(u64, usize)> {
+    let Some(token) = ahead.at(at)? else { return Ok(None) };
+    if let Kind::Unit(value) | Kind::Teen(value) = token.kind {
+        return Ok(Some((u64::from(value), 1)));
+    }
+    if token.kind == Kind::Once {
+        return Ok(Some((11, 1)));
+    }
+    if let Kind::Digits(digits) = &token.kind {
+        return Ok(digits.parse().ok().map(|value| (value, 1)));
+    }
+    let Kind::Tens(tens) = token.kind else { return Ok(None) };
+    if token.pauses {
+        return Ok(Some((u64::from(tens), 1)));
+    }
+    let joint = usize::from(ahead.is(at + 1, |token| token.is("y"))?);
+    let Some(next) = ahead.at(at + 1 + joint)? else { return Ok(Some((u64::from(tens), 1))) };
+    if let Kind::Unit(unit @ 1..) = next.kind {
+        return Ok(Some((u64::from(tens + unit), 2 + joint)));
+    }
+    Ok(Some((u64::from(tens), 1)))
+}

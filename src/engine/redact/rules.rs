@@ -1,0 +1,183 @@
+//! The decision on the first undecided word: what it begins, if it begins anything.
+//!
+//! A rule looks ahead as far as it must and says [`More`] where the words end too soon. So a decision, once made, is the one
+//! that the whole call would have led to, and it does not matter in which pieces the words came.
+
+use std::collections::VecDeque;
+
+use super::ahead::{Ahead, More};
+use super::cue::{Cue, Cues, Said};
+use super::entity::{Entity, Policy};
+use super::token::{Kind, Token};
+use super::{Confidence, Speaker, codes, dates, email, names, numbers, places};
+
+/// Decided words that the rules look back at.
+pub(super) const PAST_WORDS_MAX: usize = 16;
+
+/// A decided word.
+#[derive(Clone)]
+pub(super) struct Past {
+    pub(super) token: Token,
+    pub(super) masked: Option<Entity>,
+    pub(super) seq: u64,
+    pub(super) cue: Option<Cue>,
+    /// The speaker had paused before it, or had been asked.
+    pub(super) rested: bool,
+}
+
+/// What a rule sees.
+pub(super) struct Scene<'a> {
+    /// The newest last.
+    pub(super) past: &'a VecDeque<Past>,
+    pub(super) ahead: Ahead<'a>,
+    /// What either speaker said that tells of things to come.
+    pub(super) cues: &'a Cues,
+    /// What this speaker's own numbers tell of numbers to come: the rest of one.
+    pub(super) begun: &'a Cues,
+    /// What this speaker has given in full.
+    pub(super) given: &'a Cues,
+    /// Names of this call.
+    pub(super) names: &'a VecDeque<String>,
+    pub(super) speaker: Speaker,
+    pub(super) policy: Policy,
+}
+
+/// What the first words are.
+pub(super) struct Match {
+    pub(super) entity: Entity,
+    pub(super) confidence: Confidence,
+    pub(super) words: usize,
+    /// It is a part of something: the rest may follow.
+    pub(super) begins: Option<Cue>,
+    /// It is all of something.
+    pub(super) gives: Option<Cue>,
+}
+
+impl Match {
+    pub(super) const fn new(entity: Entity, confidence: Confidence, words: usize) -> Self {
+        Self { entity, confidence, words, begins: None, gives: None }
+    }
+}
+
+/// What becomes of the first undecided words.
+pub(super) enum Decision {
+    /// So many of them may be read by anybody.
+    Clear(usize),
+    /// They are sensitive.
+    Mask(Match),
+}
+
+impl Scene<'_> {
+    /// Decides on one word or more.
+    pub(super) fn decide(&self) -> Result<Decision, More> {
+        for rule in [email::find, names::password, codes::find, names::find] {
+            if let Some(found) = rule(self)? {
+                return self.settled(found);
+            }
+        }
+        for rule in [places::find, dates::find, numbers::find] {
+            if let Some(decision) = rule(self)? {
+                return self.judged(decision);
+            }
+        }
+        // The word after a match tells where its silence ends, so each decision has seen one word more.
+        Ok(Decision::Clear(1))
+    }
+
+    fn judged(&self, decision: Decision) -> Result<Decision, More> {
+        match decision {
+            Decision::Mask(found) => self.settled(found),
+            Decision::Clear(words) => Ok(Decision::Clear(words)),
+        }
+    }
+
+    fn settled(&self, found: Match) -> Result<Decision, More> {
+        self.ahead.held(found.words)?;
+        Ok(if self.policy.masks(found.entity) { Decision::Mask(found) } else { Decision::Clear(found.words) })
+    }
+
+    /// The `n`th word back, from 1.
+    pub(super) fn before(&self, n: usize) -> Option<&Token> {
+        Some(&self.past.get(self.past.len().checked_sub(n)?)?.token)
+    }
+
+    /// The cues that hold for the first word, the newest first.
+    pub(super) fn live(&self) -> Vec<Said> {
+        let Some(first) = self.ahead.seen(0, 1).first() else { return Vec::new() };
+        let mut live: Vec<Said> =
+            self.cues.live(first.seq, first.start_ms).chain(self.begun.live(first.seq, first.start_ms)).copied().collect();
+        live.sort_by_key(|said| std::cmp::Reverse(said.seq));
+        live
+    }
+
+    pub(super) fn hears(&self, cues: &[Cue]) -> bool {
+        let Some(first) = self.ahead.seen(0, 1).first() else { return false };
+        self.cues.live(first.seq, first.start_ms).any(|said| cues.contains(&said.cue))
+    }
+
+    /// Whether this speaker has already given in full what `said` asked for.
+    pub(super) fn is_given(&self, said: &Said, seq: u64, at_ms: u64) -> bool {
+        self.given.live(seq, at_ms).any(|given| given.cue == said.cue && given.seq > said.seq)
+    }
+
+    /// The words of the sentence that the first word goes on with, the last one first.
+    pub(super) fn sentence(&self) -> impl Iterator<Item = &Past> {
+        let rested = self.ahead.seen(0, 1).first().is_none_or(|first| first.rested || first.asked);
+        let mut over = rested;
+        self.past.iter().rev().take_while(move |past| {
+            let go_on = !over && !past.token.stops;
+            over = past.rested;
+            go_on
+        })
+    }
+
+    /// The word before the first one, if it is of the same sentence.
+    pub(super) fn lead(&self) -> Option<&Token> {
+        self.sentence().next().map(|past| &past.token)
+    }
+
+    /// Whether this speaker's own cue ended just before, but for fillers; and if so whether an "is" came after it.
+    pub(super) fn own_cue_just_ended(&self, cues: &[Cue]) -> Option<bool> {
+        let mut joined = false;
+        for past in self.sentence().take(JOINT_WORDS_MAX + 1) {
+            joined |= past.token.is_any(&["is", "es", "its", "was", "be", "names"]);
+            if past.cue.is_some_and(|cue| cues.contains(&cue)) {
+                return Some(joined);
+            }
+            let joint = past.masked.is_none() && matches!(past.token.kind, Kind::Bridge | Kind::Mark);
+            if !joint && !past.token.is_any(&["was", "for", "of", "the", "would", "should", "be", "mi", "on", "usted"]) {
+                return None;
+            }
+        }
+        None
+    }
+
+    /// The other speaker asked for it, and this one has said at most some fillers since.
+    pub(super) fn is_first_answer_to(&self, cue: Cue) -> bool {
+        let Some(first) = self.ahead.seen(0, 1).first() else { return false };
+        let asked = self.cues.live(first.seq, first.start_ms).find(|said| said.speaker != self.speaker);
+        let Some(asked) = asked.filter(|said| said.cue == cue && first.start_ms.saturating_sub(said.end_ms) <= ANSWER_WINDOW_MS) else {
+            return false;
+        };
+        let mut since = self.past.iter().rev().take_while(|past| past.seq > asked.seq);
+        since.by_ref().take(ANSWER_WORDS_MAX).all(|past| past.masked.is_none() && opens(&past.token)) && since.next().is_none()
+    }
+}
+
+/// Words between a cue and what it tells of: "is", "uh", "it's".
+const JOINT_WORDS_MAX: usize = 4;
+/// An answer comes within so many words: "yes sure it's".
+const ANSWER_WORDS_MAX: usize = 5;
+/// And within so long.
+const ANSWER_WINDOW_MS: u64 = 8_000;
+
+/// What an answer may begin with.
+fn opens(token: &Token) -> bool {
+    #[rustfmt::skip]
+    const OPENINGS: [&str; 47] = [
+        "uh", "um", "er", "ah", "eh", "hmm", "mm", "okay", "ok", "yes", "yeah", "yep", "sure", "right", "alright", "well", "so", "its", "is", "thats", "oh",
+        "si", "este", "es", "claro", "bueno", "pues", "vale", "this", "im", "soy", "habla", "hi", "hello", "hola", "hey", "good", "morning", "afternoon",
+        "buenas", "buenos", "tardes", "dias", "my", "of", "course", "mi",
+    ];
+    token.kind == Kind::Mark || token.is_any(&OPENINGS)
+}

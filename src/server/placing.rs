@@ -1,0 +1,319 @@
+//! Calls that the main app asks for: written down, then placed at Twilio, and found again by Twilio's webhooks, also after
+//! a restart. A request asked twice with one key makes one call.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use rand::Rng as _;
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+
+use super::auth::Claims;
+use super::http::App;
+use super::ids;
+use super::live::submit;
+use super::media::ToMedia;
+use super::problem::Problem;
+use super::registry::{Announced, Made, row_of};
+use super::webhooks::{STATUS, VOICE};
+use crate::engine::call::{Call, CallIdentity, Initiation, Standing, Unreached};
+use crate::engine::consent::{Actor, ConsentStatus, Direction};
+use crate::engine::ledger::{Event, EventKind, Salt, commitment};
+use crate::engine::time::WallTime;
+use crate::engine::twilio::twiml::Route;
+use crate::io::clock::wall;
+use crate::io::database::{Answer, DatabaseError, KeyClaim, Known, Placed, PlacedRow, Placement, Then, Work};
+use crate::io::twilio_rest::{CallError, NewCall, TwilioRest};
+
+/// A request that has no answer after this long never gets one: its process died while Twilio was asked.
+const SETTLED_AFTER_MS: i64 = 30_000;
+
+/// What somebody asks for, checked.
+pub(super) struct Wish {
+    pub(super) claims: Claims,
+    pub(super) client_id: String,
+    pub(super) client_name: Option<String>,
+    pub(super) form_ids: Vec<String>,
+    pub(super) to: String,
+    pub(super) connect_to: Option<String>,
+    pub(super) acknowledged: bool,
+    /// The request's `Idempotency-Key`.
+    pub(super) key: Option<String>,
+    /// The request's canonical bytes.
+    pub(super) canonical: String,
+}
+
+/// An answer: made just now, or the one that was given before.
+pub(super) struct Told {
+    status: StatusCode,
+    body: Value,
+}
+
+impl IntoResponse for Told {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, Json(self.body)).into_response();
+        if self.status.is_client_error() || self.status.is_server_error() {
+            response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        }
+        response
+    }
+}
+
+impl From<Problem> for Told {
+    fn from(problem: Problem) -> Self {
+        Self { status: problem.status(), body: problem.json() }
+    }
+}
+
+/// Places a call, or says why not. Runs to its end whether or not somebody still waits for the answer.
+pub(super) async fn place(app: App, wish: Wish) -> Result<Told, Problem> {
+    let twilio = app.twilio.clone().map_err(|key| {
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("no call can be placed: set {key}, and start callgate again"))
+    })?;
+    if app.is_draining() {
+        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the gateway is stopping; ask again in a minute"));
+    }
+    if app.registry.live() >= app.config.max_calls {
+        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "CALLGATE_MAX_CALLS calls are live already; try again later"));
+    }
+    let (org, client) = (&wish.claims.org, &wish.client_id);
+    let row = app.world.database.standing(org, client).await.map_err(Problem::ours)?;
+    let standing = Standing { status: row.status, seen: row.seen };
+    let call = match Initiation::of(standing.status, wish.acknowledged) {
+        Initiation::Warn => None,
+        Initiation::Ask | Initiation::PutThrough => Some(announced(&wish, standing)),
+    };
+    let body = match &call {
+        Some(call) => {
+            let status = if standing.status == ConsentStatus::Pending { "CONSENT_PENDING" } else { "CONNECTING" };
+            json!({ "callId": call.identity.call_id, "status": status, "consentStatus": standing.status })
+        }
+        None => {
+            let history = app.world.database.consent_history(org, client, 1).await.map_err(Problem::ours)?;
+            let at = history.first().map(|row| row.record.at);
+            json!({ "callId": null, "status": null, "consentStatus": standing.status, "warning": { "type": "CONSENT_REVOKED", "revokedAt": at } })
+        }
+    };
+    let (done, placed) = oneshot::channel();
+    let then: Then<Option<Placed>> = Box::new(move |placed| drop(done.send(placed)));
+    submit(&app.world, Work::Place(Box::new(placement(&app, &wish, standing, call.as_ref(), &body)), then));
+    let unwritten = || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the call cannot be written down, so it was not placed; try again");
+    let told = match placed.await.ok().flatten().ok_or_else(unwritten)? {
+        Placed::Known(known) => again(&app, &wish, known).await?,
+        Placed::New => match call {
+            None => Told { status: StatusCode::OK, body },
+            Some(call) => ask_twilio(&app, &twilio, &wish, call, body).await,
+        },
+    };
+    Ok(with_name(told, &wish))
+}
+
+/// Calls that were placed before a restart, and of which nothing has been heard: somebody must answer for them.
+pub(super) async fn reopen(app: &App) -> Result<(), DatabaseError> {
+    let limit = u32::try_from(app.config.max_calls).unwrap_or(u32::MAX);
+    for call_id in app.world.database.placed_unheard(limit).await? {
+        find(app, &call_id).await?;
+    }
+    Ok(())
+}
+
+/// A call that this gateway made, by its id. One of before a restart is opened again, unless it has ended.
+pub(super) async fn find(app: &App, call_id: &str) -> Result<Option<Announced>, DatabaseError> {
+    if let Some(announced) = app.registry.announced(call_id) {
+        return Ok(announced.made.is_some().then_some(announced));
+    }
+    let Some(placed) = app.world.database.placed(call_id).await? else { return Ok(None) };
+    let row = placed.call;
+    let standing = app.world.database.standing(&row.org_id, &row.client_id).await?;
+    let announced = Announced {
+        identity: CallIdentity {
+            call_id: row.id,
+            call_sid: row.call_sid,
+            client_id: row.client_id,
+            case_manager_id: row.case_manager_id,
+            org_id: row.org_id,
+            direction: Direction::Outbound,
+        },
+        token: ids::fresh("stream"),
+        made: Some(Made {
+            standing: Standing { status: standing.status, seen: standing.seen },
+            connect_to: placed.connect_to.as_deref().and_then(Route::parse),
+            at: WallTime::parse(&row.started_at).unwrap_or_else(wall),
+        }),
+    };
+    if row.phase != "CREATED" {
+        return Ok(Some(announced));
+    }
+    // Two webhooks at once: the first one's token holds.
+    let announced = app.registry.announce(announced);
+    open(app, &announced);
+    Ok(Some(announced))
+}
+
+/// A call that webhooks tell of lives from here on, whether or not a stream of it ever comes.
+fn open(app: &App, announced: &Announced) {
+    let standing = announced.made.as_ref().map_or(Standing { status: ConsentStatus::Pending, seen: 0 }, |made| made.standing);
+    open_standing(app, announced, standing);
+}
+
+/// The same, for a client who stands so.
+pub(super) fn open_standing(app: &App, announced: &Announced, standing: Standing) {
+    let owner = app.registry.claim(&announced.identity, app.media.next());
+    owner.send(ToMedia::Open(Box::new((announced.identity.clone(), standing))));
+}
+
+fn announced(wish: &Wish, standing: Standing) -> Announced {
+    Announced {
+        identity: CallIdentity {
+            call_id: ids::fresh("call"),
+            call_sid: String::new(),
+            client_id: wish.client_id.clone(),
+            case_manager_id: wish.claims.sub.clone(),
+            org_id: wish.claims.org.clone(),
+            direction: Direction::Outbound,
+        },
+        token: ids::fresh("stream"),
+        made: Some(Made { standing, connect_to: wish.connect_to.as_deref().and_then(Route::parse), at: wall() }),
+    }
+}
+
+fn placement(app: &App, wish: &Wish, standing: Standing, call: Option<&Announced>, body: &Value) -> Placement {
+    let now = app.world.clocks.now();
+    let claim = wish.key.as_ref().map(|key| {
+        let mut salt = Salt([0; 16]);
+        rand::rng().fill_bytes(&mut salt.0);
+        KeyClaim {
+            org_id: wish.claims.org.clone(),
+            user_id: wish.claims.sub.clone(),
+            key: key.clone(),
+            salt: salt.to_string(),
+            commitment: commitment(salt, wish.canonical.as_bytes()).to_string(),
+            call_id: call.map(|call| call.identity.call_id.clone()),
+            status: call.is_none().then_some(StatusCode::OK.as_u16()),
+            answer: body.to_string(),
+            at: now.wall.to_string(),
+        }
+    });
+    let placed = call.map(|call| {
+        let at = call.made.as_ref().map_or(now.wall, |made| made.at);
+        let as_made = Call::new(call.identity.clone(), app.world.settings, standing, now).made(at, now);
+        PlacedRow { call: row_of(&as_made.snapshot()), connect_to: wish.connect_to.clone(), form_ids: wish.form_ids.clone() }
+    });
+    let event = Event {
+        org_id: wish.claims.org.clone(),
+        kind: if call.is_some() { EventKind::CallPlaced } else { EventKind::ConsentViewed },
+        actor: Actor::User { id: wish.claims.sub.clone(), name: String::new() },
+        call_id: call.map(|call| call.identity.call_id.clone()),
+        client_id: Some(wish.client_id.clone()),
+        at: now.wall,
+        position: None,
+        detail: json!({ "consentStatus": standing.status, "acknowledgedUnrecorded": wish.acknowledged }),
+    };
+    Placement { claim, call: placed, event }
+}
+
+async fn ask_twilio(app: &App, twilio: &TwilioRest, wish: &Wish, call: Announced, body: Value) -> Told {
+    let call = app.registry.announce(call);
+    open(app, &call);
+    let id = call.identity.call_id.as_str();
+    let tell = |message| {
+        if let Some(owner) = app.registry.owner(id) {
+            owner.send(message);
+        }
+    };
+    let (voice_url, status_url) = (format!("{}{VOICE}?callId={id}", app.public_url), format!("{}{STATUS}?callId={id}", app.public_url));
+    let screened = call.made.as_ref().is_some_and(|made| made.standing.status == ConsentStatus::Pending);
+    let asked = twilio.call(NewCall { to: &wish.to, voice_url: &voice_url, status_url: &status_url, screened }).await;
+    let problem = match asked {
+        Ok(call_sid) => {
+            tracing::info!(call.id = id, call.sid = %call_sid, "call: placed");
+            app.registry.named(id, &call_sid);
+            tell(ToMedia::Named(id.to_owned(), call_sid));
+            remember(app, wish, StatusCode::CREATED, None);
+            return Told { status: StatusCode::CREATED, body };
+        }
+        Err(CallError::Refused { status, code, message }) => {
+            tracing::warn!(call.id = id, status, twilio.code = code, "call: Twilio did not place it");
+            tell(ToMedia::Unreached(id.to_owned(), Unreached::Refused(code)));
+            let mend = match status {
+                401 | 403 => "check CALLGATE_TWILIO_ACCOUNT_SID and CALLGATE_TWILIO_AUTH_TOKEN",
+                429 => "too many calls are placed at once; try again in a while with a new Idempotency-Key",
+                _ => "see twilio.com/docs/api/errors for this code, mend it, and try again with a new Idempotency-Key",
+            };
+            let detail = format!("Twilio refused the call with status {status}, code {code}: {message} — {mend}");
+            Problem::new(StatusCode::BAD_GATEWAY, detail).with("twilioCode", json!(code))
+        }
+        Err(CallError::Unreachable(why)) => {
+            tracing::error!(call.id = id, error = %why, "call: Twilio cannot be reached; look at the network, or at CALLGATE_TWILIO_API_URL");
+            tell(ToMedia::Unreached(id.to_owned(), Unreached::NotAsked));
+            let detail = "Twilio cannot be reached, so no call was placed; try again with a new Idempotency-Key";
+            Problem::new(StatusCode::BAD_GATEWAY, detail)
+        }
+        Err(CallError::Unknown(why)) => {
+            tracing::error!(call.id = id, error = %why, "call: nobody knows whether Twilio has placed it; its webhooks will tell");
+            unknown(id)
+        }
+    };
+    let told = Told::from(problem.with("callId", json!(id)));
+    remember(app, wish, told.status, Some(&told.body));
+    told
+}
+
+fn unknown(call_id: &str) -> Problem {
+    let detail = format!(
+        "Twilio did not tell whether the call was placed, so it may ring: look at GET /api/calls/{call_id} before you try again with a new Idempotency-Key"
+    );
+    Problem::new(StatusCode::GATEWAY_TIMEOUT, detail)
+}
+
+/// The answer stands beside its key from here on.
+fn remember(app: &App, wish: &Wish, status: StatusCode, body: Option<&Value>) {
+    if let Some(key) = &wish.key {
+        let (org_id, user_id) = (wish.claims.org.clone(), wish.claims.sub.clone());
+        let answer = Answer { org_id, user_id, key: key.clone(), status: status.as_u16(), body: body.map(Value::to_string) };
+        submit(&app.world, Work::Answer(Box::new(answer)));
+    }
+}
+
+/// The key was used before: the same request gets the same answer.
+async fn again(app: &App, wish: &Wish, known: Known) -> Result<Told, Problem> {
+    let same =
+        Salt::parse(known.salt.as_bytes()).is_some_and(|salt| commitment(salt, wish.canonical.as_bytes()).to_string() == known.commitment);
+    if !same {
+        let detail = "this Idempotency-Key was used for another request; use a new one for each call";
+        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail));
+    }
+    let body: Value = serde_json::from_str(&known.answer).map_err(Problem::ours)?;
+    if let Some(status) = known.status.and_then(|status| StatusCode::from_u16(status).ok()) {
+        return Ok(Told { status, body });
+    }
+    let began = WallTime::parse(&known.at).unwrap_or_default();
+    if wall().0 - began.0 < SETTLED_AFTER_MS {
+        let detail = "the request with this Idempotency-Key is still being answered; ask again in a few seconds";
+        return Err(Problem::new(StatusCode::CONFLICT, detail));
+    }
+    // Its process died while Twilio was asked. If Twilio has told of the call since, it was placed.
+    let call_id = known.call_id.unwrap_or_default();
+    let live = app.registry.get(&call_id).map(|live| live.call_sid());
+    let call_sid = match live {
+        Some(call_sid) => call_sid,
+        None => app.world.database.call(&call_id).await.map_err(Problem::ours)?.map(|row| row.call_sid).unwrap_or_default(),
+    };
+    if call_sid.is_empty() {
+        let told = Told::from(unknown(&call_id).with("callId", json!(call_id)));
+        remember(app, wish, told.status, Some(&told.body));
+        return Ok(told);
+    }
+    remember(app, wish, StatusCode::CREATED, None);
+    Ok(Told { status: StatusCode::CREATED, body })
+}
+
+/// The client's name is the caller's own; it is said back to them and kept nowhere (P11).
+fn with_name(mut told: Told, wish: &Wish) -> Told {
+    if let Some(warning) = told.body.get_mut("warning") {
+        let name = wish.client_name.as_deref().unwrap_or("This client");
+        warning["message"] = json!(format!("{name} has opted out of recording"));
+        warning["clientName"] = json!(name);
+    }
+    told
+}

@@ -249,6 +249,12 @@ async fn what_is_wrong_with_a_request_is_named() {
         let (status, problem) = Rig::start(given).await.initiate(&wish(), None).await;
         assert!(status == 503 && detail(&problem).contains(key), "{problem}");
     }
+    // A warning needs no Twilio: the case manager is told before anything else.
+    let rig = Rig::start(Given { twilio_from: None, ..twilio.given() }).await;
+    let (status, revoked) = rig.post_as(&format!("/api/clients/{CLIENT}/consent/revoke"), serde_json::json!({}), &rig.token).await;
+    assert_eq!(status, 200, "{revoked}");
+    let (status, answer) = rig.initiate(&wish(), None).await;
+    assert_eq!((status, answer["warning"]["type"].as_str()), (200, Some("CONSENT_REVOKED")), "{answer}");
     assert_eq!(twilio.placed(), 1);
 }
 

@@ -67,24 +67,15 @@ impl From<Problem> for Told {
 
 /// Places a call, or says why not. Runs to its end whether or not somebody still waits for the answer.
 pub(super) async fn place(app: App, wish: Wish) -> Result<Told, Problem> {
-    let twilio = app.twilio.clone().map_err(|key| {
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("no call can be placed: set {key}, and start callgate again"))
-    })?;
-    if app.is_draining() {
-        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the gateway is stopping; ask again in a minute"));
-    }
-    if app.registry.live() >= app.config.max_calls {
-        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "CALLGATE_MAX_CALLS calls are live already; try again later"));
-    }
     let (org, client) = (&wish.claims.org, &wish.client_id);
     let row = app.world.database.standing(org, client).await.map_err(Problem::ours)?;
     let standing = Standing { status: row.status, seen: row.seen };
     let call = match Initiation::of(standing.status, wish.acknowledged) {
         Initiation::Warn => None,
-        Initiation::Ask | Initiation::PutThrough => Some(announced(&wish, standing)),
+        Initiation::Ask | Initiation::PutThrough => Some((announced(&wish, standing), may_call(&app)?)),
     };
     let body = match &call {
-        Some(call) => {
+        Some((call, _)) => {
             let status = if standing.status == ConsentStatus::Pending { "CONSENT_PENDING" } else { "CONNECTING" };
             json!({ "callId": call.identity.call_id, "status": status, "consentStatus": standing.status })
         }
@@ -96,16 +87,28 @@ pub(super) async fn place(app: App, wish: Wish) -> Result<Told, Problem> {
     };
     let (done, placed) = oneshot::channel();
     let then: Then<Option<Placed>> = Box::new(move |placed| drop(done.send(placed)));
-    submit(&app.world, Work::Place(Box::new(placement(&app, &wish, standing, call.as_ref(), &body)), then));
+    submit(&app.world, Work::Place(Box::new(placement(&app, &wish, standing, call.as_ref().map(|(call, _)| call), &body)), then));
     let unwritten = || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the call cannot be written down, so it was not placed; try again");
     let told = match placed.await.ok().flatten().ok_or_else(unwritten)? {
         Placed::Known(known) => again(&app, &wish, known).await?,
         Placed::New => match call {
             None => Told { status: StatusCode::OK, body },
-            Some(call) => ask_twilio(&app, &twilio, &wish, call, body).await,
+            Some((call, twilio)) => ask_twilio(&app, &twilio, &wish, call, body).await,
         },
     };
     Ok(with_name(told, &wish))
+}
+
+/// By whom a call is placed now, if one can be. Who only needs the warning needs none of this.
+fn may_call(app: &App) -> Result<TwilioRest, Problem> {
+    let refused = |why: String| Problem::new(StatusCode::SERVICE_UNAVAILABLE, why);
+    if app.is_draining() {
+        return Err(refused("the gateway is stopping; ask again in a minute".to_owned()));
+    }
+    if app.registry.live() >= app.config.max_calls {
+        return Err(refused("CALLGATE_MAX_CALLS calls are live already; try again later".to_owned()));
+    }
+    app.twilio.clone().map_err(|key| refused(format!("no call can be placed: set {key}, and start callgate again")))
 }
 
 /// Calls that were placed before a restart, and of which nothing has been heard: somebody must answer for them.

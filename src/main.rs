@@ -155,7 +155,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Audit(AuditCommand::Verify(configured)) => {
             let config = configured.meant()?;
-            let report = runtime()?.block_on(VerifyReport::of(&config.database_url))?;
+            let report = runtime()?.block_on(VerifyReport::of(config.database_url.as_str()))?;
             Ok(told(&report))
         }
         Command::Retention(RetentionCommand::Sweep(args)) => {
@@ -214,7 +214,7 @@ async fn demo(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let token = gateway.tokens().mint(&claims)?;
     let passed = replay::demo(gateway.address(), token, &folder).await?;
     gateway.drain(Duration::from_secs(5)).await;
-    let report = VerifyReport::of(&database_url).await?;
+    let report = VerifyReport::of(database_url.as_str()).await?;
     let chain = told(&report);
     if args.keep {
         println!("kept: {}", folder.display());

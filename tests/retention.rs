@@ -1,6 +1,9 @@
 //! P9, deleted is gone: what a revocation queued, once it is due, through the real binary, its files, and a real S3 server.
 
 mod common;
+#[path = "common/databases.rs"]
+#[allow(dead_code, reason = "every test binary uses its own part")]
+mod databases;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -11,7 +14,7 @@ use callgate::engine::audio::g711;
 use callgate::engine::consent::{Actor, ConsentRecord, ConsentStatus, Method, Queues};
 use callgate::engine::time::WallTime;
 use callgate::io::clock::wall;
-use callgate::io::database::{Act, Acted, Database, Revocation, Revoked, Work};
+use callgate::io::database::{Act, Acted, Database, Revocation, Revoked, VerifyReport, Work};
 use callgate::server::Given;
 use common::s3_server::{ACCESS_KEY, BUCKET, S3Server, SECRET_KEY};
 use common::{Caller, Rig, Served, files, numbered};
@@ -118,11 +121,14 @@ fn audio_in(folder: &Path) -> Vec<String> {
             [frame[..48].to_vec(), base64_simd::STANDARD.encode_to_string(&frame[..48]).into_bytes(), stereo]
         })
         .collect();
+    // A copy, by another process: whoever closes a file of SQLite's takes the locks of all of its process's connections along.
+    let copy = tempfile::tempdir().unwrap();
+    assert!(Command::new("cp").arg("-r").arg(folder).arg(copy.path()).status().unwrap().success());
     let holds = |path: &PathBuf| {
         let bytes = std::fs::read(path).unwrap_or_default();
         forms.iter().any(|form| bytes.windows(form.len()).any(|window| window == form))
     };
-    files(folder).into_iter().filter(holds).map(|path| path.display().to_string()).collect()
+    files(copy.path()).into_iter().filter(holds).map(|path| path.display().to_string()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -143,6 +149,13 @@ async fn p9_deleted_is_gone() {
     let dry = sweep(folder, &["--as-of", &in_days(31), "--dry-run"], &[]);
     assert_eq!((totals(&dry).as_str(), dry.status.code()), ("due 2: deleted 0, would be deleted 2, held 0, not deleted 0", Some(0)));
     assert_eq!(audio_in(folder).len(), 2);
+    assert!(lines(folder, "recording.deleted").await.is_empty());
+
+    // Nor in a store where they never were: that is no proof of anything.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let store = format!("file://{}", elsewhere.path().display());
+    let lost = sweep(folder, &["--as-of", &in_days(31)], &[("CALLGATE_OBJECTS", &store)]);
+    assert_eq!((totals(&lost).as_str(), lost.status.code()), ("due 2: deleted 0, would be deleted 0, held 0, not deleted 2", Some(1)));
     assert!(lines(folder, "recording.deleted").await.is_empty());
 
     let swept = sweep(folder, &["--as-of", &in_days(31)], &[]);
@@ -227,6 +240,23 @@ async fn serve_sweeps_by_itself_and_what_a_dead_sweeper_claimed_is_not_lost() {
     served.signal("-TERM");
     served.log();
     chain_holds(folder);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deletion_that_died_before_it_was_recorded_is_recorded_by_the_next_sweep() {
+    let rig = Rig::start(Given::default()).await;
+    rig.recorded("CAdied", "c").await;
+    revoke(&rig, "c").await;
+    let folder = rig.folder.path().to_owned();
+    for object in files(&folder.join("objects")) {
+        std::fs::remove_file(object).unwrap();
+    }
+    let died = r#"UPDATE "RetentionItem" SET "attempts" = 1, "claimedBy" = 'dead', "claimedUntil" = '2026-01-01T00:00:00.000Z'"#;
+    assert_eq!(execute(&folder, died).await, 1);
+    let swept = sweep(&folder, &["--as-of", &in_days(31)], &[]);
+    assert_eq!(totals(&swept), "due 1: deleted 1, would be deleted 0, held 0, not deleted 0");
+    let told = &lines(&folder, "recording.deleted").await[0]["detail"];
+    assert_eq!((told["versions"].as_u64(), told["gone"].as_bool()), (Some(0), Some(true)), "it says what it saw: {told}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -354,6 +384,22 @@ async fn what_a_running_gateway_is_capturing_is_left_to_that_gateway() {
     assert_eq!(sweep(&folder, &[], &[]).status.code(), Some(0));
     assert_eq!(lines(&folder, "recording.deleted").await.len(), 1);
     assert_eq!(rig.get(&format!("/api/recordings/{id}/audio")).await.0, 410);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p9_on_postgresql_as_well() {
+    let url = databases::fresh().await;
+    let rig = Rig::start(Given { database_url: Some(url.clone()), ..Given::default() }).await;
+    let gone = rig.recorded("CApg", "c").await;
+    assert_eq!(revoke(&rig, "c").await["recordingsMarkedForDeletion"], 1);
+    let folder = rig.folder.path().to_owned();
+    let swept = sweep(&folder, &["--as-of", &in_days(31)], &[("CALLGATE_DATABASE_URL", &url)]);
+    assert_eq!((totals(&swept).as_str(), swept.status.code()), ("due 1: deleted 1, would be deleted 0, held 0, not deleted 0", Some(0)));
+    assert_eq!(audio_in(&folder), Vec::<String>::new());
+    assert_eq!(rig.get(&format!("/api/recordings/{gone}/audio")).await.0, 410);
+    let kinds: Vec<_> = rig.chain("c").await.iter().map(|entry| entry["kind"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(kinds.iter().filter(|kind| *kind == "recording.deleted").count(), 1, "{kinds:?}");
+    assert_eq!(VerifyReport::of(&url).await.unwrap().broken, None);
 }
 
 #[test]

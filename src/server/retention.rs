@@ -34,6 +34,9 @@ const CLAIM_FOR_MS: i64 = 15 * 60 * 1_000;
 const DELETE_WITHIN: Duration = Duration::from_secs(10 * 60);
 /// Recordings of one pass; the next one goes on.
 const ITEMS_MAX: usize = 100_000;
+/// A recording that was stored, and of which the store has never heard, may lie in another store.
+const NOT_FOUND: &str = "nothing of it was found in the store: is CALLGATE_OBJECTS where it was stored? \
+    If it was removed by other means, set its RetentionItem.lastError to NULL and sweep again";
 /// Rows of the queue read at once.
 const PAGE: u32 = 500;
 
@@ -89,7 +92,7 @@ impl Swept {
 /// # Errors
 /// [`StartError`] says what to mend.
 pub async fn sweep(config: &Config, as_of: WallTime, dry_run: bool) -> Result<Swept, StartError> {
-    let database = Database::open(&config.database_url).await?;
+    let database = Database::open(config.database_url.as_str()).await?;
     let objects = Arc::new(ObjectStore::open(&config.objects).await?);
     let sweeper = Sweeper::new(database, objects, config.data_dir.join("spool"), Spools::Anyones(config.data_dir.clone()));
     Ok(if dry_run { sweeper.look(as_of).await? } else { sweeper.pass(as_of).await? })
@@ -151,7 +154,7 @@ impl Sweeper {
         let mut lines: Vec<_> =
             self.due(as_of).await?.into_iter().filter(|(_, held)| *held).map(|(item, _)| line(item, SweepOutcome::Held)).collect();
         let mut after = String::new();
-        while lines.len() < ITEMS_MAX {
+        for _ in 0..ITEMS_MAX {
             let now = wall();
             let until = WallTime(now.0 + CLAIM_FOR_MS);
             let claim = Claim { by: self.me.clone(), as_of, after: after.clone(), now, until };
@@ -244,6 +247,11 @@ impl Sweeper {
             seen.objects.versions += deleted.versions;
             seen.objects.uploads += deleted.uploads;
             seen.keys.push(key);
+        }
+        // An attempt that died after it had deleted left no reason behind: then nothing is what is to be found.
+        let first = item.attempts <= 1 || item.last_error.as_deref() == Some(NOT_FOUND);
+        if row.object_key.is_some() && seen.objects.versions == 0 && first {
+            return Err(NOT_FOUND.to_owned());
         }
         Ok(seen)
     }

@@ -6,6 +6,7 @@ use crate::engine::ledger::{Committed, Event};
 
 use super::acts::{Act, Acted};
 use super::read::{CallRow, RecordingRow};
+use super::{retention, tasks};
 
 /// What to do once it is durable, or will never be. Called on the ledger's task; must not block.
 pub type Then<T> = Box<dyn FnOnce(T) + Send>;
@@ -46,7 +47,7 @@ pub(super) enum Written {
     /// A row was written.
     Row,
     /// It was done.
-    Acted(Acted),
+    Acted(Box<Acted>),
     /// The database refused this piece and took the others.
     Failed,
 }
@@ -66,6 +67,37 @@ impl std::fmt::Debug for Work {
 }
 
 impl Work {
+    /// The organisation whose chain it writes to, if to one: the writer holds that chain before it asks anything.
+    pub(super) fn chain(&self) -> Option<&str> {
+        match self {
+            Self::Grant(grant, _) => Some(&grant.record.org_id),
+            Self::Refuse(record, _) => Some(&record.org_id),
+            Self::Audit(event, _) => Some(&event.org_id),
+            Self::Act(act, _) => act.chain(),
+            Self::Call(row) => tasks::is_to_be_logged(row).then_some(&row.org_id),
+            Self::Recording(row, _) => retention::may_come_late(row).then_some(&row.org_id),
+            Self::Recall { .. } => None,
+        }
+    }
+
+    /// The decision that it is, if it is one.
+    pub(super) fn decision(&self) -> Option<&ConsentRecord> {
+        match self {
+            Self::Grant(grant, _) => Some(&grant.record),
+            Self::Refuse(..) | Self::Act(..) => self.refusal(),
+            Self::Recall { .. } | Self::Audit(..) | Self::Call(_) | Self::Recording(..) => None,
+        }
+    }
+
+    /// The no that it is, if it is one: handed in twice it is written once.
+    pub(super) fn refusal(&self) -> Option<&ConsentRecord> {
+        match self {
+            Self::Refuse(record, _) => Some(record),
+            Self::Act(Act::Revoke(revocation), _) => Some(&revocation.record),
+            Self::Grant(..) | Self::Recall { .. } | Self::Audit(..) | Self::Act(..) | Self::Call(_) | Self::Recording(..) => None,
+        }
+    }
+
     /// Tells whoever waits what a COMMIT has made true. `commit` makes the proof; the ledger lends it.
     pub(super) fn answer(self, written: Written, commit: fn(u64, Option<String>) -> Committed) {
         let receipt = |grant: Grant, seq| {
@@ -79,7 +111,7 @@ impl Work {
             (Self::Grant(_, then) | Self::Recall { then, .. }, _) => then(Err(NotSealed::Unavailable)),
             (Self::Refuse(_, then) | Self::Audit(_, Some(then)), written) => then(matches!(written, Written::Entry(_))),
             (Self::Recording(_, Some(then)), written) => then(matches!(written, Written::Row)),
-            (Self::Act(_, then), Written::Acted(acted)) => then(Some(acted)),
+            (Self::Act(_, then), Written::Acted(acted)) => then(Some(*acted)),
             (Self::Act(_, then), _) => then(None),
             (Self::Audit(_, None) | Self::Recording(_, None) | Self::Call(_), _) => {}
         }

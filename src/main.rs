@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::Context as _;
 use callgate::engine::time::WallTime;
 use callgate::io::database::VerifyReport;
+use callgate::io::priority::give_way;
 use callgate::replay;
 use callgate::server::{Claims, Config, Gateway, Given, SweepOutcome, Swept, TokenKey, sweep};
 use clap::{Args, Parser, Subcommand};
@@ -279,7 +280,7 @@ impl Configured {
 }
 
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+    tokio::runtime::Builder::new_multi_thread().enable_all().on_thread_start(give_way).build()
 }
 
 fn log(config: &Config) -> anyhow::Result<()> {

@@ -6,5 +6,6 @@ pub mod database;
 pub mod lock;
 pub mod main_app;
 pub mod objects;
+pub mod priority;
 pub mod recording;
 pub mod spool;

@@ -110,7 +110,10 @@ impl Gateway {
             .map_err(local(&format!("CALLGATE_DATA_DIR {} cannot be made", config.data_dir.display())))?;
         let lock = FolderLock::take(&config.data_dir)
             .map_err(|source| StartError::Folder { folder: config.data_dir.display().to_string(), source })?;
-        let database = Database::open(config.database_url.as_str()).await?;
+        // On a thread of the runtime: SQLite's own threads stand where the one stands that starts them, and give way with it.
+        let (url, runtime) = (config.database_url.clone(), tokio::runtime::Handle::current());
+        let opened = tokio::task::spawn_blocking(move || runtime.block_on(Database::open(url.as_str()))).await;
+        let database = opened.map_err(|why| local("the database cannot be opened")(std::io::Error::other(why)))??;
         let objects = Arc::new(ObjectStore::open(&config.objects).await?);
         let keys = Arc::new(KeyFile::open(&config.data_dir.join("keys/spool.key")).map_err(local("the spool's key cannot be opened"))?);
         let tokens = TokenKey::open(&config.tokens, &config.data_dir)?;

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use crate::io::priority::give_way;
+
 /// Between two flushes, while anything is written. One `syncfs` for all files: `fdatasync` of a thousand files, one after
 /// the other, takes more than ten times as long (measured: `docs/spool.md`).
 pub const SYNC_EVERY: Duration = Duration::from_millis(500);
@@ -19,6 +21,7 @@ pub(super) fn start(folder: &Path) -> io::Result<Written> {
     let written = Written::default();
     let seen = Arc::clone(&written);
     std::thread::Builder::new().name("spool-sync".to_owned()).spawn(move || {
+        give_way();
         let mut failing = false;
         while Arc::strong_count(&seen) > 1 {
             std::thread::sleep(SYNC_EVERY);

@@ -20,6 +20,7 @@ use super::read::SpoolFile;
 use super::sync::{self, Written};
 use super::{Broken, CHUNK_ROOM, Job, Pool, RecordingHead, SPOOL_QUEUE_CHUNKS, SpoolFeed, SpoolStalled};
 use crate::engine::time::Tick;
+use crate::io::priority::give_way;
 
 /// Writers look for work this often: part of what `kill -9` may lose.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
@@ -94,7 +95,10 @@ impl SpoolWriters {
                 open: HashMap::new(),
                 out: Vec::with_capacity(CHUNK_ROOM * 4),
             };
-            std::thread::Builder::new().name(format!("spool-{n}")).spawn(move || writer.run(&jobs))?;
+            std::thread::Builder::new().name(format!("spool-{n}")).spawn(move || {
+                give_way();
+                writer.run(&jobs);
+            })?;
             queues.push(queue);
         }
         Ok(Self { queues: queues.into(), next: Arc::new(AtomicU64::new(0)), pool, folder: folder.into() })

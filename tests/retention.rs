@@ -1,6 +1,9 @@
 //! P9, deleted is gone: what a revocation queued, once it is due, through the real binary, its files, and a real S3 server.
 
 mod common;
+#[path = "common/databases.rs"]
+#[allow(dead_code, reason = "every test binary uses its own part")]
+mod databases;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -11,7 +14,7 @@ use callgate::engine::audio::g711;
 use callgate::engine::consent::{Actor, ConsentRecord, ConsentStatus, Method, Queues};
 use callgate::engine::time::WallTime;
 use callgate::io::clock::wall;
-use callgate::io::database::{Act, Acted, Database, Revocation, Revoked, Work};
+use callgate::io::database::{Act, Acted, Database, Revocation, Revoked, VerifyReport, Work};
 use callgate::server::Given;
 use common::s3_server::{ACCESS_KEY, BUCKET, S3Server, SECRET_KEY};
 use common::{Caller, Rig, Served, files, numbered};
@@ -381,6 +384,22 @@ async fn what_a_running_gateway_is_capturing_is_left_to_that_gateway() {
     assert_eq!(sweep(&folder, &[], &[]).status.code(), Some(0));
     assert_eq!(lines(&folder, "recording.deleted").await.len(), 1);
     assert_eq!(rig.get(&format!("/api/recordings/{id}/audio")).await.0, 410);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p9_on_postgresql_as_well() {
+    let url = databases::fresh().await;
+    let rig = Rig::start(Given { database_url: Some(url.clone()), ..Given::default() }).await;
+    let gone = rig.recorded("CApg", "c").await;
+    assert_eq!(revoke(&rig, "c").await["recordingsMarkedForDeletion"], 1);
+    let folder = rig.folder.path().to_owned();
+    let swept = sweep(&folder, &["--as-of", &in_days(31)], &[("CALLGATE_DATABASE_URL", &url)]);
+    assert_eq!((totals(&swept).as_str(), swept.status.code()), ("due 1: deleted 1, would be deleted 0, held 0, not deleted 0", Some(0)));
+    assert_eq!(audio_in(&folder), Vec::<String>::new());
+    assert_eq!(rig.get(&format!("/api/recordings/{gone}/audio")).await.0, 410);
+    let kinds: Vec<_> = rig.chain("c").await.iter().map(|entry| entry["kind"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(kinds.iter().filter(|kind| *kind == "recording.deleted").count(), 1, "{kinds:?}");
+    assert_eq!(VerifyReport::of(&url).await.unwrap().broken, None);
 }
 
 #[test]

@@ -136,7 +136,7 @@ impl Gateway {
         let prompts = config.prompts_dir.as_deref().map_or_else(|| Ok(library()), prompts::open).map_err(StartError::Prompts)?;
         // On a thread of the runtime: SQLite's own threads stand where the one stands that starts them, and give way with it.
         let (url, runtime) = (config.database_url.clone(), tokio::runtime::Handle::current());
-        let opened = tokio::task::spawn_blocking(move || runtime.block_on(Database::open(&url))).await;
+        let opened = tokio::task::spawn_blocking(move || runtime.block_on(Database::open(url.as_str()))).await;
         let database = opened.map_err(|why| local("the database cannot be opened")(std::io::Error::other(why)))??;
         let objects = Arc::new(ObjectStore::open(&config.objects).await?);
         let keys =

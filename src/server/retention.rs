@@ -92,7 +92,7 @@ impl Swept {
 /// # Errors
 /// [`StartError`] says what to mend.
 pub async fn sweep(config: &Config, as_of: WallTime, dry_run: bool) -> Result<Swept, StartError> {
-    let database = Database::open(&config.database_url).await?;
+    let database = Database::open(config.database_url.as_str()).await?;
     let objects = Arc::new(ObjectStore::open(&config.objects).await?);
     let sweeper = Sweeper::new(database, objects, config.data_dir.join("spool"), Spools::Anyones(config.data_dir.clone()));
     Ok(if dry_run { sweeper.look(as_of).await? } else { sweeper.pass(as_of).await? })

@@ -1,8 +1,7 @@
 //! What people and rules do about a client's data: each is one piece of work, with its chain entry in the same commit.
 
-use sqlx::sqlite::SqliteConnection;
-
-use super::append::Heads;
+use super::append::{Batch, Heads};
+use super::backend::Session;
 use super::clients::{self, Hold, Revocation, Revoked};
 use super::retention::{self, Claim, RetentionRow};
 use super::tasks::{self, TaskRow};
@@ -66,16 +65,43 @@ pub enum Acted {
     Task(Option<TaskRow>),
 }
 
-pub(super) async fn write(connection: &mut SqliteConnection, heads: &mut Heads, act: &Act) -> Result<Acted, sqlx::Error> {
-    Ok(match act {
-        Act::Revoke(revocation) => Acted::Revoked(clients::revoke(connection, heads, revocation).await?),
-        Act::PlaceHold(hold, event) => Acted::Hold(clients::place_hold(connection, heads, hold, event).await?),
-        Act::LiftHold(hold, event) => Acted::Hold(clients::lift_hold(connection, heads, hold, event).await?),
-        Act::Claim(claim) => Acted::Claimed(retention::claim(connection, claim).await?),
-        Act::Deleted { recording_id, by, at, event } => {
-            Acted::Done(retention::deleted(connection, heads, recording_id, by, *at, event).await?)
+impl Act {
+    /// The organisation whose chain it writes to, if to one.
+    pub(super) fn chain(&self) -> Option<&str> {
+        match self {
+            Self::Revoke(revocation) => Some(&revocation.record.org_id),
+            Self::PlaceHold(_, event) | Self::LiftHold(_, event) | Self::Deleted { event, .. } | Self::CompleteTask { event, .. } => {
+                Some(&event.org_id)
+            }
+            Self::Claim(_) | Self::NotDeleted { .. } => None,
         }
-        Act::NotDeleted { recording_id, by, why } => Acted::Done(retention::not_deleted(connection, recording_id, by, why).await?),
-        Act::CompleteTask { id, at, event } => Acted::Task(tasks::complete(connection, heads, id, *at, event).await?),
+    }
+}
+
+pub(super) async fn write<'w>(
+    batch: &mut Batch<'w>,
+    session: &mut Session<'_>,
+    heads: &mut Heads,
+    act: &'w Act,
+) -> Result<Acted, sqlx::Error> {
+    Ok(match act {
+        Act::Revoke(revocation) => Acted::Revoked(clients::revoke(batch, session, heads, revocation).await?),
+        Act::PlaceHold(hold, event) => Acted::Hold(clients::place_hold(batch, session, heads, hold, event).await?),
+        Act::LiftHold(hold, event) => Acted::Hold(clients::lift_hold(batch, session, heads, hold, event).await?),
+        Act::Claim(claim) => Acted::Claimed(retention::claim(session, claim).await?),
+        Act::Deleted { recording_id, by, at, event } => {
+            let done = retention::deleted(session, recording_id, by, *at).await?;
+            if done {
+                batch.append(heads, event)?;
+            }
+            Acted::Done(done)
+        }
+        Act::NotDeleted { recording_id, by, why } => Acted::Done(retention::not_deleted(session, recording_id, by, why).await?),
+        Act::CompleteTask { id, at, event } => {
+            if tasks::complete(session, id, *at).await? {
+                batch.append(heads, event)?;
+            }
+            Acted::Task(tasks::one(session, id).await?)
+        }
     })
 }

@@ -9,6 +9,7 @@ use super::calls::{Answer, Placed, Placement};
 use super::checkpoints::CheckpointRow;
 use super::outbox::{OutboxWork, Post};
 use super::read::{CallRow, RecordingRow};
+use super::{retention, tasks};
 
 /// What to do once it is durable, or will never be. Called on the ledger's task; must not block.
 pub type Then<T> = Box<dyn FnOnce(T) + Send>;
@@ -85,6 +86,54 @@ impl std::fmt::Debug for Work {
 }
 
 impl Work {
+    /// The organisation whose chain it writes to, if to one: the writer holds that chain before it asks anything.
+    pub(super) fn chain(&self) -> Option<&str> {
+        match self {
+            Self::Grant(grant, _) => Some(&grant.record.org_id),
+            Self::Refuse(record, _) => Some(&record.org_id),
+            Self::Audit(event, _) => Some(&event.org_id),
+            Self::Act(act, _) => act.chain(),
+            Self::Call(row) => tasks::is_to_be_logged(row).then_some(&row.org_id),
+            Self::Recording(row, _) => retention::may_come_late(row).then_some(&row.org_id),
+            Self::Place(placement, _) => Some(&placement.event.org_id),
+            Self::Recall { .. } | Self::Answer(_) | Self::Checkpoint(_) | Self::Outbox(_) => None,
+        }
+    }
+
+    /// The decision that it is, if it is one.
+    pub(super) fn decision(&self) -> Option<&ConsentRecord> {
+        match self {
+            Self::Grant(grant, _) => Some(&grant.record),
+            Self::Refuse(..) | Self::Act(..) => self.refusal(),
+            Self::Recall { .. }
+            | Self::Audit(..)
+            | Self::Call(_)
+            | Self::Recording(..)
+            | Self::Place(..)
+            | Self::Answer(_)
+            | Self::Checkpoint(_)
+            | Self::Outbox(_) => None,
+        }
+    }
+
+    /// The no that it is, if it is one: handed in twice it is written once.
+    pub(super) fn refusal(&self) -> Option<&ConsentRecord> {
+        match self {
+            Self::Refuse(record, _) => Some(record),
+            Self::Act(Act::Revoke(revocation), _) => Some(&revocation.record),
+            Self::Grant(..)
+            | Self::Recall { .. }
+            | Self::Audit(..)
+            | Self::Act(..)
+            | Self::Call(_)
+            | Self::Recording(..)
+            | Self::Place(..)
+            | Self::Answer(_)
+            | Self::Checkpoint(_)
+            | Self::Outbox(_) => None,
+        }
+    }
+
     /// Tells whoever waits what a COMMIT has made true. `commit` makes the proof; the ledger lends it.
     pub(super) fn answer(self, written: Written, commit: fn(u64, Option<String>) -> Committed) {
         let receipt = |grant: Grant, seq| {

@@ -13,6 +13,7 @@ use super::{App, Claims, EditClients, May, Problem, ViewAuditLogs, ViewClients, 
 use crate::engine::audio::prompts::{Language, Line};
 use crate::engine::consent::{Actor, ConsentRecord, ConsentStatus, Method};
 use crate::engine::ledger::{Event, EventKind};
+use crate::engine::time::WallTime;
 use crate::io::clock::wall;
 use crate::io::database::{Act, Acted, HistoryRow, Hold, InteractionRow, Work};
 use crate::server::ids;
@@ -216,9 +217,9 @@ impl PageQuery {
     }
 
     /// Time and id of the last row on the page before.
-    pub(super) fn after(&self) -> Result<Option<(&str, &str)>, Problem> {
+    pub(super) fn after(&self) -> Result<Option<(WallTime, &str)>, Problem> {
         let Some(after) = &self.after else { return Ok(None) };
-        let parts = after.split_once(',').filter(|(at, id)| !at.is_empty() && !id.is_empty());
+        let parts = after.split_once(',').and_then(|(at, id)| Some((WallTime::parse(at)?, id))).filter(|(_, id)| !id.is_empty());
         parts.map(Some).ok_or_else(|| Problem::new(StatusCode::BAD_REQUEST, "after: give the `next` of the page before"))
     }
 }

@@ -230,7 +230,9 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 fn log(config: &Config) -> anyhow::Result<()> {
     let mut filter = EnvFilter::try_new(&config.log).with_context(|| format!("CALLGATE_LOG: {:?} is not a tracing filter", config.log))?;
     // These would write what they carry: audio and keys (P11). No filter makes them.
-    for quiet in ["tungstenite=warn", "tokio_tungstenite=warn", "hyper=info", "aws_smithy_runtime=info", "aws_smithy_runtime_api=info"] {
+    for quiet in
+        ["tungstenite=warn", "tokio_tungstenite=warn", "hyper=info", "sqlx=warn", "aws_smithy_runtime=info", "aws_smithy_runtime_api=info"]
+    {
         filter = filter.add_directive(quiet.parse()?);
     }
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);

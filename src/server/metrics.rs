@@ -61,13 +61,14 @@ impl Metrics {
 
     /// As OpenMetrics text, with what is only known now.
     #[must_use]
-    pub fn text(&self, sockets: usize, live: usize, commits: u64) -> String {
+    pub fn text(&self, sockets: usize, live: usize, (commits, waiting): (u64, u64)) -> String {
         let mut text = String::new();
         let _ = encode(&mut text, &self.registry);
         let now = format!(
             "# HELP callgate_media_sockets Media sockets now.\n# TYPE callgate_media_sockets gauge\ncallgate_media_sockets {sockets}\n\
              # HELP callgate_calls_live Calls now.\n# TYPE callgate_calls_live gauge\ncallgate_calls_live {live}\n\
-             # HELP callgate_ledger_commits Transactions of the ledger.\n# TYPE callgate_ledger_commits counter\ncallgate_ledger_commits_total {commits}\n"
+             # HELP callgate_ledger_commits Transactions of the ledger.\n# TYPE callgate_ledger_commits counter\ncallgate_ledger_commits_total {commits}\n\
+             # HELP callgate_ledger_waiting Pieces of work that the database has not taken yet.\n# TYPE callgate_ledger_waiting gauge\ncallgate_ledger_waiting {waiting}\n"
         );
         let end = text.rfind("# EOF").unwrap_or(text.len());
         text.insert_str(end, &now);

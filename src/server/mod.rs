@@ -58,7 +58,7 @@ pub struct Gateway {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The database.
-    #[error("{0}")]
+    #[error(transparent)]
     Database(#[from] DatabaseError),
     /// The object store.
     #[error("{0}")]

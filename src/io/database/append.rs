@@ -1,8 +1,9 @@
 //! What the writer's transaction writes. Pieces of work are worked out one after the other against what stands, read
 //! at once for all of them; their rows go out together. So a thousand decisions are a few round trips, on either backend.
 //!
-//! A further kind of work says in `work` whose chain it writes to, appends its entries by [`Heads::append`], and adds
-//! its rows to [`Batch`], which sends them in [`Batch::flush`].
+//! A further kind of work says in `work` whose chain it may write to and which decision it is, if any; then it may use
+//! [`Batch::append`] and [`Batch::decide`]. For statements of its own it asks for [`Batch::settled`], which first sends what
+//! was worked out before: it reads what it would read if all had been written one by one.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -24,6 +25,8 @@ const HEADS_MAX: usize = 10_000;
 pub(super) const ROWS_MAX: usize = 500;
 /// Statements of so many rows are kept prepared; larger ones are rare and no two alike.
 const ROWS_PREPARED_MAX: usize = 32;
+
+const NO_HASH: &str = "the chain's last hash is not a hash: run `callgate audit verify`";
 
 /// The key of a chain's lock on PostgreSQL. It must not change: gateways of two versions must mean the same lock.
 pub(super) fn lock_key(org: &str) -> i64 {
@@ -81,22 +84,28 @@ impl Heads {
         let unknown: Vec<&String> = orgs.iter().filter(|org| !self.by_org.contains_key(*org)).collect();
         for some in unknown.chunks(ROWS_MAX) {
             let text = format!(
-                r#"SELECT a."orgId", a."seq", a."hash" FROM ({}) AS v JOIN "AuditEvent" a ON a."orgId" = v.column1
-                   AND a."seq" = (SELECT max(b."seq") FROM "AuditEvent" b WHERE b."orgId" = v.column1)"#,
+                r#"SELECT v.column1,
+                     (SELECT a."seq" FROM "AuditEvent" a WHERE a."orgId" = v.column1 ORDER BY a."seq" DESC LIMIT 1),
+                     (SELECT a."hash" FROM "AuditEvent" a WHERE a."orgId" = v.column1 ORDER BY a."seq" DESC LIMIT 1)
+                   FROM ({}) AS v"#,
                 values(1, some.len())
             );
-            let found: Vec<(String, i64, String)> = on!(session, c => {
+            let found: Vec<(String, Option<i64>, Option<String>)> = on!(&mut *session, c => {
                 let mut query = sqlx::query_as(AssertSqlSafe(text)).persistent(some.len() <= ROWS_PREPARED_MAX);
                 for org in some {
                     query = query.bind(org.as_str());
                 }
                 query.fetch_all(&mut **c).await?
             });
-            self.by_org.extend(some.iter().map(|org| ((*org).clone(), Head::default())));
             for (org, seq, hash) in found {
-                let hash = Hash::parse(hash.as_bytes())
-                    .ok_or_else(|| sqlx::Error::Decode("the chain's last hash is not a hash: run `callgate audit verify`".into()))?;
-                self.by_org.insert(org, Head { seq: seq.cast_unsigned(), hash });
+                let head = match (seq, hash) {
+                    (Some(seq), Some(hash)) => {
+                        let hash = Hash::parse(hash.as_bytes()).ok_or_else(|| sqlx::Error::Decode(NO_HASH.into()))?;
+                        Head { seq: seq.cast_unsigned(), hash }
+                    }
+                    _ => Head::default(),
+                };
+                self.by_org.insert(org, head);
             }
         }
         Ok(())
@@ -175,8 +184,9 @@ struct DecisionRow<'w> {
 }
 
 /// Rows that go out together, and what stands that they rest on.
-#[derive(Default)]
-pub(super) struct Batch<'w> {
+pub(super) struct Batch<'t, 'w> {
+    session: Session<'t>,
+    heads: &'t mut Heads,
     clients: HashMap<(String, String), Counted>,
     /// Decisions by the record's id: its canonical text, and the entry that carries it.
     decided: HashMap<String, (String, u64)>,
@@ -187,11 +197,20 @@ pub(super) struct Batch<'w> {
     recordings: BTreeMap<&'w str, &'w RecordingRow>,
 }
 
-impl<'w> Batch<'w> {
+impl<'t, 'w> Batch<'t, 'w> {
     /// Reads at once what the pieces rest on.
-    pub(super) async fn prepare(session: &mut Session<'_>, heads: &mut Heads, needs: Needs) -> Result<Self, sqlx::Error> {
-        heads.read(session, &needs.orgs).await?;
-        let mut batch = Self::default();
+    pub(super) async fn prepare(mut session: Session<'t>, heads: &'t mut Heads, needs: Needs) -> Result<Self, sqlx::Error> {
+        heads.read(&mut session, &needs.orgs).await?;
+        let mut batch = Self {
+            session,
+            heads,
+            clients: HashMap::new(),
+            decided: HashMap::new(),
+            entries: Vec::new(),
+            decisions: Vec::new(),
+            calls: BTreeMap::new(),
+            recordings: BTreeMap::new(),
+        };
         let clients: Vec<_> = needs.clients.into_iter().collect();
         for some in clients.chunks(ROWS_MAX) {
             let text = format!(
@@ -202,7 +221,7 @@ impl<'w> Batch<'w> {
                    FROM ({}) AS v"#,
                 values(2, some.len())
             );
-            let found: Vec<(String, String, Option<i64>, Option<i64>)> = on!(session, c => {
+            let found: Vec<(String, String, Option<i64>, Option<i64>)> = on!(&mut batch.session, c => {
                 let mut query = sqlx::query_as(AssertSqlSafe(text)).persistent(some.len() <= ROWS_PREPARED_MAX);
                 for (org, client) in some {
                     query = query.bind(org.as_str()).bind(client.as_str());
@@ -217,7 +236,7 @@ impl<'w> Batch<'w> {
         let records: Vec<_> = needs.records.into_iter().collect();
         for some in records.chunks(ROWS_MAX) {
             let text = format!(r#"SELECT "id", "record", "auditSeq" FROM "ConsentRecord" WHERE "id" IN ({})"#, values(1, some.len()));
-            let found: Vec<(String, String, i64)> = on!(session, c => {
+            let found: Vec<(String, String, i64)> = on!(&mut batch.session, c => {
                 let mut query = sqlx::query_as(AssertSqlSafe(text)).persistent(some.len() <= ROWS_PREPARED_MAX);
                 for id in some {
                     query = query.bind(id.as_str());
@@ -230,20 +249,19 @@ impl<'w> Batch<'w> {
     }
 
     /// Works one piece out.
-    pub(super) async fn add(&mut self, session: &mut Session<'_>, heads: &mut Heads, work: &'w mut Work) -> Result<Written, sqlx::Error> {
+    pub(super) async fn add(&mut self, work: &'w mut Work) -> Result<Written, sqlx::Error> {
         match work {
             Work::Grant(grant, _) => {
                 // Whatever was said after that no: a later yes on another call is that call's, and does not revive this one.
                 if self.counted(&grant.record)?.newest_no > grant.seen {
                     return Ok(Written::Superseded);
                 }
-                self.decide(heads, &grant.record)
+                self.decide(&grant.record).map(Written::Entry)
             }
             Work::Recall { org_id, client_id, then: _ } => {
-                // What this batch says of the client must be there to be read.
-                if self.clients.contains_key(&(org_id.clone(), client_id.clone())) {
-                    self.flush(session).await?;
-                }
+                // Only what this batch says of the client must be there to be read.
+                let touched = self.clients.contains_key(&(org_id.clone(), client_id.clone()));
+                let session = if touched { self.settled().await? } else { &mut self.session };
                 Ok(match latest(session, org_id, client_id).await? {
                     Some((record, version, seq)) if record.status == ConsentStatus::Granted => {
                         Written::Standing(Box::new(record), version, seq)
@@ -254,12 +272,12 @@ impl<'w> Batch<'w> {
             // The same record again: its answer was lost, or came too late.
             Work::Refuse(record, _) => match self.decided.get(&record.id) {
                 Some((text, seq)) if *text == canonical(record).map_err(encode)? => Ok(Written::Entry(*seq)),
-                _ => self.decide(heads, record),
+                _ => self.decide(record).map(Written::Entry),
             },
             Work::Audit(event, _) if matches!(event.kind, EventKind::ConsentGranted | EventKind::ConsentRevoked) => {
                 Err(sqlx::Error::Encode("a decision enters the chain with its record or not at all".into()))
             }
-            Work::Audit(event, _) => Ok(Written::Entry(self.append(heads, event)?)),
+            Work::Audit(event, _) => self.append(event).map(Written::Entry),
             Work::Call(row) => {
                 let row: &'w CallRow = row;
                 self.calls.insert(&row.id, row);
@@ -273,8 +291,9 @@ impl<'w> Batch<'w> {
         }
     }
 
-    fn append(&mut self, heads: &mut Heads, event: &Event) -> Result<u64, sqlx::Error> {
-        let entry = heads.append(event)?;
+    /// A line for the chain. Its number.
+    pub(super) fn append(&mut self, event: &Event) -> Result<u64, sqlx::Error> {
+        let entry = self.heads.append(event)?;
         let seq = entry.seq;
         self.entries.push(entry);
         Ok(seq)
@@ -285,8 +304,8 @@ impl<'w> Batch<'w> {
         counted.ok_or_else(|| sqlx::Error::Encode("a decision counts only in a piece of work that names it".into()))
     }
 
-    /// A consent record and the entry that carries it.
-    fn decide(&mut self, heads: &mut Heads, record: &'w ConsentRecord) -> Result<Written, sqlx::Error> {
+    /// A consent record and the entry that carries it, whose number is told.
+    pub(super) fn decide(&mut self, record: &'w ConsentRecord) -> Result<u64, sqlx::Error> {
         let mut counted = self.counted(record)?;
         counted.records += 1;
         if record.status == ConsentStatus::Revoked {
@@ -296,21 +315,27 @@ impl<'w> Batch<'w> {
         rand::rng().fill_bytes(&mut salt.0);
         let (status, method) = (Word::of(&record.status)?, Word::of(&record.method)?);
         let decision = Decision::of(record, counted.records, salt).map_err(encode)?;
-        let seq = self.append(heads, &decision.event)?;
+        let seq = self.append(&decision.event)?;
         self.clients.insert((record.org_id.clone(), record.client_id.clone()), counted);
         self.decided.insert(record.id.clone(), (decision.record.clone(), seq));
         self.decisions.push(DecisionRow { record, status, method, version: counted.records, seq, canonical: decision.record, salt });
-        Ok(Written::Entry(seq))
+        Ok(seq)
+    }
+
+    /// The connection, once all that was worked out is in the tables.
+    pub(super) async fn settled(&mut self) -> Result<&mut Session<'t>, sqlx::Error> {
+        self.flush().await?;
+        Ok(&mut self.session)
     }
 
     /// Sends what was worked out.
-    pub(super) async fn flush(&mut self, session: &mut Session<'_>) -> Result<(), sqlx::Error> {
+    pub(super) async fn flush(&mut self) -> Result<(), sqlx::Error> {
         for some in self.entries.chunks(ROWS_MAX) {
             let text = format!(
                 r#"INSERT INTO "AuditEvent" ("orgId", "seq", "hash", "entry", "kind", "clientId", "callId", "at") {}"#,
                 values(8, some.len())
             );
-            on!(session, c => {
+            on!(&mut self.session, c => {
                 let mut query = sqlx::query(AssertSqlSafe(text)).persistent(some.len() <= ROWS_PREPARED_MAX);
                 for row in some {
                     query = query
@@ -333,7 +358,7 @@ impl<'w> Batch<'w> {
                      "promptVersion", "at", "auditSeq", "record", "salt") {}"#,
                 values(13, some.len())
             );
-            on!(session, c => {
+            on!(&mut self.session, c => {
                 let mut query = sqlx::query(AssertSqlSafe(text)).persistent(some.len() <= ROWS_PREPARED_MAX);
                 for row in some {
                     query = query
@@ -356,9 +381,9 @@ impl<'w> Batch<'w> {
         }
         self.decisions.clear();
         let calls: Vec<&CallRow> = std::mem::take(&mut self.calls).into_values().collect();
-        CallRow::write(session, &calls).await?;
+        CallRow::write(&mut self.session, &calls).await?;
         let recordings: Vec<&RecordingRow> = std::mem::take(&mut self.recordings).into_values().collect();
-        RecordingRow::write(session, &recordings).await
+        RecordingRow::write(&mut self.session, &recordings).await
     }
 }
 

@@ -77,7 +77,7 @@ pub(super) use from_row;
 
 impl Address {
     pub(super) fn parse(url: &str) -> Result<Self, DatabaseError> {
-        let open = |source| DatabaseError::Open { url: shown(url), source };
+        let open = |why| DatabaseError::Open { url: shown(url), why };
         if url.starts_with("sqlite://") {
             let options = SqliteConnectOptions::from_str(url).map_err(open)?;
             return Ok(Self::Sqlite(
@@ -100,12 +100,12 @@ impl Address {
 
     /// Makes what is missing. Several gateways may do so at once.
     pub(super) async fn migrate(&self, url: &str) -> Result<(), DatabaseError> {
-        let opened = |source| DatabaseError::Open { url: shown(url), source };
-        let migrated = |source| DatabaseError::Migrate { url: shown(url), source };
+        let opened = |why| DatabaseError::Open { url: shown(url), why };
+        let migrated = |why| DatabaseError::Migrate { url: shown(url), why };
         match self {
             Self::Sqlite(options) => {
                 if let Some(folder) = options.get_filename().parent().filter(|folder| !folder.as_os_str().is_empty()) {
-                    std::fs::create_dir_all(folder).map_err(|source| DatabaseError::Folder { url: shown(url), source })?;
+                    std::fs::create_dir_all(folder).map_err(|why| DatabaseError::Folder { url: shown(url), why })?;
                 }
                 let mut connection = options.connect().await.map_err(opened)?;
                 sqlx::migrate!("migrations/sqlite").run(&mut connection).await.map_err(migrated)
@@ -130,6 +130,8 @@ impl Address {
                     ("statement_timeout", STATEMENT_MAX_MS),
                     ("lock_timeout", STATEMENT_MAX_MS),
                     ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_MAX_MS),
+                    // All that the writer looks up has its index: a plan made while the tables were small must not outlive that.
+                    ("enable_seqscan", "off"),
                 ];
                 let options = options.as_ref().clone().options(bounds).statement_cache_capacity(STATEMENTS_MAX);
                 let mut connection = connect(&options).await?;
@@ -149,7 +151,12 @@ impl Address {
                 pool.connect_with(options.clone().read_only(true)).await.map(Readers::Sqlite)
             }
             Self::Postgres(options) => {
-                let bounds = [("statement_timeout", READ_MAX_MS), ("default_transaction_read_only", "on")];
+                let bounds = [
+                    ("statement_timeout", READ_MAX_MS),
+                    ("default_transaction_read_only", "on"),
+                    // As above; readers ask in more ways than the writer.
+                    ("plan_cache_mode", "force_custom_plan"),
+                ];
                 let pool = PgPoolOptions::new().max_connections(READERS_MAX).acquire_timeout(BUSY);
                 pool.connect_with(options.as_ref().clone().options(bounds)).await.map(Readers::Postgres)
             }

@@ -11,28 +11,28 @@ pub enum DatabaseError {
     #[error("database url must be sqlite://PATH or postgres://USER:PASSWORD@HOST:PORT/DATABASE, not {0}")]
     Unsupported(String),
     /// It cannot be opened.
-    #[error("database {url} cannot be opened: {}", advice(source))]
+    #[error("database {url} cannot be opened: {} ({why})", advice(why))]
     Open {
         /// Which, without credentials.
         url: String,
         /// Why.
-        source: sqlx::Error,
+        why: sqlx::Error,
     },
     /// Its folder cannot be made.
-    #[error("database {url} cannot be opened: its folder cannot be made ({source}); check the owner and the space of the folder above")]
+    #[error("database {url} cannot be opened: its folder cannot be made; check the owner and the space of the folder above ({why})")]
     Folder {
         /// Which.
         url: String,
         /// Why.
-        source: std::io::Error,
+        why: std::io::Error,
     },
     /// Its tables cannot be made.
-    #[error("database {url} cannot be brought to this version's tables: {}", migration_advice(source))]
+    #[error("database {url} cannot be brought to this version's tables: {} ({why})", migration_advice(why))]
     Migrate {
         /// Which, without credentials.
         url: String,
         /// Why.
-        source: sqlx::migrate::MigrateError,
+        why: sqlx::migrate::MigrateError,
     },
     /// A question was not answered.
     #[error("database did not answer: {}", advice(.0))]
@@ -73,14 +73,19 @@ fn sqlstate(why: &sqlx::Error) -> Option<&str> {
 
 /// What to do about it. Never what a row held.
 pub(super) fn advice(why: &sqlx::Error) -> &'static str {
-    match why {
-        sqlx::Error::PoolTimedOut => return "all readers are busy, or the server is away; look for a slow disk or a dead server",
-        sqlx::Error::Tls(_) => return "TLS failed; check sslmode and sslrootcert in CALLGATE_DATABASE_URL and the server's certificate",
-        sqlx::Error::Configuration(_) => return "its url cannot be read; check CALLGATE_DATABASE_URL, and percent-encode its password",
-        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) => {
-            return "nothing answers there, or not in time; check that it exists, is running and is reachable";
-        }
-        _ => {}
+    const TLS: &str = "TLS failed; check sslmode and sslrootcert in CALLGATE_DATABASE_URL and the server's certificate";
+    if matches!(why, sqlx::Error::PoolTimedOut) {
+        return "all readers are busy, or the server is away; look for a slow disk or a dead server";
+    }
+    if matches!(why, sqlx::Error::Configuration(_)) {
+        return "its url cannot be read; check CALLGATE_DATABASE_URL, and percent-encode its password";
+    }
+    // A certificate that is not trusted comes as data that cannot be read.
+    if matches!(why, sqlx::Error::Tls(_)) || matches!(why, sqlx::Error::Io(why) if why.kind() == std::io::ErrorKind::InvalidData) {
+        return TLS;
+    }
+    if matches!(why, sqlx::Error::Io(_) | sqlx::Error::Protocol(_)) {
+        return "nothing answers there, or not in time; check that it exists, is running and is reachable";
     }
     if let Some(state) = sqlstate(why) {
         return postgres_advice(state);

@@ -271,7 +271,7 @@ impl Writer {
             self.unsure = None;
         }
         let written = match manner {
-            Manner::Together => write_all(&mut session, &mut self.heads, group).await?,
+            Manner::Together => write_all(transaction.session(), &mut self.heads, group).await?,
             Manner::Apart => write_apart(&mut transaction, &mut self.heads, group).await?,
         };
         transaction.commit().await?;
@@ -298,24 +298,24 @@ enum Manner {
     Apart,
 }
 
-async fn write_all(session: &mut Session<'_>, heads: &mut Heads, works: &mut [Work]) -> Result<Vec<Written>, sqlx::Error> {
+async fn write_all<'t>(session: Session<'t>, heads: &'t mut Heads, works: &mut [Work]) -> Result<Vec<Written>, sqlx::Error> {
     let needs = Needs::of(works);
     let mut batch = Batch::prepare(session, heads, needs).await?;
     let mut written = Vec::with_capacity(works.len());
     for work in works {
-        written.push(batch.add(session, heads, work).await?);
+        written.push(batch.add(work).await?);
     }
-    batch.flush(session).await?;
+    batch.flush().await?;
     Ok(written)
 }
 
 async fn write_apart(transaction: &mut Transaction<'_>, heads: &mut Heads, group: &mut [Work]) -> Result<Vec<Written>, sqlx::Error> {
     let mut written = Vec::with_capacity(group.len());
-    let mut parts = vec![0..group.len()];
-    while let Some(part) = parts.pop() {
+    let mut parts = vec![(0, group.len())];
+    while let Some((start, end)) = parts.pop() {
         let before = heads.last();
         let mut save = transaction.savepoint().await?;
-        match write_all(&mut save.session(), heads, &mut group[part.clone()]).await {
+        match write_all(save.session(), heads, &mut group[start..end]).await {
             Ok(some) => {
                 save.commit().await?;
                 written.extend(some);
@@ -323,11 +323,11 @@ async fn write_apart(transaction: &mut Transaction<'_>, heads: &mut Heads, group
             Err(why) if is_its_own_fault(&why) => {
                 save.rollback().await?;
                 heads.back_to(before);
-                let half = part.start + part.len() / 2;
-                if part.len() > 1 {
-                    parts.extend([half..part.end, part.start..half]);
+                let half = start.midpoint(end);
+                if half > start {
+                    parts.extend([(half, end), (start, half)]);
                 } else {
-                    let work = group.get(part.start);
+                    let work = group.get(start);
                     tracing::error!(error = %why, ?work, "ledger: the database refused a piece of work and takes the others");
                     written.push(Written::Failed);
                 }

@@ -43,7 +43,7 @@ impl Database {
     }
 
     async fn open_at(url: &str, address: Address) -> Result<Self, DatabaseError> {
-        let failed = |source| DatabaseError::Open { url: shown(url), source };
+        let failed = |why| DatabaseError::Open { url: shown(url), why };
         address.migrate(url).await?;
         let writer = address.writer().await.map_err(failed)?;
         let readers = address.readers().await.map_err(failed)?;

@@ -60,7 +60,7 @@ impl VerifyReport {
     /// # Errors
     /// [`DatabaseError`] if it cannot be read; a broken chain is a report, not an error.
     pub async fn of(url: &str) -> Result<Self, DatabaseError> {
-        let mut connection = Address::parse(url)?.verifier().await.map_err(|source| DatabaseError::Open { url: shown(url), source })?;
+        let mut connection = Address::parse(url)?.verifier().await.map_err(|why| DatabaseError::Open { url: shown(url), why })?;
         // One moment of the database: a gateway that writes meanwhile is not taken for a forger.
         let begin = match connection {
             Backend::Sqlite(_) => "BEGIN",

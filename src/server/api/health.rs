@@ -48,6 +48,7 @@ async fn readyz(State(app): State<App>) -> Response {
 
 /// `GET /metrics`
 async fn metrics(State(app): State<App>) -> Response {
-    let text = app.world.metrics.text(app.registry.places(), app.registry.all().len(), app.world.database.ledger().commits());
+    let ledger = app.world.database.ledger();
+    let text = app.world.metrics.text(app.registry.places(), app.registry.all().len(), (ledger.commits(), ledger.waiting()));
     ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response()
 }

@@ -21,10 +21,8 @@ use crate::engine::time::WallTime;
 
 /// Chains followed at once; beyond that their heads are read again.
 const HEADS_MAX: usize = 10_000;
-/// Rows in one statement at most: both backends have a bound on parameters, SQLite 32,766 of them.
-pub(super) const ROWS_MAX: usize = 500;
 /// Statements of so many rows are kept prepared; larger ones are rare and no two alike.
-const ROWS_PREPARED_MAX: usize = 32;
+pub(super) const ROWS_PREPARED_MAX: usize = 32;
 
 const NO_HASH: &str = "the chain's last hash is not a hash: run `callgate audit verify`";
 
@@ -82,7 +80,7 @@ impl Heads {
     /// Reads the heads of the chains that are to grow and that are not followed yet.
     async fn read(&mut self, session: &mut Session<'_>, orgs: &BTreeSet<String>) -> Result<(), sqlx::Error> {
         let unknown: Vec<&String> = orgs.iter().filter(|org| !self.by_org.contains_key(*org)).collect();
-        for some in unknown.chunks(ROWS_MAX) {
+        for some in unknown.chunks(session.rows_max()) {
             let text = format!(
                 r#"SELECT v.column1,
                      (SELECT a."seq" FROM "AuditEvent" a WHERE a."orgId" = v.column1 ORDER BY a."seq" DESC LIMIT 1),
@@ -212,7 +210,7 @@ impl<'t, 'w> Batch<'t, 'w> {
             recordings: BTreeMap::new(),
         };
         let clients: Vec<_> = needs.clients.into_iter().collect();
-        for some in clients.chunks(ROWS_MAX) {
+        for some in clients.chunks(batch.session.rows_max()) {
             let text = format!(
                 r#"SELECT v.column1, v.column2,
                      (SELECT max(r."version") FROM "ConsentRecord" r WHERE r."orgId" = v.column1 AND r."clientId" = v.column2),
@@ -234,7 +232,7 @@ impl<'t, 'w> Batch<'t, 'w> {
             }));
         }
         let records: Vec<_> = needs.records.into_iter().collect();
-        for some in records.chunks(ROWS_MAX) {
+        for some in records.chunks(batch.session.rows_max()) {
             let text = format!(r#"SELECT "id", "record", "auditSeq" FROM "ConsentRecord" WHERE "id" IN ({})"#, values(1, some.len()));
             let found: Vec<(String, String, i64)> = on!(&mut batch.session, c => {
                 let mut query = sqlx::query_as(AssertSqlSafe(text)).persistent(some.len() <= ROWS_PREPARED_MAX);
@@ -330,7 +328,7 @@ impl<'t, 'w> Batch<'t, 'w> {
 
     /// Sends what was worked out.
     pub(super) async fn flush(&mut self) -> Result<(), sqlx::Error> {
-        for some in self.entries.chunks(ROWS_MAX) {
+        for some in self.entries.chunks(self.session.rows_max()) {
             let text = format!(
                 r#"INSERT INTO "AuditEvent" ("orgId", "seq", "hash", "entry", "kind", "clientId", "callId", "at") {}"#,
                 values(8, some.len())
@@ -352,7 +350,7 @@ impl<'t, 'w> Batch<'t, 'w> {
             });
         }
         self.entries.clear();
-        for some in self.decisions.chunks(ROWS_MAX) {
+        for some in self.decisions.chunks(self.session.rows_max()) {
             let text = format!(
                 r#"INSERT INTO "ConsentRecord" ("id", "orgId", "clientId", "callId", "version", "status", "method", "languageCode",
                      "promptVersion", "at", "auditSeq", "record", "salt") {}"#,

@@ -12,6 +12,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Postgres, Row as
 use tokio::time::timeout;
 
 use super::DatabaseError;
+use super::append::ROWS_PREPARED_MAX;
 use super::url::shown;
 
 /// How long SQLite's connections wait for a lock, and readers for a connection, before they say so.
@@ -184,6 +185,16 @@ impl Connection {
                 let begin = AssertSqlSafe(format!("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE{locks}"));
                 connection.begin_with(begin).await.map(Transaction::Postgres)
             }
+        }
+    }
+}
+
+impl Session<'_> {
+    /// Rows in one statement at most. SQLite looks each `$n` up among all before it, so that long statements cost by the square.
+    pub(super) const fn rows_max(&self) -> usize {
+        match self {
+            Self::Sqlite(_) => ROWS_PREPARED_MAX,
+            Self::Postgres(_) => 500,
         }
     }
 }

@@ -7,7 +7,7 @@ use sqlx::types::Json;
 use sqlx::{AssertSqlSafe, Row as _};
 use tokio::time::timeout;
 
-use super::append::{ROWS_MAX, values};
+use super::append::values;
 use super::backend::{Session, from_row, on};
 use super::columns::{Word, time, time_if_any};
 use super::{Database, DatabaseError};
@@ -345,7 +345,7 @@ const CALL: &str = r#""id", "callSid", "clientId", "caseManagerId", "orgId", "di
 impl CallRow {
     /// Writes rows of different ids.
     pub(super) async fn write(session: &mut Session<'_>, rows: &[&Self]) -> Result<(), sqlx::Error> {
-        for some in rows.chunks(ROWS_MAX) {
+        for some in rows.chunks(session.rows_max()) {
             let text = format!(
                 r#"INSERT INTO "Call" ("id", "callSid", "clientId", "caseManagerId", "orgId", "direction", "phase", "consentGrantedAt",
                      "consentMethod", "isRecorded", "recordingId", "startedAt", "endedAt", "state", "languageCode", "promptVersion",
@@ -388,7 +388,7 @@ impl CallRow {
         // US-4: an unrecorded call that connected and is over leaves its metadata, by the same commit as its last state.
         let unrecorded = |row: &&&Self| row.phase == "ENDED" && !row.is_recorded && row.told("/connectedAt").is_some();
         let unrecorded: Vec<&Self> = rows.iter().filter(unrecorded).copied().collect();
-        for some in unrecorded.chunks(ROWS_MAX) {
+        for some in unrecorded.chunks(session.rows_max()) {
             let text = format!(
                 r#"INSERT INTO "InteractionMetadata" ("id", "clientId", "caseManagerId", "orgId", "direction", "startedAt", "endedAt",
                      "durationSeconds", "reason") {}
@@ -429,7 +429,7 @@ impl CallRow {
 impl RecordingRow {
     /// Writes rows of different ids.
     pub(super) async fn write(session: &mut Session<'_>, rows: &[&Self]) -> Result<(), sqlx::Error> {
-        for some in rows.chunks(ROWS_MAX) {
+        for some in rows.chunks(session.rows_max()) {
             let text = format!(
                 r#"INSERT INTO "Recording" ("id", "callId", "orgId", "clientId", "state", "grantSeq", "objectKey", "format", "sha256",
                      "bytes", "durationMs", "reason", "createdAt", "finishedAt") {}

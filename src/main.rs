@@ -155,7 +155,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
                     return Ok(ExitCode::from(1));
                 }
             };
-            let report = runtime()?.block_on(VerifyReport::against(&config.database_url, &checkpoints))?;
+            let report = runtime()?.block_on(VerifyReport::against(config.database_url.as_str(), &checkpoints))?;
             let code = told(&report);
             if report.broken.is_none() {
                 for (org, checkpoint) in &checkpoints {
@@ -217,7 +217,7 @@ async fn demo(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let token = gateway.tokens().mint(&claims)?;
     let passed = replay::demo(gateway.address(), token, &folder).await?;
     gateway.drain(Duration::from_secs(5)).await;
-    let report = VerifyReport::of(&database_url).await?;
+    let report = VerifyReport::of(database_url.as_str()).await?;
     let chain = told(&report);
     if args.keep {
         println!("kept: {}", folder.display());

@@ -21,9 +21,9 @@ CREATE TABLE "WebhookPost" (
   "kind"         TEXT NOT NULL,
   "state"        TEXT NOT NULL DEFAULT 'PENDING' CHECK ("state" IN ('PENDING', 'DELIVERED', 'FAILED')),
   "tries"        INTEGER NOT NULL DEFAULT 0,
-  "dueAt"        TEXT NOT NULL DEFAULT '',      -- not before; '' is at once
+  "dueAt"        TEXT NOT NULL DEFAULT '1970-01-01T00:00:00.000Z',   -- not before
   "claimedBy"    TEXT,
-  "claimedUntil" TEXT NOT NULL DEFAULT '',
+  "claimedUntil" TEXT NOT NULL DEFAULT '1970-01-01T00:00:00.000Z',
   "why"          TEXT,                          -- how the last try failed
   "createdAt"    TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
   "settledAt"    TEXT,

@@ -13,6 +13,7 @@ use crate::engine::call::{Clock, OnOptOut, Settings};
 use crate::engine::consent::keys::OptOutKeys;
 use crate::engine::twilio::twiml::Route;
 use crate::engine::webhook::WebhookSecret;
+use crate::io::database::DatabaseUrl;
 use crate::io::main_app::AppUrl;
 use crate::io::objects::{ObjectsSpec, Sse};
 use crate::io::recording::Format;
@@ -30,8 +31,8 @@ pub struct Given {
     /// Spool, embedded database, embedded object store, development keys [default: ./callgate-data]
     #[arg(long, env = "CALLGATE_DATA_DIR")]
     pub data_dir: Option<String>,
-    /// sqlite://PATH [default: sqlite://DATA_DIR/callgate.db]
-    #[arg(long, env = "CALLGATE_DATABASE_URL")]
+    /// sqlite://PATH for one gateway, postgres://USER:PASSWORD@HOST:PORT/DATABASE for many [default: sqlite://DATA_DIR/callgate.db]
+    #[arg(long, env = "CALLGATE_DATABASE_URL", hide_env_values = true)]
     pub database_url: Option<String>,
     /// file://PATH or s3://BUCKET/PREFIX [default: file://DATA_DIR/objects]
     #[arg(long, env = "CALLGATE_OBJECTS")]
@@ -114,7 +115,7 @@ pub struct Config {
     /// Where what is local lies.
     pub data_dir: PathBuf,
     /// The database.
-    pub database_url: String,
+    pub database_url: DatabaseUrl,
     /// The object store.
     pub objects: ObjectsSpec,
     /// Twilio's account.
@@ -245,9 +246,8 @@ impl Given {
             return Err(wrong("CALLGATE_OBJECTS", &objects, "file://PATH or s3://BUCKET/PREFIX"));
         }
         let database_url = self.database_url.unwrap_or_else(|| format!("sqlite://{data_dir}/callgate.db"));
-        if !database_url.starts_with("sqlite://") {
-            return Err(wrong("CALLGATE_DATABASE_URL", "(masked)", "sqlite://PATH; postgres is not built yet"));
-        }
+        let database_url =
+            DatabaseUrl::parse(&database_url).ok_or_else(|| wrong("CALLGATE_DATABASE_URL", "(masked)", DatabaseUrl::ALLOWED))?;
         let settings =
             Settings {
                 clock: parsed("CALLGATE_CLOCK", self.clock, "strict", "strict or media", |text| match text {
@@ -373,7 +373,7 @@ impl Config {
             ("CALLGATE_LISTEN", self.listen.to_string(), "address of HTTP and WebSocket"),
             ("CALLGATE_PUBLIC_URL", self.seen_as(self.listen), "how Twilio sees this gateway; signatures and TwiML are built from it"),
             ("CALLGATE_DATA_DIR", self.data_dir.display().to_string(), "spool, embedded database and object store, development keys"),
-            ("CALLGATE_DATABASE_URL", self.database_url.clone(), "where consent, the audit chain and calls are kept"),
+            ("CALLGATE_DATABASE_URL", self.database_url.to_string(), "where consent, the audit chain and calls are kept"),
             ("CALLGATE_OBJECTS", self.objects.url.clone(), "where recordings go"),
             ("CALLGATE_S3_ENDPOINT", text(&self.objects.endpoint), "endpoint of an S3-compatible store"),
             ("CALLGATE_S3_SSE", sse, "server-side encryption of the store"),
@@ -486,7 +486,7 @@ mod tests {
     #[test]
     fn every_default_works_on_one_machine_with_nothing_installed() {
         let config = Given::default().meant().unwrap();
-        assert_eq!(config.database_url, "sqlite://./callgate-data/callgate.db");
+        assert_eq!(config.database_url.as_str(), "sqlite://./callgate-data/callgate.db");
         assert!(config.unannounced && !config.twilio_validate && config.listen.ip().is_loopback());
         assert_eq!(config.table().len(), 27);
     }
@@ -504,7 +504,8 @@ mod tests {
         let both = Given { jwt_secret: some("0123456789abcdef0123456789abcdef"), jwks_file: some("keys.json"), ..Given::default() };
         let both = refusal(both);
         assert!(both.contains("CALLGATE_JWKS_FILE") && both.contains("one of them needs to be unset") && !both.contains("0123"), "{both}");
-        assert!(refusal(Given { database_url: some("postgres://u:pw@h/d"), ..Given::default() }).contains("(masked)"));
+        let other = refusal(Given { database_url: some("mysql://u:hunter2@h/d"), ..Given::default() });
+        assert!(other.contains("(masked)") && other.contains("postgres://") && !other.contains("hunter2"), "{other}");
         assert!(refusal(Given { max_calls: some("0"), ..Given::default() }).contains("CALLGATE_MAX_CALLS"));
         let whsec = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
         let webhook = |url: &str, secret: &str| refusal(Given { webhook_url: some(url), webhook_secret: some(secret), ..Given::default() });
@@ -520,6 +521,7 @@ mod tests {
     fn secrets_are_masked_in_the_table_and_in_debug() {
         let given = Given {
             twilio_auth_token: Some("supersecrettoken".into()),
+            database_url: Some("postgres://callgate:supersecrettoken@db.example/calls".into()),
             webhook_url: Some("https://app.example.com/events?key=supersecretkey".into()),
             webhook_secret: Some("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".into()),
             ..Given::default()
@@ -527,7 +529,8 @@ mod tests {
         let config = given.meant().unwrap();
         let table = format!("{:?}", config.table());
         let shown = format!("{table} {config:?}");
-        assert!(!shown.contains("supersecrettoken") && !shown.contains("MfKQ9r8GK") && !table.contains("supersecretkey"));
+        assert!(!shown.contains("supersecrettoken") && shown.contains("postgres://db.example:5432/calls"), "{shown}");
+        assert!(!shown.contains("MfKQ9r8GK") && !table.contains("supersecretkey"), "{shown}");
         assert!(config.twilio_validate && !config.unannounced);
     }
 

@@ -118,7 +118,7 @@ impl Gateway {
             .map_err(local(&format!("CALLGATE_DATA_DIR {} cannot be made", config.data_dir.display())))?;
         let lock = FolderLock::take(&config.data_dir)
             .map_err(|source| StartError::Folder { folder: config.data_dir.display().to_string(), source })?;
-        let database = Database::open(&config.database_url).await?;
+        let database = Database::open(config.database_url.as_str()).await?;
         let objects = Arc::new(ObjectStore::open(&config.objects).await?);
         let keys = Arc::new(KeyFile::open(&config.data_dir.join("keys/spool.key")).map_err(local("the spool's key cannot be opened"))?);
         let signer = notary::signer(&config.data_dir).map_err(local("the key of checkpoints cannot be opened"))?;

@@ -70,6 +70,25 @@ impl std::fmt::Debug for Work {
 }
 
 impl Work {
+    /// The organisation whose chain it writes to, if to one: the writer holds that chain before it asks anything.
+    pub(super) fn chain(&self) -> Option<&str> {
+        match self {
+            Self::Grant(grant, _) => Some(&grant.record.org_id),
+            Self::Refuse(record, _) => Some(&record.org_id),
+            Self::Audit(event, _) => Some(&event.org_id),
+            Self::Recall { .. } | Self::Call(_) | Self::Recording(..) | Self::Outbox(_) | Self::Checkpoint(_) => None,
+        }
+    }
+
+    /// The decision that it is, if it is one.
+    pub(super) fn decision(&self) -> Option<&ConsentRecord> {
+        match self {
+            Self::Grant(grant, _) => Some(&grant.record),
+            Self::Refuse(record, _) => Some(record),
+            Self::Recall { .. } | Self::Audit(..) | Self::Call(_) | Self::Recording(..) | Self::Outbox(_) | Self::Checkpoint(_) => None,
+        }
+    }
+
     /// Tells whoever waits what a COMMIT has made true. `commit` makes the proof; the ledger lends it.
     pub(super) fn answer(self, written: Written, commit: fn(u64, Option<String>) -> Committed) {
         let receipt = |grant: Grant, seq| {

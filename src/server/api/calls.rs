@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::{App, Claims, EditClients, May, Problem, ViewClients, own};
 use crate::engine::consent::Actor;
+use crate::engine::time::WallTime;
 use crate::io::database::CallFilter;
 use crate::server::media::ToMedia;
 
@@ -47,13 +48,18 @@ async fn call(State(app): State<App>, may: May<ViewClients>, Path(id): Path<Stri
 
 /// `GET /api/calls`
 async fn calls(State(app): State<App>, may: May<ViewClients>, Query(asked): Query<CallsQuery>) -> Result<Json<Value>, Problem> {
+    let before = asked
+        .before
+        .as_deref()
+        .map(|text| WallTime::parse(text).ok_or_else(|| Problem::new(StatusCode::BAD_REQUEST, "before is to be an RFC 3339 time")));
+    let before = before.transpose()?;
     let limit = asked.limit.unwrap_or(50).clamp(1, PAGE_MAX);
     let filter = CallFilter {
         org_id: Some(may.claims.org.clone()),
         call_sid: asked.call_sid.clone(),
         client_id: asked.client_id.clone(),
         phase: asked.phase.clone(),
-        before: asked.before.clone(),
+        before,
         limit,
     };
     let stored = app.world.database.calls(&filter).await.map_err(Problem::ours)?;
@@ -63,7 +69,7 @@ async fn calls(State(app): State<App>, may: May<ViewClients>, Query(asked): Quer
             && is(&asked.call_sid, &identity.call_sid)
             && is(&asked.client_id, &identity.client_id)
             && is(&asked.phase, state["phase"].as_str().unwrap_or_default())
-            && asked.before.as_deref().is_none_or(|before| state["startedAt"].as_str().unwrap_or_default() < before)
+            && before.is_none_or(|before| state["startedAt"].as_str().and_then(WallTime::parse).is_some_and(|started| started < before))
     });
     let mut calls: Vec<(String, Value)> = live
         .filter(|(identity, _)| may.claims.is_assigned(&identity.client_id))

@@ -45,7 +45,11 @@ async fn readyz(State(app): State<App>) -> Response {
     };
     let (database, objects, spool_why) = tokio::join!(app.world.database.ready(), app.world_objects().ready(), spool);
     let (spool, draining) = (spool_why.is_none(), app.is_draining());
-    let said = [(database, "database: it does not answer"), (objects, "objects: the store does not answer"), (!draining, "draining")];
+    let said = [
+        (database, "database: it does not answer, or has not taken everything yet"),
+        (objects, "objects: the store does not answer"),
+        (!draining, "draining"),
+    ];
     let why: Vec<String> = said.into_iter().filter(|(fine, _)| !fine).map(|(_, why)| why.to_owned()).chain(spool_why).collect();
     let ready = why.is_empty();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };

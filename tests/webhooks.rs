@@ -19,6 +19,7 @@ use common::{Caller, Rig, Served};
 use serde_json::{Value, json};
 use sqlx::ConnectOptions as _;
 use tokio::net::TcpListener;
+use tokio_tungstenite::tungstenite::Message;
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
@@ -133,6 +134,10 @@ async fn call(address: SocketAddr, sid: &str, key: &str) {
         caller.frames(100).await;
     }
     caller.stop().await;
+    // What the gateway says is taken in until it is gone: a socket dropped with unread words would take our own with it.
+    caller.raw(Message::Close(None)).await;
+    let closed = async { while caller.listen(Duration::from_millis(250)).await {} };
+    tokio::time::timeout(Duration::from_secs(20), closed).await.expect("the gateway closes as well");
 }
 
 fn of<'a>(got: &'a [Got], sid: &str) -> Vec<&'a Got> {

@@ -1,6 +1,9 @@
 //! A call's events as a case manager's screen follows them: every state, in order, once, and nothing that was said.
 
 mod common;
+#[path = "common/databases.rs"]
+#[allow(dead_code, reason = "every test binary uses its own part")]
+mod databases;
 
 use std::time::Duration;
 
@@ -330,4 +333,41 @@ async fn the_figures_of_the_specification_come_from_what_calls_have_left() {
         assert!(metrics.contains(series), "{series}: {metrics}");
     }
     assert!(metrics.ends_with("# EOF\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgresql_tells_the_same() {
+    let place = databases::Place::postgres().await;
+    let given = || Given { database_url: Some(place.url.clone()), ..Given::default() };
+    let rig = Rig::start(given()).await;
+    let mut caller = Caller::talking(&rig, "CApg").await;
+    let id = id_of(&rig, "CApg").await;
+    let mut screen = Follower::open(&rig, &id, None).await;
+    caller.frames(50).await;
+    caller.stop().await;
+    let told = screen.rest().await;
+    assert!(told.iter().map(|(id, _)| *id).eq(1..=told.len() as u64), "no hole and no repeat: {told:?}");
+    assert_eq!(phases(&told), ["PROMPTING", "CONNECTED", "ENDED"]);
+    let mut new = kinds(&told);
+    new.retain(|kind| *kind != "call.updated");
+    assert_eq!(new, ["consent.granted", "recording.finished"]);
+    for last in 1..told.len() {
+        assert_eq!(Follower::open(&rig, &id, Some(last as u64)).await.rest().await, told[last..], "after event {last}");
+    }
+    for (query, prompts) in [("?language=en&promptVersion=v1&from=2020-01-01T00:00:00Z&to=2100-01-01T00:00:00Z", 1), ("?language=es", 0)] {
+        let figures = rig.get(&format!("/api/metrics/consent{query}")).await.1;
+        assert_eq!((&figures["grantRate"]["granted"], &figures["grantRate"]["prompts"]), (&json!(prompts), &json!(prompts)), "{figures}");
+        assert_eq!(figures["compliance"]["withConsent"], prompts, "{figures}");
+    }
+    let Rig { gateway, folder, token: _ } = rig;
+    gateway.drain(Duration::from_secs(5)).await;
+    let key = callgate::server::checkpoint_key(folder.path()).unwrap().unwrap();
+    let signed: Vec<_> = common::files(&folder.path().join("objects/checkpoints/default"))
+        .iter()
+        .map(|file| callgate::engine::ledger::Checkpoint::open(&std::fs::read_to_string(file).unwrap(), &key).unwrap())
+        .map(|checkpoint| (checkpoint.org(key.name()).unwrap(), checkpoint))
+        .collect();
+    assert!(!signed.is_empty());
+    let report = callgate::io::database::VerifyReport::against(&place.url, &signed).await.unwrap();
+    assert_eq!(report.broken, None);
 }

@@ -2,6 +2,9 @@
 //! signature by another implementation than ours.
 
 mod common;
+#[path = "common/databases.rs"]
+#[allow(dead_code, reason = "every test binary uses its own part")]
+mod databases;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -264,10 +267,15 @@ async fn what_was_not_posted_when_the_gateway_was_killed_is_posted_by_the_next()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_gateways_on_one_database_post_everything_once() {
+    for place in [databases::Place::sqlite(), databases::Place::postgres().await] {
+        two_gateways_post_everything_once(&place.url).await;
+    }
+}
+
+async fn two_gateways_post_everything_once(database_url: &str) {
     let (receiver, url) = Receiver::start([]).await;
-    let one = Rig::start(given(&url)).await;
-    let database_url = Some(format!("sqlite://{}/callgate.db", one.folder.path().display()));
-    let other = Rig::start(Given { database_url, ..given(&url) }).await;
+    let given = || Given { database_url: Some(database_url.to_owned()), ..given(&url) };
+    let (one, other) = (Rig::start(given()).await, Rig::start(given()).await);
     let calls: Vec<String> = (0..12).map(|n| format!("CAtwo{n}")).collect();
     let calling = calls.iter().enumerate().map(|(n, sid)| call(if n % 2 == 0 { one.address() } else { other.address() }, sid, "2"));
     futures_util::future::join_all(calling).await;

@@ -11,7 +11,10 @@
 //!                                        │ ▲          └ only the gate makes these
 //!                              Seal grant│ │Receipt
 //!                                        ▼ │
-//!                                    io/database: ConsentRecord + AuditEvent, hash-chained, fsynced
+//!                                    io/database: ConsentRecord + AuditEvent, hash-chained, fsynced; Call + CallEvent
+//!                                        │ in the same commit
+//!                                        ▼
+//!                      server/api/events (screens) · server/poster (main app) · server/notary (signed heads, copied out)
 //! ```
 //!
 //! Three layers, arrows one way, `main → server → io → engine`:
@@ -37,7 +40,7 @@
 //! | P7 | **The reader never waits.** No sink, disk, database or network holds up the socket; every queue has a named bound. | `p7_a_stuck_disk_never_holds_up_the_socket` |
 //! | P8 | **Nothing captured is lost.** `kill -9` loses at most the last 500 ms of consented audio; nothing is deleted locally before the store has proven that it holds it. | `p8_kill_nine_loses_at_most_half_a_second` |
 //! | P9 | **Deleted is gone.** (the sweep; not built yet: see README, "What is not done") | — |
-//! | P10 | **History cannot be edited unseen.** Consent records and audit events are append-only and hash-chained; the first broken link is named. | `p10_every_edit_of_history_is_seen` |
+//! | P10 | **History cannot be edited unseen.** Consent records and audit events are append-only and hash-chained; the first broken link is named; signed checkpoints, copied out, show a cut tail and a history written anew. | `p10_every_edit_of_history_is_seen` |
 //! | P11 | **What is not needed is not kept.** No audio, digits or transcript text in logs, errors, events, metrics or debug output. | `p11_no_digit_and_no_audio_in_any_output` |
 //! | P12 | **Same input, same bytes.** The engine is deterministic; a call can be replayed from its inputs. | `p12_same_input_same_bytes` |
 

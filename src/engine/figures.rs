@@ -97,7 +97,7 @@ impl Figures {
         let mean = waits.iter().map(|ms| f64::from(*ms)).sum::<f64>() / count as f64;
         let (below, upper, _) = waits.select_nth_unstable(count / 2);
         let upper = f64::from(*upper);
-        let lower = if count % 2 == 0 { below.iter().max().map_or(upper, |lower| f64::from(*lower)) } else { upper };
+        let lower = if count.is_multiple_of(2) { below.iter().max().map_or(upper, |lower| f64::from(*lower)) } else { upper };
         Some((mean / 1_000.0, f64::midpoint(lower, upper) / 1_000.0))
     }
 

@@ -12,7 +12,9 @@ use std::time::Instant;
 use std::{env, fs};
 
 use callgate::engine::audio::g711;
+use callgate::engine::audio::greeting::Greeting;
 use callgate::engine::audio::line::{LineListener, LineTone};
+use callgate::engine::audio::notes::HeldNotes;
 use callgate::engine::audio::prompts::{Language, Line, library};
 
 /// Trials of every kind of machine.
@@ -20,6 +22,8 @@ const TRIALS: u32 = 300;
 /// The time from answer to decision in which one alarm would cost a silent grant.
 const CALL_SAMPLES: usize = 25 * 8_000;
 const FRAME: usize = 160;
+/// The ten seconds after the prompt.
+const WAIT_SAMPLES: usize = 10 * 8_000;
 
 /// A seeded source of chance.
 struct Random(u64);
@@ -237,7 +241,7 @@ fn false_alarms(report: &mut String, folders: &[String]) {
             }
         }
         let hours = samples as f64 / 8_000.0 / 3_600.0;
-        let name = Path::new(folder).file_name().unwrap().to_string_lossy();
+        let name = name(folder);
         let rate = f64::from(counts.iter().sum::<u32>()) / hours;
         let [beep, fax, tty] = counts;
         let share = f64::from(alarmed) * 100.0 / f64::from(calls.max(1));
@@ -245,19 +249,123 @@ fn false_alarms(report: &mut String, folders: &[String]) {
     }
 }
 
+/// The speech or music of a folder, one file after another.
+fn spoken(folder: &str, gain: f64) -> impl Iterator<Item = i16> {
+    let mut paths = Vec::new();
+    files(Path::new(folder), &mut paths);
+    paths.into_iter().filter(|path| !is_a_machine(path)).flat_map(move |path| sound(&path, gain))
+}
+
+/// Ten seconds of waiting, full of this: is it taken for music or a call progress tone?
+fn waits(report: &mut String, folders: &[String]) {
+    report.push_str(
+        "| sound | waits of 10 s | taken for music or tones | | held, median | 95 % of them below |\n|---|---|---|---|---|---|\n",
+    );
+    for folder in folders {
+        let (mut shares, mut taken) = (Vec::new(), 0);
+        for gain in [1.0, 0.25] {
+            let mut sound = spoken(folder, gain);
+            loop {
+                let wait: Vec<i16> = sound.by_ref().take(WAIT_SAMPLES).collect();
+                if wait.len() < WAIT_SAMPLES {
+                    break;
+                }
+                let mut listener = LineListener::new();
+                listener.restart_window();
+                wait.chunks(FRAME).for_each(|frame| listener.feed(frame));
+                let window = listener.window();
+                taken += u32::from(window.is_played());
+                shares.push(window.held_samples as f64 * 100.0 / WAIT_SAMPLES as f64);
+            }
+        }
+        shares.sort_by(f64::total_cmp);
+        let at = |part: f64| shares.get((shares.len() as f64 * part) as usize).copied().unwrap_or(f64::NAN);
+        let _ = writeln!(
+            report,
+            "| {} | {} | {taken} | {:.1} % | {:.1} % | {:.1} % |",
+            name(folder),
+            shares.len(),
+            f64::from(taken) * 100.0 / shares.len().max(1) as f64,
+            at(0.5),
+            at(0.95),
+        );
+    }
+}
+
+/// Who is called talks on for twelve seconds, or says a word of 0.4 to 1.2 s and listens, over the prompt's echo.
+fn greetings(report: &mut String, folders: &[String]) {
+    report.push_str("| voices of | | no echo | −30 dB | −20 dB | −10 dB | −6 dB |\n|---|---|---|---|---|---|---|\n");
+    let spoken_prompt = library().prompt(Language::En, Line::Consent).codes;
+    for folder in folders {
+        let mut random = Random(735);
+        let voices: Vec<Vec<f64>> = {
+            let mut sound = spoken(folder, 1.0);
+            std::iter::from_fn(|| {
+                Some(sound.by_ref().take(96_000).map(f64::from).collect::<Vec<_>>()).filter(|voice| voice.len() == 96_000)
+            })
+            .take(TRIALS as usize)
+            .collect()
+        };
+        for long in [true, false] {
+            let mut cells = String::new();
+            for echo in [0.0, 0.032, 0.1, 0.316, 0.5] {
+                let mut found = 0;
+                for voice in &voices {
+                    let lag = (random.between(10.0, 700.0) * 8.0) as usize;
+                    let (level, noise) = (random.between(0.2, 1.0), 32_768.0 * 10f64.powf(random.between(-65.0, -50.0) / 20.0));
+                    let (from, length) = (random.between(0.0, 8_000.0) as usize, random.between(3_200.0, 9_600.0) as usize);
+                    let mut greeting = Greeting::new();
+                    for at in (0..96_000).step_by(FRAME) {
+                        let came: Vec<u8> = (at..at + FRAME)
+                            .map(|n| {
+                                let said = if long { n } else { n.wrapping_sub(from) };
+                                let voice = if long || said < length { voice.get(said).copied().unwrap_or(0.0) } else { 0.0 };
+                                let played = n.checked_sub(lag).and_then(|n| spoken_prompt.get(n));
+                                let back = played.map_or(0.0, |code| f64::from(g711::decode(*code)) * echo);
+                                g711::encode((voice * level + back + noise * random.bell()).clamp(-32_000.0, 32_000.0) as i16)
+                            })
+                            .collect();
+                        let played = spoken_prompt.get(at..at + FRAME).unwrap_or(&[]);
+                        greeting.feed(&came, played);
+                    }
+                    found += u32::from(greeting.is_heard());
+                }
+                let _ = write!(cells, " {found} |");
+            }
+            let what = if long { "talks on" } else { "says a word" };
+            let _ = writeln!(report, "| {}, {} | {what} |{cells}", name(folder), voices.len());
+        }
+    }
+}
+
+fn name(folder: &str) -> String {
+    let path = Path::new(folder);
+    let last = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    format!("{}/{}", path.parent().map(last).unwrap_or_default(), last(path))
+}
+
 fn cost(report: &mut String) {
     let speech: Vec<i16> = prompt().iter().map(|x| *x as i16).collect();
-    let mut best = f64::MAX;
-    for _ in 0..20 {
-        let mut listener = LineListener::new();
-        let from = Instant::now();
-        for frame in speech.chunks(FRAME) {
-            listener.feed(frame);
-        }
-        assert!(std::hint::black_box(listener.tone()).is_none());
-        best = best.min(from.elapsed().as_nanos() as f64 / speech.len() as f64);
-    }
-    let _ = writeln!(report, "{best:.2} ns a sample on speech (best of 20 runs); a listener is {} bytes.", size_of::<LineListener>());
+    let best = |waits: bool| {
+        (0..20).fold(f64::MAX, |best, _| {
+            let mut listener = LineListener::new();
+            if waits {
+                listener.restart_window();
+            }
+            let from = Instant::now();
+            speech.chunks(FRAME).for_each(|frame| listener.feed(frame));
+            assert!(std::hint::black_box(listener.tone()).is_none());
+            best.min(from.elapsed().as_nanos() as f64 / speech.len() as f64)
+        })
+    };
+    let _ = writeln!(
+        report,
+        "{:.2} ns a sample on speech, {:.2} in the ten seconds (best of 20 runs each); a listener is {} bytes, and {} more in the ten seconds.",
+        best(false),
+        best(true),
+        size_of::<LineListener>(),
+        size_of::<HeldNotes>(),
+    );
 }
 
 fn main() {
@@ -266,6 +374,10 @@ fn main() {
     machines(&mut report);
     report.push('\n');
     false_alarms(&mut report, &folders);
+    report.push('\n');
+    waits(&mut report, &folders);
+    report.push('\n');
+    greetings(&mut report, &folders);
     report.push('\n');
     cost(&mut report);
     println!("{report}");

@@ -166,7 +166,7 @@ macro_rules! built_in {
 /// Scenarios that are part of the program, in the order of the demo: the answer, silence, the conversation.
 const BUILT_IN: &[(&str, &str)] = built_in! {
     "presses-one" "stays-on-the-line" "presses-two" "one-then-two" "spanish-then-one" "two-by-tone-in-the-prompt" "hangs-up-in-the-prompt"
-    "consent-only" "music-under-the-prompt" "rings-under-the-prompt"
+    "consent-only" "music-under-the-prompt" "rings-all-along" "rings-under-the-prompt"
     "room-noise" "digital-silence" "line-goes-dead" "dead-after-the-prompt" "voicemail" "fax-calls" "fax-answers" "text-telephone" "screener-known" "screener-unknown"
     "music-all-along" "says-no-aloud"
     "opts-out-by-tone" "opts-out-by-event" "opts-out-by-both" "opts-out-in-a-burst" "two-tracks" "two-tracks-es" "types-a-card-number"

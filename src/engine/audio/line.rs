@@ -6,6 +6,7 @@
 //! is left over says how pure it is, in noise too. Voices and key tones leave too much over, or do not hold still.
 //! Figures and how to measure them again: `docs/line-tones.md`.
 
+use super::notes::HeldNotes;
 use crate::engine::time::SAMPLE_RATE_HZ;
 
 /// What was heard that no person makes.
@@ -30,8 +31,18 @@ pub struct LineWindow {
     pub digital_silence_samples: u64,
     /// Of these, in blocks that stood out of the noise as speech does.
     pub speech_samples: u64,
+    /// Of these, under notes that hold still, as in music and call progress tones.
+    pub held_samples: u64,
     /// Mean power, dB relative to a full-scale square wave; -99 for silence.
     pub level_dbov: f64,
+}
+
+impl LineWindow {
+    /// Whether held notes fill so much of it that it is music, ringback or a busy line, and nobody who listens.
+    #[must_use]
+    pub const fn is_played(&self) -> bool {
+        self.samples > 0 && self.held_samples * 100 >= self.samples * PLAYED_PERCENT
+    }
 }
 
 /// Listens to one line.
@@ -47,6 +58,8 @@ pub struct LineListener {
     blocks: u64,
     tone: Option<(LineTone, u64)>,
     window: Sums,
+    /// Only in a window: nobody asks elsewhere, and it costs more than all the rest.
+    notes: Option<Box<HeldNotes>>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -65,6 +78,8 @@ struct Sums {
     power: f64,
 }
 
+/// Speech has less than this under held notes, music and tones have more: `docs/line-tones.md`.
+const PLAYED_PERCENT: u64 = 5;
 /// 10 ms.
 const BLOCK: usize = 80;
 const HALF: usize = BLOCK / 2;
@@ -116,6 +131,7 @@ impl LineListener {
             blocks: 0,
             tone: None,
             window: Sums { samples: 0, zeros: 0, speech: 0, power: 0.0 },
+            notes: None,
         }
     }
 
@@ -138,6 +154,9 @@ impl LineListener {
             rest = later;
         }
         self.window.samples += samples.len() as u64;
+        if let Some(notes) = &mut self.notes {
+            notes.feed(samples);
+        }
     }
 
     /// The first machine heard, if any was.
@@ -158,12 +177,14 @@ impl LineListener {
     pub fn window(&self) -> LineWindow {
         let Sums { samples, zeros, speech, power } = self.window;
         let level_dbov = if power > 0.0 { 10.0 * (power / samples as f64 / (32_768.0 * 32_768.0)).log10() } else { -99.0 };
-        LineWindow { samples, digital_silence_samples: zeros, speech_samples: speech, level_dbov }
+        let held_samples = self.notes.as_ref().map_or(0, |notes| notes.held_samples());
+        LineWindow { samples, digital_silence_samples: zeros, speech_samples: speech, held_samples, level_dbov }
     }
 
     /// Begins a new window; machines heard stay heard.
     pub fn restart_window(&mut self) {
         self.window = Sums::default();
+        self.notes = Some(Box::default());
     }
 
     #[expect(clippy::cast_precision_loss, reason = "small constants")]

@@ -5,7 +5,9 @@
 
 pub mod frame;
 pub mod g711;
+pub mod greeting;
 pub mod key;
 pub mod keytone;
 pub mod line;
+pub mod notes;
 pub mod prompts;

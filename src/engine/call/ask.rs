@@ -1,7 +1,8 @@
 //! Asking: the prompt plays, a key is awaited, and after it ten seconds of staying on the line.
 //!
 //! Silence needs a listener (P4): the ten seconds begin only when the whole prompt was heard, count in received
-//! media, and grant only if the line carried media, no machine was heard, and there was a noise floor to be silent in.
+//! media, and grant only if the line carried media, no machine was heard, no music or call progress tone filled it, and there
+//! was a noise floor to be silent in.
 
 use serde_json::json;
 
@@ -9,10 +10,11 @@ use super::outbox::Effect;
 use super::playback::Playback;
 use super::{Call, Clock, Now, Outbox, SEAL_WITHIN_MS, Sealing, State, StreamNo};
 use crate::engine::audio::frame::Place;
+use crate::engine::audio::greeting::Greeting;
 use crate::engine::audio::key::Key;
 use crate::engine::audio::prompts::{Language, Line};
 use crate::engine::consent::keys::{Answer, answer};
-use crate::engine::consent::{Actor, ConsentStatus, Grant, Method, UnrecordedReason};
+use crate::engine::consent::{Actor, ConsentStatus, Direction, Grant, Method, UnrecordedReason};
 use crate::engine::ledger::EventKind;
 use crate::engine::time::{SAMPLES_PER_MS, Tick};
 
@@ -33,6 +35,8 @@ pub(super) struct Asking {
     pub(super) stream: StreamNo,
     window: Option<Window>,
     asked_again: bool,
+    /// Whom we call may be a machine. Who calls us is not greeted by one.
+    greeting: Option<Box<Greeting>>,
 }
 
 struct Window {
@@ -45,15 +49,27 @@ impl Asking {
     pub(super) const fn waits_for_answer(&self) -> bool {
         self.window.is_some()
     }
+
+    /// The client's audio up to `clock`, and what was played to it.
+    pub(super) fn listen(&mut self, clock: Place, codes: &[u8]) {
+        if let Some(greeting) = &mut self.greeting {
+            greeting.feed(codes, self.playback.played_in(clock, codes.len()));
+        }
+    }
 }
 
 impl Call {
     pub(super) fn ask(&mut self, now: Now, no: StreamNo, out: &mut Outbox) {
-        let asked_again = matches!(&self.state, State::Asking(asking) if asking.asked_again);
+        let (asked_again, greeting) = match &mut self.state {
+            State::Asking(asking) => (asking.asked_again, asking.greeting.take()),
+            State::Created | State::Sealing(_) | State::Open(_) | State::Refused(_) | State::Over => {
+                (false, (self.identity.direction == Direction::Outbound).then(Box::default))
+            }
+        };
         let playback = self.play(now, no, Line::Consent, out);
         self.consent.language_code = self.language.code();
         self.consent.prompt_version.clone_from(&playback.prompt.version);
-        self.state = State::Asking(Asking { playback, stream: no, window: None, asked_again });
+        self.state = State::Asking(Asking { playback, stream: no, window: None, asked_again, greeting });
         out.effects.push(Effect::Changed);
     }
 
@@ -122,14 +138,16 @@ impl Call {
         let expected = clock.0.saturating_sub(window.from.0);
         let enough = window.samples * 100 >= expected * MEDIA_SHARE_PERCENT;
         let asked_again = asking.asked_again;
+        let greeted = asking.greeting.as_ref().is_some_and(|greeting| greeting.is_heard());
         let line = self.streams[usize::from(no.0)].ears[0].as_mut().and_then(|ear| ear.line());
         let (tone, heard) = line.map_or((None, None), |line| (line.tone(), Some(line.window())));
         let digital = heard.is_some_and(|heard| heard.digital_silence_samples * 100 >= heard.samples * DIGITAL_SILENCE_PERCENT);
+        let held = heard.is_some_and(|heard| heard.is_played());
         let machine = self.answered_by.as_deref().is_some_and(|by| by.starts_with("machine") || by == "fax" || by == "unknown");
         let evidence = heard.map(|heard| {
             let ms = |samples: u64| samples / SAMPLES_PER_MS;
             json!({ "windowMs": ms(expected), "receivedMs": ms(window.samples), "speechMs": ms(heard.speech_samples),
-                    "digitalSilenceMs": ms(heard.digital_silence_samples), "levelDbov": heard.level_dbov.round() })
+                    "digitalSilenceMs": ms(heard.digital_silence_samples), "heldNotesMs": ms(heard.held_samples), "levelDbov": heard.level_dbov.round() })
         });
         let why = if !enough {
             "too little of the ten seconds was received"
@@ -137,13 +155,20 @@ impl Call {
             "a machine answered the call"
         } else if tone.is_some() {
             "a machine was heard on the line"
-        } else if digital && self.settings.silence_needs_noise_floor {
+        } else if greeted {
+            "whoever answered talked on from the first moment, as machines do"
+        } else if held || (digital && self.settings.silence_needs_noise_floor) {
+            // Somebody may yet come to the telephone.
             if !asked_again && self.plays < PROMPT_PLAYS_MAX {
                 asking.asked_again = true;
                 self.ask(now, no, out);
                 return;
             }
-            "the line was digitally silent: nobody can be heard to listen"
+            if held {
+                "music or call progress tones filled the wait: nobody can be heard to listen"
+            } else {
+                "the line was digitally silent: nobody can be heard to listen"
+            }
         } else {
             self.grant(now, no, Method::SilenceTimeout, evidence.as_ref(), out);
             return;

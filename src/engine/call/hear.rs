@@ -49,6 +49,9 @@ impl Call {
                 if let Some(ear) = &mut self.streams[index].ears[side] {
                     ear.listen(at.plus(offset), if piece == 0 { hole } else { 0 }, codes);
                 }
+                if let (State::Asking(asking), true) = (&mut self.state, client) {
+                    asking.listen(at.plus(offset + codes.len() as u64), codes);
+                }
                 self.take_tones(now, no, side, out);
             }
             let stamp = timestamp + offset / SAMPLES_PER_MS;

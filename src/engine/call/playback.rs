@@ -89,6 +89,12 @@ impl Playback {
         clock.0.saturating_sub(base.0)
     }
 
+    /// What of it was played in the last `samples` before `clock`.
+    pub(super) fn played_in(&mut self, clock: Place, samples: usize) -> &'static [u8] {
+        let to = usize::try_from(self.played(clock)).unwrap_or(usize::MAX).min(self.sent);
+        &self.prompt.codes[to.saturating_sub(samples)..to]
+    }
+
     /// Whether its length and `slack_ms` have passed, mark or no mark.
     pub(super) fn is_overdue(&mut self, clock: Place, slack_ms: u64) -> bool {
         self.played(clock) > self.prompt.codes.len() as u64 + slack_ms * SAMPLES_PER_MS

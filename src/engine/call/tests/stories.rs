@@ -18,6 +18,10 @@ fn talking() -> Rig {
     rig
 }
 
+const MUSIC: &[u8] = include_bytes!("../../../../fixtures/audio/hold-music.ulaw");
+const RINGBACK: &[u8] = include_bytes!("../../../../fixtures/audio/ringback.ulaw");
+const SCREENER: &[u8] = include_bytes!("../../../../fixtures/audio/screener-en.ulaw");
+
 #[test]
 fn a_new_client_presses_one_and_the_call_is_handed_back() {
     let mut rig = inbound();
@@ -183,6 +187,36 @@ fn p4_silence_without_a_listener_never_grants() {
         never(&mut rig, answered_by);
         assert!(rig.trace.contains("a machine answered"), "{}", rig.trace);
     }
+
+    for (what, sound) in [("music on hold", MUSIC), ("ringback", RINGBACK)] {
+        let mut rig = inbound();
+        rig.start(Mode::Stay).quiet(11_000).say(&sound.repeat(10)[..8_000 * 50]);
+        never(&mut rig, what);
+        assert_eq!(rig.trace.matches("plays en Consent").count(), 2, "somebody may yet come: {}", rig.trace);
+        assert!(rig.trace.contains("music or call progress tones"), "{}", rig.trace);
+    }
+
+    let mut rig = Rig::new(Settings::default(), Direction::Outbound, ConsentStatus::Pending);
+    rig.start(Mode::Stay).say(SCREENER).quiet(30_000);
+    never(&mut rig, "a call screener that Twilio did not name");
+    assert!(rig.trace.contains("talked on from the first moment"), "{}", rig.trace);
+}
+
+#[test]
+fn who_says_hello_hums_for_a_moment_or_talks_in_the_wait_is_a_listener() {
+    let voice: &[u8] = include_bytes!("../../../../fixtures/audio/second-client-en.ulaw");
+    let mut rig = Rig::new(Settings::default(), Direction::Outbound, ConsentStatus::Pending);
+    rig.start(Mode::Stay).say(&voice[12_000..18_000]).quiet(30_000);
+    assert_eq!(rig.grants, 1, "hello? {}", rig.trace);
+    let mut rig = Rig::new(Settings::default(), Direction::Outbound, ConsentStatus::Pending);
+    rig.start(Mode::Stay).quiet(13_000).say(voice).quiet(10_000);
+    assert_eq!(rig.grants, 1, "talk in the wait: {}", rig.trace);
+    let mut rig = inbound();
+    rig.start(Mode::Stay).quiet(13_000).say(&MUSIC[..3_200]).quiet(15_000);
+    assert_eq!(rig.grants, 1, "a tune of 0.4 s: {}", rig.trace);
+    let mut rig = inbound();
+    rig.start(Mode::Stay).say(voice).quiet(30_000);
+    assert_eq!(rig.grants, 1, "who calls us may talk first: {}", rig.trace);
 }
 
 #[test]

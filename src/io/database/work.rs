@@ -38,6 +38,10 @@ pub enum Work {
     Recording(Box<RecordingRow>, Option<Then<bool>>),
 }
 
+/// Stands for the outbox among the chains, and is no organisation: several gateways claim one after the other, and never wait
+/// for each other in a circle.
+const OUTBOX: &str = " outbox";
+
 /// What became of a piece of work inside a transaction. It is true once that transaction is committed, not before.
 pub(super) enum Written {
     /// It stands in the chain, at this number.
@@ -76,7 +80,8 @@ impl Work {
             Self::Grant(grant, _) => Some(&grant.record.org_id),
             Self::Refuse(record, _) => Some(&record.org_id),
             Self::Audit(event, _) => Some(&event.org_id),
-            Self::Recall { .. } | Self::Call(_) | Self::Recording(..) | Self::Outbox(_) | Self::Checkpoint(_) => None,
+            Self::Outbox(_) => Some(OUTBOX),
+            Self::Recall { .. } | Self::Call(_) | Self::Recording(..) | Self::Checkpoint(_) => None,
         }
     }
 

@@ -418,3 +418,17 @@ async fn p11_no_digit_and_no_audio_in_any_output() {
 fn memmem(bytes: &[u8], piece: &[u8]) -> bool {
     bytes.windows(piece.len()).any(|window| window == piece)
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_is_kept_alive_ends_with_the_gateway() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let rig = Rig::start(Given::default()).await;
+    let mut kept = tokio::net::TcpStream::connect(rig.address()).await.unwrap();
+    kept.write_all(b"GET /healthz HTTP/1.1\r\nhost: gate\r\n\r\n").await.unwrap();
+    let mut answer = vec![0; 1_024];
+    assert!(kept.read(&mut answer).await.unwrap() > 0);
+    rig.gateway.drain(Duration::from_secs(5)).await;
+    let mut rest = Vec::new();
+    let over = tokio::time::timeout(Duration::from_secs(10), kept.read_to_end(&mut rest)).await;
+    assert!(over.is_ok_and(|read| read.is_ok()), "or it would hold on to the database, and this test would wait for ever");
+}

@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use callgate::engine::call::NotSealed;
-use callgate::engine::consent::{Actor, ConsentRecord, ConsentStatus, Grant, Method, Receipt};
+use callgate::engine::consent::{Actor, ConsentRecord, ConsentStatus, Grant, Method, Queues, Receipt};
 use callgate::engine::ledger::{Event, EventKind};
 use callgate::engine::time::WallTime;
-use callgate::io::database::{Database, VerifyReport, Work};
+use callgate::io::database::{Act, Acted, Database, Revocation, VerifyReport, Work};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Executor as _, Row as _};
 use tokio::sync::oneshot;
@@ -57,11 +57,10 @@ async fn grant(database: &Database, record: ConsentRecord, seen: u64) -> Result<
 
 async fn refuse(database: &Database, record: ConsentRecord) -> bool {
     let (done, answer) = oneshot::channel();
-    let then = Box::new(move |written| {
-        let _ = done.send(written);
-    });
-    database.ledger().append(Work::Refuse(record, then)).unwrap();
-    answer.await.unwrap()
+    let then = Box::new(move |acted| drop(done.send(acted)));
+    let revocation = Box::new(Revocation { record, queues: Queues::Nothing });
+    database.ledger().append(Work::Act(Act::Revoke(revocation), then)).unwrap();
+    matches!(answer.await.unwrap(), Some(Acted::Revoked(_)))
 }
 
 async fn connection(url: &str) -> SqliteConnection {

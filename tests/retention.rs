@@ -8,21 +8,15 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use callgate::engine::audio::g711;
-use callgate::engine::consent::{Actor, ConsentRecord, ConsentStatus, Method, Queues};
 use callgate::engine::time::WallTime;
 use callgate::io::clock::wall;
-use callgate::io::database::{Act, Acted, Database, Revocation, Revoked, Work};
 use callgate::server::Given;
 use common::s3_server::{ACCESS_KEY, BUCKET, S3Server, SECRET_KEY};
-use common::{Caller, Rig, Served, files, numbered};
+use common::{Caller, Rig, Served, database_url, files, numbered, revoke_elsewhere};
 use serde_json::{Value, json};
 use sqlx::{Connection as _, Row as _};
 
 const NO_PROMPT: (&str, &str) = ("CALLGATE_PROMPT_IN_RECORDING", "false");
-
-fn url(folder: &Path) -> String {
-    format!("sqlite://{}/callgate.db", folder.display())
-}
 
 /// So many days from now.
 fn in_days(days: i64) -> String {
@@ -52,14 +46,14 @@ fn chain_holds(folder: &Path) {
 
 /// The chain's lines of a kind.
 async fn lines(folder: &Path, kind: &str) -> Vec<Value> {
-    let mut raw = sqlx::sqlite::SqliteConnection::connect(&url(folder)).await.unwrap();
+    let mut raw = sqlx::sqlite::SqliteConnection::connect(&database_url(folder)).await.unwrap();
     let rows =
         sqlx::query(r#"SELECT "entry" FROM "AuditEvent" WHERE "kind" = $1 ORDER BY "seq""#).bind(kind).fetch_all(&mut raw).await.unwrap();
     rows.iter().map(|row| serde_json::from_str(row.get(0)).unwrap()).collect()
 }
 
 async fn execute(folder: &Path, text: &'static str) -> u64 {
-    let mut raw = sqlx::sqlite::SqliteConnection::connect(&url(folder)).await.unwrap();
+    let mut raw = sqlx::sqlite::SqliteConnection::connect(&database_url(folder)).await.unwrap();
     sqlx::query(text).execute(&mut raw).await.unwrap().rows_affected()
 }
 
@@ -67,31 +61,6 @@ async fn revoke(rig: &Rig, client: &str) -> Value {
     let (status, answer) = rig.post_as(&format!("/api/clients/{client}/consent/revoke"), json!({}), &rig.token).await;
     assert_eq!(status, 200, "{answer}");
     answer
-}
-
-/// A revocation by a process that is no gateway.
-async fn revoke_without_a_gateway(folder: &Path, client: &str) -> Revoked {
-    let database = Database::open(&url(folder)).await.unwrap();
-    let record = ConsentRecord {
-        id: format!("revocation-{client}"),
-        org_id: "default".into(),
-        client_id: client.into(),
-        call_id: None,
-        status: ConsentStatus::Revoked,
-        method: Method::Written,
-        language_code: "en".into(),
-        prompt_version: "v1".into(),
-        actor: Actor::User { id: "u".into(), name: String::new() },
-        at: wall(),
-        reason: None,
-        evidence: json!({}),
-    };
-    let (done, acted) = tokio::sync::oneshot::channel();
-    let act = Act::Revoke(Box::new(Revocation { record, queues: Queues::Everything }));
-    let then: Box<dyn FnOnce(Option<Acted>) + Send> = Box::new(move |acted| done.send(acted).unwrap());
-    assert!(database.ledger().append(Work::Act(act, then)).is_ok());
-    let Some(Acted::Revoked(revoked)) = acted.await.unwrap() else { panic!("not revoked") };
-    revoked
 }
 
 async fn until(what: &str, mut done: impl AsyncFnMut() -> bool) {
@@ -309,7 +278,7 @@ async fn killed_in_talk(folder: &Path, client: &str) -> u64 {
 async fn a_spool_that_a_crash_left_is_destroyed_with_its_key_and_nothing_stores_it_later() {
     let folder = tempfile::tempdir().unwrap();
     killed_in_talk(folder.path(), "c").await;
-    assert_eq!(revoke_without_a_gateway(folder.path(), "c").await.marked, 1);
+    assert_eq!(revoke_elsewhere(folder.path(), "c").await.marked, 1);
     let spool = spools(folder.path()).remove(0);
     let kept = std::fs::File::open(&spool).unwrap();
     let swept = sweep(folder.path(), &["--as-of", &in_days(31)], &[]);
@@ -334,7 +303,7 @@ async fn a_recording_that_is_stored_only_after_the_revocation_is_queued_all_the_
     killed_in_talk(folder.path(), "c").await;
     // Its row was never written either: the database was away when the recording began.
     assert_eq!(execute(folder.path(), r#"DELETE FROM "Recording""#).await, 1);
-    let revoked = revoke_without_a_gateway(folder.path(), "c").await;
+    let revoked = revoke_elsewhere(folder.path(), "c").await;
     assert_eq!(revoked.marked, 0);
     let served = Served::start(folder.path(), &[]);
     until("it is stored", async || lines(folder.path(), "recording.finished").await.len() == 1).await;
@@ -353,7 +322,7 @@ async fn a_recording_that_is_stored_only_after_the_revocation_is_queued_all_the_
 async fn a_spool_that_comes_back_after_its_recording_was_deleted_is_never_stored() {
     let folder = tempfile::tempdir().unwrap();
     killed_in_talk(folder.path(), "c").await;
-    revoke_without_a_gateway(folder.path(), "c").await;
+    revoke_elsewhere(folder.path(), "c").await;
     // As another node would have it, which has no such spool.
     execute(folder.path(), r#"UPDATE "RetentionItem" SET "deletedAt" = '2026-11-26T00:00:00.000Z'"#).await;
     let again = Served::start(folder.path(), &[]);
@@ -448,7 +417,7 @@ fn p9_in_a_versioned_bucket_every_version_goes_and_a_store_that_keeps_one_is_not
         assert!(String::from_utf8_lossy(&kept.stderr).contains("due and not deleted"), "{}", String::from_utf8_lossy(&kept.stderr));
         assert!(lines(&folder, "recording.deleted").await.is_empty(), "never recorded as deleted");
         assert_eq!(rig.get(&format!("/api/recordings/{mine}")).await.0, 200, "nor told so");
-        let mut raw = sqlx::sqlite::SqliteConnection::connect(&url(&folder)).await.unwrap();
+        let mut raw = sqlx::sqlite::SqliteConnection::connect(&database_url(&folder)).await.unwrap();
         let row = sqlx::query(r#"SELECT "attempts", "lastError", "claimedBy" FROM "RetentionItem""#).fetch_one(&mut raw).await.unwrap();
         let (attempts, why, by): (i64, String, Option<String>) = (row.get(0), row.get(1), row.get(2));
         assert!(attempts == 1 && why.contains("still there") && by.is_none(), "{attempts} {why} {by:?}");

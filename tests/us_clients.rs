@@ -5,12 +5,11 @@ mod common;
 
 use std::time::Duration;
 
-use callgate::engine::consent::{Actor, ConsentRecord, ConsentStatus, Method, Queues};
 use callgate::engine::time::WallTime;
 use callgate::io::clock::wall;
-use callgate::io::database::{Act, Acted, Database, Revocation, VerifyReport, Work};
+use callgate::io::database::VerifyReport;
 use callgate::server::Given;
-use common::{Caller, PERMISSIONS, Rig, claims};
+use common::{Caller, PERMISSIONS, Rig, claims, database_url};
 use reqwest::Method as Http;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, Row as _};
@@ -22,14 +21,10 @@ fn text(text: &str) -> Option<String> {
     Some(text.to_owned())
 }
 
-fn url(rig: &Rig) -> String {
-    format!("sqlite://{}/callgate.db", rig.folder.path().display())
-}
-
 async fn chain_holds(rig: &Rig) {
     // Asking for the chain waits for everything handed in before.
     rig.chain("nobody").await;
-    assert_eq!(VerifyReport::of(&url(rig)).await.unwrap().broken, None);
+    assert_eq!(VerifyReport::of(&database_url(rig.folder.path())).await.unwrap().broken, None);
 }
 
 /// The first line of this kind.
@@ -177,30 +172,6 @@ async fn us_7_a_revocation_while_the_client_is_being_asked_wins() {
     assert_eq!(rig.get("/api/clients/asked/consent").await.1["history"].as_array().unwrap().len(), 1);
 }
 
-/// Somebody revokes by another process on the same database.
-async fn revoke_elsewhere(rig: &Rig, client: &str) {
-    let database = Database::open(&url(rig)).await.unwrap();
-    let record = ConsentRecord {
-        id: format!("elsewhere-{client}"),
-        org_id: "default".into(),
-        client_id: client.into(),
-        call_id: None,
-        status: ConsentStatus::Revoked,
-        method: Method::Written,
-        language_code: "en".into(),
-        prompt_version: "v1".into(),
-        actor: Actor::User { id: "u2".into(), name: String::new() },
-        at: wall(),
-        reason: None,
-        evidence: json!({}),
-    };
-    let (done, acted) = tokio::sync::oneshot::channel();
-    let revocation = Box::new(Revocation { record, queues: Queues::Everything });
-    let then: Box<dyn FnOnce(Option<Acted>) + Send> = Box::new(move |acted| done.send(acted).unwrap());
-    assert!(database.ledger().append(Work::Act(Act::Revoke(revocation), then)).is_ok());
-    assert!(matches!(acted.await.unwrap(), Some(Acted::Revoked(_))));
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn p2_a_yes_older_than_a_revocation_opens_nothing_whoever_revoked() {
     let rig = Rig::start(Given::default()).await;
@@ -208,7 +179,7 @@ async fn p2_a_yes_older_than_a_revocation_opens_nothing_whoever_revoked() {
     let mut asked = Caller::connect(rig.address(), "CAold", json!({ "mode": "stay", "clientId": "old" })).await;
     asked.frames(200).await;
     rig.call("CAold", |call| call["phase"] == "PROMPTING").await;
-    revoke_elsewhere(&rig, "old").await;
+    common::revoke_elsewhere(rig.folder.path(), "old").await;
     asked.frames(50).await;
     asked.key("1").await;
     let call = rig.call("CAold", |call| !call["unrecordedReason"].is_null()).await;
@@ -436,7 +407,7 @@ async fn every_read_of_a_recording_and_every_denial_is_in_the_access_log_beside_
     revoke(&rig, "c", &rig.token).await;
     assert_eq!(rig.get_as(&route, Some(&clerk)).await.0, 410);
     rig.chain("c").await;
-    let mut raw = sqlx::sqlite::SqliteConnection::connect(&url(&rig)).await.unwrap();
+    let mut raw = sqlx::sqlite::SqliteConnection::connect(&database_url(rig.folder.path())).await.unwrap();
     let rows = sqlx::query(
         r#"SELECT l."userId", l."what", l."outcome", l."recordingId", a."kind" FROM "AccessLog" l
            JOIN "AuditEvent" a ON a."orgId" = l."orgId" AND a."seq" = l."auditSeq" AND a."at" = l."at" ORDER BY l."auditSeq""#,

@@ -5,6 +5,8 @@ use std::time::Duration;
 use reqwest::redirect::Policy;
 use reqwest::{Client, Url};
 
+use super::http::cause;
+
 /// A caller waits in silence while the main app thinks.
 pub const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 /// TwiML of a few verbs; Twilio itself takes no more than this.
@@ -130,13 +132,7 @@ impl AskError {
         if why.is_timeout() {
             return Self::Late;
         }
-        // The URL may carry a secret in its query; the innermost cause says what happened.
-        let why = why.without_url();
-        let mut cause: &dyn std::error::Error = &why;
-        while let Some(inner) = cause.source() {
-            cause = inner;
-        }
-        Self::Unreachable(cause.to_string())
+        Self::Unreachable(cause(why))
     }
 }
 

@@ -1,8 +1,10 @@
 //! The world, one resource a folder, none knowing another. What they make of the engine's values is decided there;
 //! here it is only done, with every failure given a name.
 
+mod aws;
 pub mod clock;
 pub mod database;
+mod http;
 pub mod lock;
 pub mod main_app;
 pub mod objects;

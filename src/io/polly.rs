@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use aws_config::retry::RetryConfig;
+use aws_config::Region;
 use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, Region};
 use aws_sdk_polly::Client;
 use aws_sdk_polly::config::Builder;
 use aws_sdk_polly::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
@@ -12,6 +11,7 @@ use aws_sdk_polly::primitives::ByteStream;
 use aws_sdk_polly::types::{Engine, LanguageCode, OutputFormat, SpeechMarkType, TextType, VoiceId};
 
 use crate::engine::audio::prompts::{Language, PROMPT_SAMPLES_MAX};
+use crate::io::aws::shared;
 
 /// Tries of one request, with the SDK's backoff between them.
 const TRIES: u32 = 4;
@@ -51,11 +51,7 @@ impl Polly {
     /// Nothing is asked yet.
     pub async fn open() -> Self {
         let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT_WITHIN).operation_attempt_timeout(TRY_WITHIN).build();
-        let shared = aws_config::defaults(BehaviorVersion::latest())
-            .retry_config(RetryConfig::standard().with_max_attempts(TRIES))
-            .timeout_config(timeouts)
-            .load()
-            .await;
+        let shared = shared(timeouts, TRIES).await;
         let mut config = Builder::from(&shared);
         if shared.region().is_none() {
             config = config.region(Region::new("us-east-1"));

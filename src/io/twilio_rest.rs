@@ -156,15 +156,9 @@ impl TwilioRest {
     }
 }
 
-/// What happened, without a URL.
 fn cause(why: reqwest::Error) -> String {
     if why.is_timeout() && !why.is_connect() {
         return format!("it did not answer within {ANSWER_WITHIN:?}");
     }
-    let why = why.without_url();
-    let mut cause: &dyn std::error::Error = &why;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    cause.to_string()
+    super::http::cause(why)
 }

@@ -6,6 +6,7 @@ use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Url};
 
+use super::http::cause;
 use crate::engine::webhook::WebhookSecret;
 
 /// A receiver has so long to say that it has taken a post.
@@ -86,11 +87,6 @@ impl NotTaken {
         if why.is_timeout() {
             return Self::Late;
         }
-        let why = why.without_url();
-        let mut cause: &dyn std::error::Error = &why;
-        while let Some(inner) = cause.source() {
-            cause = inner;
-        }
-        Self::Unreachable(cause.to_string())
+        Self::Unreachable(cause(why))
     }
 }

@@ -25,9 +25,6 @@ use crate::engine::twilio::message::Start;
 use crate::io::database::{LedgerFull, RecordingRow, Revocation, Work};
 use crate::io::spool::{Lead, RecordingHead, SpoolFeed, SpoolStalled};
 
-/// A no must become durable: tries, a second apart, while the database is away.
-const REFUSAL_TRIES: u32 = 60;
-
 /// What only the thread can do.
 pub(super) struct Outcome {
     /// Words for the call's sockets, in order.
@@ -451,7 +448,7 @@ pub(super) fn submit(world: &World, work: Work) {
         tracing::error!("ledger: queue full; the database cannot keep up");
         match *work {
             Work::Grant(_, then) | Work::Recall { then, .. } => then(Err(NotSealed::Unavailable)),
-            Work::Refuse(_, then) | Work::Audit(_, Some(then)) | Work::Recording(_, Some(then)) => then(false),
+            Work::Audit(_, Some(then)) | Work::Recording(_, Some(then)) => then(false),
             Work::Act(_, then) => then(None),
             Work::Place(_, then) => then(None),
             Work::Outbox(work) => work.refuse(),
@@ -463,31 +460,10 @@ pub(super) fn submit(world: &World, work: Work) {
 /// A no is written until it is written; the gate is shut already. What it queues for deletion is queued by the same commit. Whoever
 /// is `waiting` hears of it then.
 fn refuse(world: &World, record: ConsentRecord, waiting: Vec<oneshot::Sender<()>>) {
-    let world = world.clone();
-    let tokio = world.tokio.clone();
+    let queues = Queues::of(&record, world.decline_queues);
+    let (world, tokio) = (world.clone(), world.tokio.clone());
     tokio.spawn(async move {
-        let queues = Queues::of(&record, world.decline_queues);
-        if queues != Queues::Nothing {
-            revocation::write(&world, Revocation { record, queues }).await;
-            return;
-        }
-        for _ in 0..REFUSAL_TRIES {
-            let (done, durable) = oneshot::channel();
-            submit(
-                &world,
-                Work::Refuse(
-                    record.clone(),
-                    Box::new(move |written| {
-                        let _ = done.send(written);
-                    }),
-                ),
-            );
-            if durable.await == Ok(true) {
-                drop(waiting);
-                return;
-            }
-            tokio::time::sleep(std::time::Duration::from_secs(1)).await;
-        }
-        tracing::error!(consent.id = %record.id, "ledger: a refusal could not be made durable; its call was not recorded");
+        revocation::write(&world, Revocation { record, queues }).await;
+        drop(waiting);
     });
 }

@@ -22,7 +22,7 @@ use crate::engine::ledger::{Event, EventKind, Salt, commitment};
 use crate::engine::time::WallTime;
 use crate::engine::twilio::twiml::Route;
 use crate::io::clock::wall;
-use crate::io::database::{Answer, DatabaseError, KeyClaim, Known, Placed, PlacedRow, Placement, Then, Work};
+use crate::io::database::{Answer, DatabaseError, KeyClaim, KeyUse, Placed, PlacedRow, Placement, Then, Work};
 use crate::io::twilio_rest::{CallError, NewCall, TwilioRest};
 
 /// A request that has no answer after this long never gets one: its process died while Twilio was asked.
@@ -189,12 +189,14 @@ fn placement(app: &App, wish: &Wish, standing: Standing, call: Option<&Announced
             org_id: wish.claims.org.clone(),
             user_id: wish.claims.sub.clone(),
             key: key.clone(),
-            salt: salt.to_string(),
-            commitment: commitment(salt, wish.canonical.as_bytes()).to_string(),
-            call_id: call.map(|call| call.identity.call_id.clone()),
-            status: call.is_none().then_some(StatusCode::OK.as_u16()),
-            answer: body.to_string(),
-            at: now.wall.to_string(),
+            used: KeyUse {
+                salt: salt.to_string(),
+                commitment: commitment(salt, wish.canonical.as_bytes()).to_string(),
+                call_id: call.map(|call| call.identity.call_id.clone()),
+                status: call.is_none().then_some(StatusCode::OK.as_u16()),
+                answer: body.to_string(),
+                at: now.wall.to_string(),
+            },
         }
     });
     let placed = call.map(|call| {
@@ -279,7 +281,7 @@ fn remember(app: &App, wish: &Wish, status: StatusCode, body: Option<&Value>) {
 }
 
 /// The key was used before: the same request gets the same answer.
-async fn again(app: &App, wish: &Wish, known: Known) -> Result<Told, Problem> {
+async fn again(app: &App, wish: &Wish, known: KeyUse) -> Result<Told, Problem> {
     let same =
         Salt::parse(known.salt.as_bytes()).is_some_and(|salt| commitment(salt, wish.canonical.as_bytes()).to_string() == known.commitment);
     if !same {

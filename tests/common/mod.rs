@@ -13,6 +13,9 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use callgate::engine::consent::{Actor, ConsentRecord, ConsentStatus, Method, Queues};
+use callgate::io::clock::wall;
+use callgate::io::database::{Act, Acted, Database, Revocation, Revoked, Work};
 use callgate::server::{Claims, Gateway, Given};
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
@@ -320,4 +323,33 @@ pub fn files(folder: &Path) -> Vec<std::path::PathBuf> {
     }
     found.sort();
     found
+}
+
+/// The database of a data folder.
+pub fn database_url(folder: &Path) -> String {
+    format!("sqlite://{}/callgate.db", folder.display())
+}
+
+/// A revocation by another process on the same database.
+pub async fn revoke_elsewhere(folder: &Path, client: &str) -> Revoked {
+    let database = Database::open(&database_url(folder)).await.unwrap();
+    let record = ConsentRecord {
+        id: format!("elsewhere-{client}"),
+        org_id: "default".into(),
+        client_id: client.into(),
+        call_id: None,
+        status: ConsentStatus::Revoked,
+        method: Method::Written,
+        language_code: "en".into(),
+        prompt_version: "v1".into(),
+        actor: Actor::User { id: "elsewhere".into(), name: String::new() },
+        at: wall(),
+        reason: None,
+        evidence: json!({}),
+    };
+    let (done, acted) = tokio::sync::oneshot::channel();
+    let act = Act::Revoke(Box::new(Revocation { record, queues: Queues::Everything }));
+    assert!(database.ledger().append(Work::Act(act, Box::new(move |acted| done.send(acted).unwrap()))).is_ok());
+    let Some(Acted::Revoked(revoked)) = acted.await.unwrap() else { panic!("not revoked") };
+    revoked
 }

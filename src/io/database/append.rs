@@ -113,13 +113,6 @@ pub(super) async fn write_one(
             Some((record, version, seq)) if record.status == ConsentStatus::Granted => Written::Standing(Box::new(record), version, seq),
             _ => Written::Superseded,
         }),
-        Work::Refuse(record, _) => match stands_already(connection, record).await? {
-            Some(seq) => Ok(Written::Entry(seq)),
-            None => {
-                let counted = Counted::of(connection, record).await?;
-                write_record(connection, heads, record, counted.records + 1).await.map(Written::Entry)
-            }
-        },
         Work::Audit(event, _) if matches!(event.kind, EventKind::ConsentGranted | EventKind::ConsentRevoked) => {
             Err(sqlx::Error::Encode("a decision enters the chain with its record or not at all".into()))
         }

@@ -29,17 +29,24 @@ pub struct KeyClaim {
     pub user_id: String,
     /// The key.
     pub key: String,
+    /// What it is used for.
+    pub used: KeyUse,
+}
+
+/// What a key is used for, or was.
+#[derive(Clone, Debug)]
+pub struct KeyUse {
     /// Beside the commitment.
     pub salt: String,
     /// To the request.
     pub commitment: String,
     /// The call it makes.
     pub call_id: Option<String>,
-    /// HTTP's status, if the answer stands already.
+    /// HTTP's status; none while there is no answer.
     pub status: Option<u16>,
     /// The answer, or what it will be if Twilio takes the call.
     pub answer: String,
-    /// When.
+    /// When it was first used.
     pub at: String,
 }
 
@@ -60,24 +67,7 @@ pub enum Placed {
     /// It stands.
     New,
     /// The key was used before; nothing was written.
-    Known(Known),
-}
-
-/// A key as it was used before.
-#[derive(Clone, Debug)]
-pub struct Known {
-    /// Beside the commitment.
-    pub salt: String,
-    /// To the request of then.
-    pub commitment: String,
-    /// The call that it made.
-    pub call_id: Option<String>,
-    /// HTTP's status; none while there is no answer.
-    pub status: Option<u16>,
-    /// The answer.
-    pub answer: String,
-    /// When it was first used.
-    pub at: String,
+    Known(KeyUse),
 }
 
 /// What a key is answered from here on.
@@ -120,7 +110,7 @@ impl Placement {
 }
 
 impl KeyClaim {
-    async fn known(&self, connection: &mut SqliteConnection) -> Result<Option<Known>, sqlx::Error> {
+    async fn known(&self, connection: &mut SqliteConnection) -> Result<Option<KeyUse>, sqlx::Error> {
         let row = sqlx::query(
             r#"SELECT "salt", "commitment", "callId", "status", "answer", "createdAt" FROM "IdempotencyKey"
                WHERE "orgId" = $1 AND "userId" = $2 AND "key" = $3"#,
@@ -131,7 +121,7 @@ impl KeyClaim {
         .fetch_optional(connection)
         .await?;
         let Some(row) = row else { return Ok(None) };
-        Ok(Some(Known {
+        Ok(Some(KeyUse {
             salt: row.try_get(0)?,
             commitment: row.try_get(1)?,
             call_id: row.try_get(2)?,
@@ -149,12 +139,12 @@ impl KeyClaim {
         .bind(&self.org_id)
         .bind(&self.user_id)
         .bind(&self.key)
-        .bind(&self.salt)
-        .bind(&self.commitment)
-        .bind(&self.call_id)
-        .bind(self.status.map(i64::from))
-        .bind(&self.answer)
-        .bind(&self.at)
+        .bind(&self.used.salt)
+        .bind(&self.used.commitment)
+        .bind(&self.used.call_id)
+        .bind(self.used.status.map(i64::from))
+        .bind(&self.used.answer)
+        .bind(&self.used.at)
         .execute(connection)
         .await
         .map(|_| ())

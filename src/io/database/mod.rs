@@ -31,7 +31,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, Sq
 
 pub use acts::{Act, Acted};
 pub use audience::{Audience, CallBell};
-pub use calls::{Answer, KeyClaim, Known, Placed, PlacedRow, Placement};
+pub use calls::{Answer, KeyClaim, KeyUse, Placed, PlacedRow, Placement};
 pub use checkpoints::CheckpointRow;
 pub use clients::{Hold, InteractionRow, Revocation, Revoked};
 pub use error::DatabaseError;

@@ -26,8 +26,6 @@ pub enum Work {
         /// The answer.
         then: Then<Result<Receipt<Grant>, NotSealed>>,
     },
-    /// A no. The same record handed in again is answered `true` and not written twice.
-    Refuse(ConsentRecord, Then<bool>),
     /// Lines for the chain. Without a listener they are kept, within a bound, until the database takes them.
     Audit(Event, Option<Then<bool>>),
     /// A call as it stands. Kept until the database takes it.
@@ -71,7 +69,6 @@ impl std::fmt::Debug for Work {
         f.write_str(match self {
             Self::Grant(..) => "Grant",
             Self::Recall { .. } => "Recall",
-            Self::Refuse(..) => "Refuse",
             Self::Audit(..) => "Audit",
             Self::Call(_) => "Call",
             Self::Act(..) => "Act",
@@ -96,7 +93,7 @@ impl Work {
             (Self::Recall { then, .. }, Written::Standing(record, seen, seq)) => then(receipt(Grant { record: *record, seen }, seq)),
             (Self::Grant(_, then) | Self::Recall { then, .. }, Written::Superseded) => then(Err(NotSealed::Superseded)),
             (Self::Grant(_, then) | Self::Recall { then, .. }, _) => then(Err(NotSealed::Unavailable)),
-            (Self::Refuse(_, then) | Self::Audit(_, Some(then)), written) => then(matches!(written, Written::Entry(_))),
+            (Self::Audit(_, Some(then)), written) => then(matches!(written, Written::Entry(_))),
             (Self::Recording(_, Some(then)), written) => then(matches!(written, Written::Row)),
             (Self::Act(_, then), Written::Acted(acted)) => then(Some(*acted)),
             (Self::Act(_, then), _) => then(None),
@@ -114,7 +111,7 @@ impl Work {
                 then(Err(NotSealed::Unavailable));
                 None
             }
-            Self::Refuse(_, then) | Self::Audit(_, Some(then)) => {
+            Self::Audit(_, Some(then)) => {
                 then(false);
                 None
             }

@@ -7,8 +7,6 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use aws_config::BehaviorVersion;
-use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::Builder;
@@ -21,6 +19,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::sync::mpsc;
 
 use super::{Deleted, Feed, ObjectError, Source, Sse, Stored, Tally, seen};
+use crate::io::aws::shared;
 
 /// Bytes of a part. S3 takes no less than 5 MiB, but for the last.
 const PART: usize = 8 * 1024 * 1024;
@@ -55,11 +54,7 @@ impl S3 {
             .operation_attempt_timeout(REQUEST_WITHIN)
             .read_timeout(READ_WITHIN)
             .build();
-        let shared = aws_config::defaults(BehaviorVersion::latest())
-            .retry_config(RetryConfig::standard().with_max_attempts(TRIES))
-            .timeout_config(timeouts)
-            .load()
-            .await;
+        let shared = shared(timeouts, TRIES).await;
         let mut config = Builder::from(&shared);
         if let Some(endpoint) = endpoint {
             config = config.endpoint_url(endpoint).force_path_style(true);

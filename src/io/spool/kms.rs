@@ -9,9 +9,8 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use aws_config::retry::RetryConfig;
+use aws_config::Region;
 use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, Region};
 use aws_sdk_kms::Client;
 use aws_sdk_kms::config::Builder;
 use aws_sdk_kms::config::http::HttpResponse;
@@ -23,6 +22,7 @@ use zeroize::Zeroizing;
 
 use super::header::Outer;
 use super::keys::{KmsSpec, NotFetched, Wrapping};
+use crate::io::aws::shared;
 
 /// Recordings under one key, after which it is replaced.
 const USES: u64 = 10_000;
@@ -224,11 +224,7 @@ impl Kms {
             .operation_attempt_timeout(TRY_WITHIN)
             .operation_timeout(ANSWER_WITHIN)
             .build();
-        let shared = aws_config::defaults(BehaviorVersion::latest())
-            .retry_config(RetryConfig::standard().with_max_attempts(TRIES))
-            .timeout_config(timeouts)
-            .load()
-            .await;
+        let shared = shared(timeouts, TRIES).await;
         let mut config = Builder::from(&shared);
         match (region_of(key), shared.region()) {
             (Some(region), _) => config = config.region(Region::new(region.to_owned())),
@@ -299,7 +295,7 @@ pub(super) mod tests {
 
     /// A ring with one key, and nobody to ask.
     pub(in crate::io::spool) fn ring(key: u8, refresh: Duration) -> Arc<Ring> {
-        let config = aws_sdk_kms::Config::builder().behavior_version(BehaviorVersion::latest()).build();
+        let config = aws_sdk_kms::Config::builder().behavior_version(aws_config::BehaviorVersion::latest()).build();
         let kms = Kms { client: Client::from_conf(config), key: "none".into(), gateway: "gate".into() };
         let ring = Ring::new(kms, refresh);
         let key = ring.keep(Outer { gateway: "gate".into(), wrapped: vec![key; 184] }, &[key; 32]);

@@ -21,6 +21,7 @@ mod outbox;
 mod pause;
 mod playback;
 mod reach;
+mod refusal;
 mod snapshot;
 mod talk;
 pub mod timeline;

@@ -1,0 +1,330 @@
+//! Out of the conversation, or never into it: a key, a word through the API, a revocation, a machine that Twilio names late, a disk
+//! that fails. The gate goes first of all; what it held is told apart at the cut; then the no is written.
+
+use serde_json::json;
+
+use super::outbox::{Effect, RecordingEnd};
+use super::talk::Refused;
+use super::{Call, Mode, Now, OnOptOut, Outbox, RecordingState, State, StreamNo};
+use crate::engine::audio::frame::{Channel, Place};
+use crate::engine::audio::key::Key;
+use crate::engine::audio::prompts::Line;
+use crate::engine::consent::keys::{Conversation, Heard, Verdict};
+use crate::engine::consent::{Actor, ConsentStatus, Cut, DELAY_LINE_MS, GrantSeq, Method, UnrecordedReason};
+use crate::engine::ledger::EventKind;
+use crate::engine::time::{MediaTime, SAMPLES_PER_MS, WallTime};
+
+/// After a key that only Twilio's event tells of, its tone is looked for so long.
+const EVENT_LOOK_MS: u64 = 300;
+
+impl Call {
+    pub(super) fn pressed_in_talk(&mut self, now: Now, no: StreamNo, key: Key, heard: Heard, at: Place, new: bool, out: &mut Outbox) {
+        let State::Open(open) = &mut self.state else { return };
+        if !new {
+            if heard == Heard::Tone {
+                let verdict = open.keys.onset_is(at);
+                self.act_on(now, no, verdict, out);
+            }
+            return;
+        }
+        let cut = match heard {
+            Heard::Tone => at,
+            Heard::Event => {
+                open.gate.look_for(Channel::Client, key, at.plus_ms(EVENT_LOOK_MS));
+                at.minus_ms(DELAY_LINE_MS)
+            }
+        };
+        if open.closing.is_some() && !open.prior && key.symbol() == '2' {
+            // "1, then 2": the question was still open in the client's ear.
+            self.decline_after_all(now, no, cut, out);
+        } else {
+            let verdict = open.keys.pressed(key, at, cut);
+            self.act_on(now, no, verdict, out);
+        }
+    }
+
+    pub(super) fn act_on(&mut self, now: Now, no: StreamNo, verdict: Verdict, out: &mut Outbox) {
+        let State::Open(open) = &mut self.state else { return };
+        match verdict {
+            Verdict::Nothing => {}
+            Verdict::Hold(at) => open.gate.hold(at),
+            Verdict::Release => open.gate.release(),
+            Verdict::OptOut(at) => {
+                let actor = Actor::Client { id: self.identity.client_id.clone() };
+                self.shut(now, no, at, self.settings.on_opt_out, out);
+                self.write_refusal(now, Method::Keypress, actor, None, out);
+            }
+        }
+    }
+
+    /// The client's keys where consent stood and it was we who failed: nothing is left to cut, and a no is a no.
+    pub(super) fn listen_on(&mut self, now: Now, out: &mut Outbox, hear: impl FnOnce(&mut Conversation) -> Verdict) {
+        let State::Refused(Refused { keys: Some(keys), .. }) = &mut self.state else { return };
+        if matches!(hear(keys), Verdict::OptOut(_)) && self.consent.status != ConsentStatus::Revoked {
+            self.write_refusal(now, Method::Keypress, Actor::Client { id: self.identity.client_id.clone() }, None, out);
+        }
+    }
+
+    /// A 2 that belongs to the question, heard after the gate had opened: nothing of this call is kept.
+    pub(super) fn decline_after_all(&mut self, now: Now, no: StreamNo, at: Place, out: &mut Outbox) {
+        if let State::Open(open) = &self.state {
+            if open.closing.is_some() {
+                out.effects.push(Effect::Clear { stream: no });
+            }
+            self.shut(now, no, at, OnOptOut::DiscardCall, out);
+            if let Some(no) = self.stream_that_plays() {
+                let closing = Some(self.play(now, no, Line::Declined, out));
+                self.state = State::Refused(Refused { closing, keys: None });
+            }
+        }
+        let actor = Actor::Client { id: self.identity.client_id.clone() };
+        self.write_refusal(now, Method::Keypress, actor, None, out);
+    }
+
+    /// The gate goes, first of all; then what it held is told apart at the cut.
+    pub(super) fn shut(&mut self, now: Now, no: StreamNo, at: Place, then: OnOptOut, out: &mut Outbox) {
+        let state = std::mem::replace(&mut self.state, State::Refused(Refused::default()));
+        let State::Open(open) = state else { return };
+        let begun = open.begun;
+        // Another stream's time line says nothing about this one: then nothing that waits is let out.
+        let at = if open.recorded.is_none_or(|recorded| recorded == no) { at } else { open.gate.line_start() };
+        let before = out.captured.len();
+        let cut = open.gate.cut(at, &mut out.captured);
+        self.count(before, out);
+        for channel in 0..2 {
+            self.withheld[channel] += cut.dropped[channel];
+        }
+        self.go_back(cut, out);
+        self.reason = Some(UnrecordedReason::ClientOptOut);
+        if begun {
+            let end = match then {
+                OnOptOut::KeepConsented => RecordingEnd::Keep,
+                OnOptOut::DiscardCall => RecordingEnd::Discard,
+            };
+            self.recording = match end {
+                RecordingEnd::Keep => RecordingState::Halted,
+                RecordingEnd::Discard => RecordingState::Discarded,
+            };
+            let kind = match end {
+                RecordingEnd::Keep => EventKind::RecordingHalted,
+                RecordingEnd::Discard => EventKind::RecordingDiscarded,
+            };
+            self.audit(now, kind, json!({ "cutAtMs": at.media_time(), "capturedUpToMs": self.captured_up_to() }), out);
+            out.effects.push(Effect::RecordingEnds(end));
+        }
+        if self.streams.get(usize::from(no.0)).is_some_and(|stream| stream.mode == Mode::Consent) {
+            self.hand_back(out);
+        }
+        out.effects.push(Effect::Changed);
+    }
+
+    /// Frames that had left the line already: counted back as far as the cut reaches, each channel by its own.
+    fn go_back(&mut self, cut: Cut, out: &mut Outbox) {
+        let Some((stream, at)) = cut.back_to else { return };
+        out.effects.push(Effect::CutBack { stream, at });
+        for (channel, back) in cut.let_out.into_iter().enumerate() {
+            self.captured[channel] -= back;
+            self.withheld[channel] += back;
+        }
+        // Segments are told in Twilio's timestamps, which drift against places: the distance holds, not the place.
+        let sid = &self.streams[usize::from(stream.0)].sid;
+        if let Some(last) = self.segments.last_mut().filter(|last| last.stream_sid == *sid) {
+            let past_ms = cut.past.div_ceil(SAMPLES_PER_MS);
+            last.end_ms = MediaTime(last.end_ms.0.saturating_sub(past_ms)).max(last.start_ms);
+        }
+    }
+
+    pub(super) fn write_refusal(&mut self, now: Now, method: Method, actor: Actor, reason: Option<String>, out: &mut Outbox) {
+        let evidence = json!({ "position": self.position(), "language": self.language.code() });
+        let mut record = self.record(now, ConsentStatus::Revoked, method, actor, evidence);
+        record.reason = reason;
+        out.effects.push(Effect::Refuse(Box::new(record)));
+        self.withdrawn(now, method, out);
+    }
+
+    /// Consent is withdrawn, as others see the call.
+    pub(super) fn withdrawn(&mut self, now: Now, method: Method, out: &mut Outbox) {
+        self.consent.status = ConsentStatus::Revoked;
+        self.consent.method = Some(method);
+        self.consent.granted_at = None;
+        self.reason = Some(UnrecordedReason::ClientOptOut);
+        self.connected_at = self.connected_at.or(Some(now.wall));
+        out.effects.push(Effect::Changed);
+    }
+
+    /// The client said no to the question.
+    pub(super) fn refuse(&mut self, now: Now, actor: Actor, reason: Option<String>, out: &mut Outbox) {
+        let method = if matches!(actor, Actor::Client { .. }) { Method::Keypress } else { Method::Verbal };
+        self.decline_aloud(now, out);
+        self.write_refusal(now, method, actor, reason, out);
+        self.rest(now);
+    }
+
+    pub(super) fn decline_aloud(&mut self, now: Now, out: &mut Outbox) {
+        let closing = self.stream_that_plays().map(|no| self.play(now, no, Line::Declined, out));
+        self.state = State::Refused(Refused { closing, keys: None });
+    }
+
+    /// No consent that can be trusted; nothing is written for the client, and the record says why (P6).
+    pub(super) fn go_unrecorded(
+        &mut self,
+        now: Now,
+        reason: UnrecordedReason,
+        why: &'static str,
+        evidence: Option<&serde_json::Value>,
+        out: &mut Outbox,
+    ) {
+        self.reason = Some(reason);
+        self.connected_at = Some(now.wall);
+        if reason == UnrecordedReason::PriorOptOut {
+            self.consent.status = ConsentStatus::Revoked;
+        } else if !matches!(self.state, State::Created) {
+            self.consent.status = ConsentStatus::Pending;
+        }
+        let asked = matches!(self.state, State::Asking(_) | State::Sealing(_));
+        if asked
+            && matches!(self.state, State::Asking(_))
+            && let Some(no) = self.stream_that_plays()
+        {
+            out.effects.push(Effect::Clear { stream: no });
+        }
+        let closing = self.stream_that_plays().filter(|_| asked).map(|no| self.play(now, no, Line::Declined, out));
+        let silent = closing.is_none();
+        self.state = State::Refused(Refused { closing, keys: None });
+        self.audit(
+            now,
+            EventKind::CallUnrecorded,
+            json!({ "reason": reason, "why": why, "heard": evidence, "answeredBy": self.answered_by }),
+            out,
+        );
+        if silent {
+            self.hand_back(out);
+        }
+        out.effects.push(Effect::Changed);
+        self.rest(now);
+    }
+
+    /// Somebody who may tells us that the client said no: now, or `since` some moment ago.
+    pub(super) fn opt_out(&mut self, now: Now, actor: Actor, reason: Option<String>, since: Option<WallTime>, out: &mut Outbox) {
+        match &self.state {
+            State::Asking(asking) => {
+                out.effects.push(Effect::Clear { stream: asking.stream });
+                self.refuse(now, actor, reason, out);
+            }
+            State::Created | State::Sealing(_) => self.refuse(now, actor, reason, out),
+            State::Open(_) => match since.filter(|since| *since < now.wall) {
+                Some(since) => {
+                    self.shut_since(now, since, out);
+                    self.write_refusal(now, Method::Verbal, actor, reason, out);
+                    self.rest(now);
+                }
+                None => self.stop_here(now, Method::Verbal, actor, reason, out),
+            },
+            State::Refused(_) if self.consent.status != ConsentStatus::Revoked => {
+                self.write_refusal(now, Method::Verbal, actor, reason, out)
+            }
+            State::Refused(_) | State::Over => {}
+        }
+    }
+
+    fn shut_at_once(&mut self, now: Now, out: &mut Outbox) {
+        let no = self.heard_on();
+        let at = self.streams.get(usize::from(no.0)).map_or(Place(0), |stream| stream.clock);
+        self.shut(now, no, at, self.settings.on_opt_out, out);
+    }
+
+    /// The stream that is captured, or else the newest one that lives.
+    fn heard_on(&self) -> StreamNo {
+        let recorded = if let State::Open(open) = &self.state { open.recorded } else { None };
+        let live = || u8::try_from(self.streams.iter().rposition(|stream| stream.live)?).ok().map(StreamNo);
+        recorded.or_else(live).unwrap_or(StreamNo(0))
+    }
+
+    /// As it holds from `since` on: what was received from then on leaves every sink. Frames reach us after they were spoken, so
+    /// the cut falls rather too early than too late. Nobody can tell where in an earlier stream the moment lies, nor what was
+    /// consented to when it lies before the yes: then the whole recording goes.
+    fn shut_since(&mut self, now: Now, since: WallTime, out: &mut Outbox) {
+        let ago_ms = now.wall.0.saturating_sub(since.0).unsigned_abs();
+        let no = self.heard_on();
+        let State::Open(open) = &self.state else { return };
+        let (in_stream, prior) = (open.recorded_at.is_some_and(|at| now.tick.ms_since(at) >= ago_ms), open.prior);
+        let before_yes = !prior && self.consent.granted_at.is_some_and(|granted| since <= granted);
+        let sid = self.streams.get(usize::from(no.0)).map(|stream| stream.sid.as_str());
+        let other_streams = self.segments.iter().any(|segment| Some(segment.stream_sid.as_str()) != sid);
+        if before_yes || (!in_stream && other_streams) {
+            self.shut(now, no, Place(0), OnOptOut::DiscardCall, out);
+            return;
+        }
+        let at = self
+            .streams
+            .get(usize::from(no.0))
+            .map_or(Place(0), |stream| stream.clock.minus_ms(ago_ms.saturating_sub(now.tick.ms_since(stream.last_media))));
+        self.shut(now, no, at, self.settings.on_opt_out, out);
+    }
+
+    /// The client said no on another way than a stream: the cut falls where the captured stream stands.
+    pub(super) fn stop_here(&mut self, now: Now, method: Method, actor: Actor, reason: Option<String>, out: &mut Outbox) {
+        self.shut_at_once(now, out);
+        self.write_refusal(now, method, actor, reason, out);
+        self.rest(now);
+    }
+
+    /// Consent was withdrawn outside this call. Decline wins (P2): whatever was about to become a yes is none any more. Once
+    /// the revocation stands in the chain, versions are compared and not times: a newer yes is an answer to it.
+    pub(super) fn revoked(&mut self, now: Now, entry: Option<GrantSeq>, out: &mut Outbox) {
+        match &mut self.state {
+            State::Open(open) if entry.is_some_and(|entry| open.gate.seq() > entry) => return,
+            State::Open(_) => self.shut_at_once(now, out),
+            // The ledger refuses what they ask for, unless they have seen the revocation.
+            State::Created | State::Asking(_) | State::Sealing(_) if entry.is_some() => return,
+            State::Asking(asking) => {
+                out.effects.push(Effect::Clear { stream: asking.stream });
+                self.decline_aloud(now, out);
+            }
+            State::Created | State::Sealing(_) => self.decline_aloud(now, out),
+            // It was we who failed; the client's no need not be listened for any more.
+            State::Refused(refused) if self.consent.status != ConsentStatus::Revoked => refused.keys = None,
+            State::Refused(_) | State::Over => return,
+        }
+        self.withdrawn(now, Method::Written, out);
+        self.rest(now);
+    }
+
+    /// Twilio may know late that nobody listened: a silence that was taken for a yes was none, and nothing of it is kept.
+    pub(super) fn answered_by(&mut self, now: Now, by: &str, out: &mut Outbox) {
+        self.answered_by = Some(by.to_owned());
+        if !self.is_screened_out()
+            || !matches!(self.state, State::Open(_))
+            || self.consent.method != Some(Method::SilenceTimeout)
+            || self.consent.prior
+        {
+            return;
+        }
+        let no = StreamNo(u8::try_from(self.streams.len().saturating_sub(1)).unwrap_or(0));
+        self.shut(now, no, Place(0), OnOptOut::DiscardCall, out);
+        self.reason = Some(UnrecordedReason::SystemError);
+        self.consent.status = ConsentStatus::Pending;
+        self.consent.method = None;
+        let why = "a machine answered the call: its silence was no consent";
+        self.audit(now, EventKind::CallUnrecorded, json!({ "reason": UnrecordedReason::SystemError, "why": why }), out);
+        self.rest(now);
+    }
+
+    /// The disk is full or stuck: the recording stops, the call does not (P6).
+    pub(super) fn sink_failed(&mut self, now: Now, out: &mut Outbox) {
+        let state = std::mem::replace(&mut self.state, State::Refused(Refused::default()));
+        let State::Open(open) = state else {
+            self.state = state;
+            return;
+        };
+        let waiting = open.gate.waiting();
+        for (withheld, waiting) in self.withheld.iter_mut().zip(waiting) {
+            *withheld += waiting;
+        }
+        self.state = State::Refused(Refused { closing: None, keys: Some(open.keys) });
+        self.recording = RecordingState::Failed;
+        self.reason = Some(UnrecordedReason::SystemError);
+        self.audit(now, EventKind::RecordingFailed, json!({ "why": "the spool could not take the audio" }), out);
+        out.effects.extend([Effect::RecordingEnds(RecordingEnd::Keep), Effect::Changed]);
+    }
+}

@@ -9,7 +9,8 @@ COPY assets ./assets
 COPY fixtures ./fixtures
 COPY examples ./examples
 COPY benches ./benches
-RUN cargo build --locked --profile dist --features kms,polly --bin callgate
+COPY tests/types ./tests/types
+RUN cargo build --locked --profile dist --features kms,polly,transcribe --bin callgate
 
 FROM debian:bookworm-slim
 RUN apt-get update && apt-get install -y --no-install-recommends libopus0 ca-certificates curl && rm -rf /var/lib/apt/lists/* \

@@ -23,7 +23,7 @@ fn main() {
 /// A line with a person on it: our own prompt, as loud as a caller.
 fn codes(n: u64) -> [u8; 160] {
     use callgate::engine::audio::prompts::{Language, Line, library};
-    let voice = library().prompt(Language::Es, Line::Consent).codes;
+    let voice = library().prompt(Language::ES, Line::Consent).codes;
     let from = (n as usize * 160) % (voice.len() - 160);
     std::array::from_fn(|at| voice[from + at])
 }
@@ -69,6 +69,8 @@ impl Recorded {
             tracks: [true, false],
             leg: callgate::engine::audio::frame::Channel::Client,
             answered_by: None,
+            bot: None,
+            bridged: false,
         };
         call.step(now(0), Input::StreamStarted(start), &mut out);
         for n in 0..250 {

@@ -250,7 +250,7 @@ fn add_tones(track: &mut Track, tones: &[(f64, f64)]) {
 }
 
 fn prompt() -> Vec<f64> {
-    Language::ALL
+    [Language::EN, Language::ES]
         .iter()
         .flat_map(|language| library().prompt(*language, Line::Consent).codes.iter().map(|code| f64::from(g711::decode(*code))))
         .collect()
@@ -476,7 +476,7 @@ fn main() {
         let mut track = Track::new();
         let pressed = call % 2 == 0;
         let english: Vec<f64> =
-            library().prompt(Language::En, Line::Consent).codes.iter().map(|code| f64::from(g711::decode(*code))).collect();
+            library().prompt(Language::EN, Line::Consent).codes.iter().map(|code| f64::from(g711::decode(*code))).collect();
         let gain = 10f64.powf(-random.between(12.0, 30.0) / 20.0);
         let floor = random.between(5.0, 60.0);
         let mut line: Vec<f64> = english.iter().map(|x| x * gain).collect();

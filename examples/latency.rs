@@ -1,20 +1,23 @@
 //! The generator of `scripts/bench-latency`: calls in real time from one thread that never sleeps, and how long a gateway takes
-//! to answer them. `latency ADDRESS CALLS RAMP_MS`
+//! to answer them. `latency ADDRESS CALLS RAMP_MS [TOKEN]`
 //!
 //! Every call sends a frame each 20 ms, evenly spread, begins with its own `start` within RAMP_MS, and presses a key in the
 //! prompt six seconds later: 1 in even calls, 2 in odd ones. Measured at this end, from just before the write to just after
 //! the read: `start` to the first prompt audio, and the key to the `clear` that the gateway sends once its machine has
-//! stepped, before anything is durable. How late the frames themselves went out is told with them: figures near it mean nothing.
+//! stepped, before anything is durable. With a TOKEN every call presses 1, and when all have decided a thread of its own opts half of them
+//! out through the API, one at a time: from just before its request is written to its answer, which the gateway gives when the
+//! gate is shut. How late the frames themselves went out is told with them: figures near it mean nothing.
 
 mod wire;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
+use serde_json::Value;
 
 const FRAME: Duration = Duration::from_millis(20);
 /// The key comes after so many frames: both keys are named by then, and the prompt still plays.
@@ -24,6 +27,8 @@ const FRAMES: u32 = 700;
 const STRIDE: usize = 617;
 /// Between two looks at what the gateway says.
 const SENT_AT_ONCE: usize = 8;
+/// The last call has decided so long after its key.
+const DECIDED_MS: u64 = 2_000;
 /// If one frame in a hundred goes out later than this, the machine had other things to do.
 const LATE_MAX: Duration = Duration::from_micros(200);
 const MEDIA: &[u8] = br#"{"event":"media""#;
@@ -41,7 +46,9 @@ struct Line {
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
-    let [_, address, calls, ramp_ms] = &arguments[..] else { panic!("latency ADDRESS CALLS RAMP_MS") };
+    let (Some([address, calls, ramp_ms]), token) = (arguments.get(1..4), arguments.get(4)) else {
+        panic!("latency ADDRESS CALLS RAMP_MS [TOKEN]")
+    };
     let (calls, ramp_ms): (usize, u64) = (calls.parse().expect("CALLS"), ramp_ms.parse().expect("RAMP_MS"));
     let mut poll = Poll::new().expect("a poller");
     let sockets: Vec<TcpStream> = (0..calls)
@@ -62,6 +69,12 @@ fn main() {
     };
     let mut due: BinaryHeap<Reverse<(Instant, usize)>> = (0..calls).map(|n| Reverse((start(n), n))).collect();
     let mut lines: Vec<Line> = sockets.into_iter().enumerate().map(|(n, stream)| Line::new(n, stream)).collect();
+    let opting_out = token.map(|token| {
+        let (address, token) = (address.clone(), token.clone());
+        let wait = Duration::from_millis(ramp_ms + KEY_AT * 20 + DECIDED_MS);
+        let within = FRAME * FRAMES - Duration::from_millis(KEY_AT * 20 + 2 * DECIDED_MS);
+        std::thread::spawn(move || opt_outs(&address, &token, calls, wait, within))
+    });
     let payloads = wire::voice();
     let mut sink = vec![0; 64 * 1024];
     let mut events = Events::with_capacity(1_024);
@@ -74,7 +87,8 @@ fn main() {
             let Some(Reverse((_, n))) = due.peek().copied().filter(|Reverse((at, _))| *at <= now) else { break };
             let Some(Reverse((at, _))) = due.pop() else { break };
             late.push(now - at);
-            lines[n].speak(n, now, &payloads, &mut buffer);
+            let key = if token.is_some() || n.is_multiple_of(2) { '1' } else { '2' };
+            lines[n].speak(n, key, now, &payloads, &mut buffer);
             due.push(Reverse((at + FRAME, n)));
         }
         poll.poll(&mut events, Some(Duration::ZERO)).expect("the poller");
@@ -96,6 +110,11 @@ fn main() {
         told("key 2 to clear (the gate is shut)", decided(1)),
         told("own lateness with a frame", late)
     );
+    if let Some(opting_out) = opting_out {
+        let (took, refused) = opting_out.join().expect("the thread that opts out");
+        println!("{}", told("POST opt-out to its answer (gate shut)", took));
+        assert_eq!(refused, 0, "opt-outs that were not answered with 200");
+    }
     if own > LATE_MAX {
         println!("the generator itself was late: figures of that size are no measure of the gateway; is the machine otherwise quiet?");
     }
@@ -109,7 +128,7 @@ impl Line {
     }
 
     /// The next frame, and what comes with it: before the first `start`, before one in the prompt a key.
-    fn speak(&mut self, n: usize, now: Instant, payloads: &[String], buffer: &mut Vec<u8>) {
+    fn speak(&mut self, n: usize, key: char, now: Instant, payloads: &[String], buffer: &mut Vec<u8>) {
         self.frames += 1;
         buffer.clear();
         if self.frames == 1 {
@@ -119,7 +138,7 @@ impl Line {
         }
         if self.frames == KEY_AT {
             self.heard.clear();
-            wire::frame(&wire::key(&self.sid, self.frames + 1, if n.is_multiple_of(2) { '1' } else { '2' }), buffer);
+            wire::frame(&wire::key(&self.sid, self.frames + 1, key), buffer);
             self.waits = Some((CLEAR, now));
         }
         let sequence = self.frames + 1 + u64::from(self.frames >= KEY_AT);
@@ -153,6 +172,56 @@ impl Line {
             self.heard.drain(..self.heard.len().saturating_sub(awaited.len()));
         }
     }
+}
+
+/// Opts every other call out, evenly over `within`: how long each took, and how many were refused.
+fn opt_outs(address: &str, token: &str, calls: usize, wait: Duration, within: Duration) -> (Vec<Duration>, usize) {
+    std::thread::sleep(wait);
+    let mut door = BufReader::new(wire::tcp(address));
+    let mut ask = |method: &str, path: &str| {
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{{}}"
+        );
+        let since = Instant::now();
+        door.get_mut().write_all(request.as_bytes()).expect("a request");
+        let (status, body) = answer(&mut door);
+        (since.elapsed(), status, body)
+    };
+    let ids: Vec<String> = (0..calls)
+        .step_by(2)
+        .map(|n| {
+            let (_, _, found) = ask("GET", &format!("/api/calls?callSid=CA{n:032x}"));
+            found["calls"][0]["callId"].as_str().expect("a live call").to_owned()
+        })
+        .collect();
+    let (mut took, mut refused) = (Vec::with_capacity(ids.len()), 0);
+    for id in &ids {
+        std::thread::sleep(within / u32::try_from(ids.len()).unwrap_or(1) / 2);
+        let (span, status, call) = ask("POST", &format!("/api/calls/{id}/opt-out"));
+        refused += usize::from(status != 200 || call["recording"]["state"] != "HALTED");
+        took.push(span);
+    }
+    (took, refused)
+}
+
+/// An answer of HTTP/1.1 with a length: its status, and its JSON.
+fn answer(door: &mut BufReader<std::net::TcpStream>) -> (u16, Value) {
+    let mut line = String::new();
+    door.read_line(&mut line).expect("an answer");
+    let status = line.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+    let mut length = 0;
+    loop {
+        line.clear();
+        door.read_line(&mut line).expect("a header");
+        match line.trim_end().to_ascii_lowercase().split_once(": ") {
+            Some(("content-length", told)) => length = told.parse().expect("a length"),
+            Some(_) => {}
+            None => break,
+        }
+    }
+    let mut body = vec![0; length];
+    door.read_exact(&mut body).expect("a body");
+    (status, serde_json::from_slice(&body).unwrap_or_default())
 }
 
 fn told(what: &str, mut values: Vec<Duration>) -> String {

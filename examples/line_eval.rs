@@ -50,7 +50,7 @@ fn sine(hz: f64, ms: f64, level: f64) -> Vec<f64> {
 }
 
 fn prompt() -> Vec<f64> {
-    library().prompt(Language::En, Line::Consent).codes.iter().map(|code| f64::from(g711::decode(*code)) * 0.6).collect()
+    library().prompt(Language::EN, Line::Consent).codes.iter().map(|code| f64::from(g711::decode(*code)) * 0.6).collect()
 }
 
 fn baudot(random: &mut Random, level: f64) -> Vec<f64> {
@@ -295,7 +295,7 @@ fn waits(report: &mut String, folders: &[String]) {
 /// Who is called talks on for twelve seconds, or says a word of 0.4 to 1.2 s and listens, over the prompt's echo.
 fn greetings(report: &mut String, folders: &[String]) {
     report.push_str("| voices of | | no echo | −30 dB | −20 dB | −10 dB | −6 dB |\n|---|---|---|---|---|---|---|\n");
-    let spoken_prompt = library().prompt(Language::En, Line::Consent).codes;
+    let spoken_prompt = library().prompt(Language::EN, Line::Consent).codes;
     for folder in folders {
         let mut random = Random(735);
         let voices: Vec<Vec<f64>> = {

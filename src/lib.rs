@@ -8,7 +8,7 @@
 //!   Twilio ──ws──▶ server/media ──▶ engine/call ── Admitted ──▶ io/spool ──▶ io/recording ──▶ io/objects
 //!            ◀──── (one thread       (the pure        │             encrypted       sealed once      folder or S3
 //!             prompt  owns a call)    machine)        │             on local disk   the call is over
-//!                                        │ ▲          └ only the gate makes these
+//!                                        │ ▲          └ only the gate makes these ──▶ io/transcriber ──▶ engine/redact ──▶ transcripts
 //!                              Seal grant│ │Receipt
 //!                                        ▼ │
 //!                                    io/database: ConsentRecord + AuditEvent, hash-chained, fsynced; Call + CallEvent
@@ -17,17 +17,20 @@
 //!                      server/api/events (screens) · server/poster (main app) · server/notary (signed heads, copied out)
 //! ```
 //!
+//! With `CALLGATE_TOPOLOGY=bridge` both people's legs come here and are joined (`server/bridge`, `engine/call/leg`).
+//! Several gateways on one PostgreSQL database ask each other through it, and close what one of them leaves: `server/nodes`.
+//!
 //! Three layers, arrows one way, `main → server → io → engine`:
 //!
 //! * [`engine`] is pure: no tokio, clock, disk, environment or randomness. It builds alone
-//!   (`cargo test --no-default-features`), so the compiler keeps the world out.
-//! * `io` is the world, one resource a folder, none knowing another: database, object store, spool, prompts.
+//!   (`cargo test --package callgate-types`), so the compiler keeps the world out.
+//! * `io` is the world, one resource a folder, none knowing another: database, object store, spool, recognisers, prompts.
 //! * `server` wires: the media socket, the driver of calls, the registry, the HTTP API, calls placed at Twilio. It decides nothing.
 //! * `replay` is the load tester and the demo; it sees a gateway as Twilio and the main app do, from outside.
 //!
 //! # The promises
 //!
-//! Each is kept by the named test, which fails when the promise is broken (`tests/tidy.rs` checks that it exists).
+//! Each is kept by the named test, which fails when the promise is broken (`tests/engine/tidy.rs` checks that it exists).
 //!
 //! | | promise | kept by |
 //! |---|---|---|

@@ -65,7 +65,7 @@ pub fn media(sid: &str, sequence: u64, n: u64, payload: &str) -> String {
 pub fn voice() -> Vec<String> {
     use callgate::engine::audio::prompts::{Language, Line, library};
     library()
-        .prompt(Language::Es, Line::Consent)
+        .prompt(Language::ES, Line::Consent)
         .codes
         .chunks_exact(160)
         .map(|codes| base64_simd::STANDARD.encode_to_string(codes))

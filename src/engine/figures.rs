@@ -1,7 +1,7 @@
 //! PX-735 §6: what is measured of the asking, from facts about calls. Every figure stands beside the target it is held
 //! against; a figure of nothing is none, not zero.
 
-use serde_json::{Value, json};
+use serde::Serialize;
 
 /// Targets of PX-735 §6.
 pub mod target {
@@ -134,33 +134,151 @@ impl Figures {
 
     /// Each figure beside its target.
     #[must_use]
-    pub fn to_json(&self) -> Value {
-        let rate = |share: Share, target: f64, meets: fn(f64, f64) -> bool, names: [&str; 2]| {
-            let value = share.rate();
-            json!({ "value": value, "target": target, "meetsTarget": value.map(|value| meets(value, target)),
-                    names[0]: share.part, names[1]: share.whole })
-        };
-        let least: fn(f64, f64) -> bool = |value, target| value >= target;
-        let most: fn(f64, f64) -> bool = |value, target| value <= target;
+    pub fn beside_targets(&self) -> BesideTargets {
+        let (grants, abandonment) = (self.grants(), self.abandonment());
         let wait = self.time_to_conversation();
-        json!({
-            "grantRate": rate(self.grants(), target::GRANT_RATE, least, ["granted", "prompts"]),
-            "abandonment": rate(self.abandonment(), target::ABANDONMENT, most, ["abandoned", "prompts"]),
-            "timeToConversation": {
-                "meanSeconds": wait.map(|(mean, _)| mean),
-                "medianSeconds": wait.map(|(_, median)| median),
-                "targetSeconds": target::TIME_TO_CONVERSATION_S,
-                "meetsTarget": wait.map(|(mean, _)| mean <= target::TIME_TO_CONVERSATION_S),
-                "calls": self.waits.len(),
+        BesideTargets {
+            grant_rate: GrantRate { rate: Rate::at_least(grants, target::GRANT_RATE), granted: grants.part, prompts: grants.whole },
+            abandonment: Abandonment {
+                rate: Rate::at_most(abandonment, target::ABANDONMENT),
+                abandoned: abandonment.part,
+                prompts: abandonment.whole,
             },
-            "compliance": rate(self.recorded, target::COMPLIANCE, least, ["withConsent", "recorded"]),
-            "documentation": rate(self.documented, target::DOCUMENTATION, least, ["completed", "created"]),
-        })
+            time_to_conversation: TimeToConversation {
+                mean_seconds: wait.map(|(mean, _)| mean),
+                median_seconds: wait.map(|(_, median)| median),
+                target_seconds: target::TIME_TO_CONVERSATION_S,
+                meets_target: wait.map(|(mean, _)| mean <= target::TIME_TO_CONVERSATION_S),
+                calls: self.waits.len() as u64,
+            },
+            compliance: Compliance {
+                rate: Rate::at_least(self.recorded, target::COMPLIANCE),
+                with_consent: self.recorded.part,
+                recorded: self.recorded.whole,
+            },
+            documentation: Documentation {
+                rate: Rate::at_least(self.documented, target::DOCUMENTATION),
+                completed: self.documented.part,
+                created: self.documented.whole,
+            },
+        }
     }
+}
+
+/// A rate beside its target; of nothing there is none.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct Rate {
+    /// From 0 to 1.
+    pub value: Option<f64>,
+    /// What it is held against.
+    pub target: f64,
+    /// Whether it is met.
+    pub meets_target: Option<bool>,
+}
+
+impl Rate {
+    fn at_least(share: Share, target: f64) -> Self {
+        Self { value: share.rate(), target, meets_target: share.rate().map(|rate| rate >= target) }
+    }
+
+    fn at_most(share: Share, target: f64) -> Self {
+        Self { value: share.rate(), target, meets_target: share.rate().map(|rate| rate <= target) }
+    }
+}
+
+/// Yeses of all prompts.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+pub struct GrantRate {
+    /// The rate.
+    #[serde(flatten)]
+    pub rate: Rate,
+    /// So many said yes.
+    pub granted: u64,
+    /// Of so many asked.
+    pub prompts: u64,
+}
+
+/// Hang-ups during the prompt of all prompts.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+pub struct Abandonment {
+    /// The rate.
+    #[serde(flatten)]
+    pub rate: Rate,
+    /// So many hung up.
+    pub abandoned: u64,
+    /// Of so many asked.
+    pub prompts: u64,
+}
+
+/// From a call's start to its conversation.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct TimeToConversation {
+    /// On average.
+    pub mean_seconds: Option<f64>,
+    /// Half of them sooner.
+    pub median_seconds: Option<f64>,
+    /// What the average is held against.
+    pub target_seconds: f64,
+    /// Whether it is met.
+    pub meets_target: Option<bool>,
+    /// Of so many calls.
+    pub calls: u64,
+}
+
+/// Recorded calls that rest on consent.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct Compliance {
+    /// The rate.
+    #[serde(flatten)]
+    pub rate: Rate,
+    /// So many rest on a consent record.
+    pub with_consent: u64,
+    /// Of so many recorded.
+    pub recorded: u64,
+}
+
+/// Documentation tasks that are done.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+pub struct Documentation {
+    /// The rate.
+    #[serde(flatten)]
+    pub rate: Rate,
+    /// So many are done.
+    pub completed: u64,
+    /// Of so many made.
+    pub created: u64,
+}
+
+/// PX-735's figures, each beside its target.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct BesideTargets {
+    /// How many say yes.
+    pub grant_rate: GrantRate,
+    /// How many hang up on the prompt.
+    pub abandonment: Abandonment,
+    /// How long people wait.
+    pub time_to_conversation: TimeToConversation,
+    /// Whether every recording rests on consent.
+    pub compliance: Compliance,
+    /// Whether unrecorded calls are written down.
+    pub documentation: Documentation,
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn call(granted: bool, abandoned: bool, waited_ms: Option<u64>) -> CallFact {
@@ -178,7 +296,7 @@ mod tests {
         // Of prior consent: nobody was asked, and people talk at once.
         figures.add(CallFact { waited_ms: Some(1_000), ..CallFact::default() });
         figures.recorded = Share { part: 3, whole: 4 };
-        let told = figures.to_json();
+        let told = json!(figures.beside_targets());
         assert_eq!(
             (&told["grantRate"]["value"], &told["grantRate"]["target"], &told["grantRate"]["meetsTarget"]),
             (&json!(0.6), &json!(0.85), &json!(false))
@@ -194,7 +312,7 @@ mod tests {
 
     #[test]
     fn of_nothing_there_is_no_figure() {
-        let told = Figures::default().to_json();
+        let told = json!(Figures::default().beside_targets());
         for figure in ["grantRate", "abandonment", "compliance", "documentation"] {
             assert!(
                 told[figure]["value"].is_null() && told[figure]["meetsTarget"].is_null() && told[figure]["target"].is_number(),
@@ -202,7 +320,7 @@ mod tests {
             );
         }
         assert!(told["timeToConversation"]["meanSeconds"].is_null());
-        let done = Figures { documented: Share { part: 9, whole: 10 }, ..Figures::default() }.to_json();
+        let done = json!(Figures { documented: Share { part: 9, whole: 10 }, ..Figures::default() }.beside_targets());
         assert_eq!((&done["documentation"]["value"], &done["documentation"]["meetsTarget"]), (&json!(0.9), &json!(true)));
     }
 }

@@ -33,6 +33,7 @@ impl Tick {
 
 /// Twilio's `media.timestamp`: milliseconds since that stream began, by the media's own clock.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema), schema(value_type = u64))]
 #[serde(transparent)]
 pub struct MediaTime(pub u64);
 
@@ -60,6 +61,7 @@ impl Sub<u64> for MediaTime {
 
 /// Milliseconds since 1970 in UTC: for people and records, never for waiting.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema), schema(value_type = String, format = DateTime))]
 pub struct WallTime(pub i64);
 
 impl WallTime {

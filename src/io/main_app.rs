@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::redirect::Policy;
 use reqwest::{Client, Url};
 
-use super::http::cause;
+use super::http::{cause, shown, url};
 
 /// A caller waits in silence while the main app thinks.
 pub const ANSWER_WITHIN: Duration = Duration::from_secs(3);
@@ -50,12 +50,7 @@ impl AppUrl {
     /// Reads `https://…`, or `http://` with a loopback host. No user name, no fragment.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let url = Url::parse(text).ok()?;
-        let host = url.host_str()?;
-        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
-        let here = host == "localhost" || address.is_ok_and(|address| address.is_loopback());
-        let plain = url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
-        (plain && (url.scheme() == "https" || (url.scheme() == "http" && here))).then_some(Self(url))
+        url(text, "https", "http").map(Self)
     }
 
     /// As it was given.
@@ -67,11 +62,7 @@ impl AppUrl {
     /// As it may be shown: a query can be a secret.
     #[must_use]
     pub fn shown(&self) -> String {
-        let mut url = self.0.clone();
-        if url.query().is_some() {
-            url.set_query(Some("masked"));
-        }
-        url.into()
+        shown(&self.0)
     }
 
     /// With `fields` in its query, for somebody else to ask.

@@ -62,10 +62,7 @@ impl Polly {
     /// The voice of a language.
     #[must_use]
     pub const fn voice(language: Language) -> &'static str {
-        match language {
-            Language::En => "Joanna",
-            Language::Es => "Lupe",
-        }
+        language.voice()
     }
 
     /// Speaks SSML: once for the audio, once for its marks. Polly gives the same for the same.
@@ -73,10 +70,7 @@ impl Polly {
     /// # Errors
     /// [`PollyError`].
     pub async fn speak(&self, language: Language, ssml: &str) -> Result<Speech, PollyError> {
-        let code = match language {
-            Language::En => LanguageCode::EnUs,
-            Language::Es => LanguageCode::EsUs,
-        };
+        let code = LanguageCode::from(language.locale());
         let request = || {
             let request = self.client.synthesize_speech().engine(Engine::Neural).voice_id(VoiceId::from(Self::voice(language)));
             request.language_code(code.clone()).text_type(TextType::Ssml).text(ssml)

@@ -41,6 +41,8 @@ pub struct NewCall<'a> {
     pub to: &'a str,
     /// Asked what to do when somebody answers.
     pub voice_url: &'a str,
+    /// Asked if that, or what its TwiML names, cannot be.
+    pub fallback_url: Option<&'a str>,
     /// Told how the call fares.
     pub status_url: &'a str,
     /// Whether Twilio listens for machines, and tells `status_url` while the call goes on.
@@ -66,6 +68,17 @@ pub enum CallError {
     /// Something was sent, and no answer says what came of it.
     #[error("Twilio gave no answer that tells whether the call was placed: {0}")]
     Unknown(String),
+}
+
+impl CallError {
+    /// What kind it is, without Twilio's words: for a log.
+    #[must_use]
+    pub fn kind(&self) -> String {
+        match self {
+            Self::Refused { status, code, .. } => format!("Twilio refused with status {status}, code {code}"),
+            Self::Unreachable(_) | Self::Unknown(_) => self.to_string(),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -111,6 +124,36 @@ impl TwilioRest {
         }
     }
 
+    /// Hands a live call new TwiML: what it does now is over, and the new verbs run. Asked again only where nothing was sent or taken.
+    ///
+    /// # Errors
+    /// [`CallError`]; after [`CallError::Unknown`] it may have been done. A call that is over is refused with code 20404 or 21220.
+    pub async fn update(&self, call_sid: &str, twiml: &str) -> Result<(), CallError> {
+        self.change(call_sid, &[("Twiml", twiml)]).await
+    }
+
+    /// Hangs up on a live call.
+    ///
+    /// # Errors
+    /// [`CallError`], as for [`Self::update`].
+    pub async fn complete(&self, call_sid: &str) -> Result<(), CallError> {
+        self.change(call_sid, &[("Status", "completed")]).await
+    }
+
+    async fn change(&self, call_sid: &str, form: &[(&str, &str)]) -> Result<(), CallError> {
+        let mut url = self.calls.clone();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop().extend(["Calls", &format!("{call_sid}.json")]);
+        }
+        match self.ask(&url, form).await {
+            Err(CallError::Unreachable(_) | CallError::Refused { status: 429, .. }) => {
+                tokio::time::sleep(PAUSE).await;
+                self.ask(&url, form).await.map(|_| ())
+            }
+            answered => answered.map(|_| ()),
+        }
+    }
+
     async fn try_call(&self, call: NewCall<'_>) -> Result<String, CallError> {
         let mut form = vec![
             ("To", call.to),
@@ -122,6 +165,9 @@ impl TwilioRest {
             ("Timeout", RING_S),
         ];
         form.extend(EVENTS.map(|event| ("StatusCallbackEvent", event)));
+        if let Some(url) = call.fallback_url {
+            form.extend([("FallbackUrl", url), ("FallbackMethod", "POST")]);
+        }
         if call.screened {
             form.extend([
                 ("MachineDetection", "Enable"),
@@ -131,7 +177,12 @@ impl TwilioRest {
                 ("AsyncAmdStatusCallbackMethod", "POST"),
             ]);
         }
-        let request = self.client.post(self.calls.clone()).basic_auth(&self.account, Some(self.token.expose_secret())).form(&form);
+        self.ask(&self.calls, &form).await
+    }
+
+    /// Asks, and tells the id of the call that the answer is about.
+    async fn ask(&self, url: &Url, form: &[(&str, &str)]) -> Result<String, CallError> {
+        let request = self.client.post(url.clone()).basic_auth(&self.account, Some(self.token.expose_secret())).form(form);
         let mut answer = request.send().await.map_err(|why| {
             // A connection that was never made has carried nothing.
             if why.is_connect() { CallError::Unreachable(cause(why)) } else { CallError::Unknown(cause(why)) }

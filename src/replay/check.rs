@@ -86,9 +86,17 @@ pub(super) async fn look(trunk: &Trunk, scenario: &Scenario, seen: &Arc<Seen>, i
     let Some(token) = trunk.target.token.as_deref().filter(|_| seen.refused.is_none()) else { return found };
     let until = tokio::time::Instant::now() + trunk.stored_within;
     let ask = async |path: String| -> Result<reqwest::Response, String> {
-        let answer =
-            trunk.client.get(format!("{}{path}", trunk.target.api)).bearer_auth(token).send().await.map_err(|why| why.to_string())?;
-        if answer.status().is_success() { Ok(answer) } else { Err(format!("{path} answers {}", answer.status())) }
+        loop {
+            let asked = trunk.client.get(format!("{}{path}", trunk.target.api)).bearer_auth(token).send();
+            let answer = asked.await.map_err(|why| why.to_string())?;
+            // Many calls end at once, and one bearer asks for all of them.
+            let wait = answer.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
+            match wait.map(Duration::from_secs).filter(|_| answer.status().as_u16() == 429) {
+                Some(wait) if tokio::time::Instant::now() + wait < until => tokio::time::sleep(wait).await,
+                Some(_) | None if answer.status().is_success() => return Ok(answer),
+                Some(_) | None => return Err(format!("{path} answers {}", answer.status())),
+            }
+        }
     };
     let mut again = ASK_AGAIN;
     loop {
@@ -135,7 +143,7 @@ pub(super) async fn look(trunk: &Trunk, scenario: &Scenario, seen: &Arc<Seen>, i
                 // Opus changes every sample: what can be told is that there is something, and how long.
                 found.trouble = (row["durationMs"].as_u64().unwrap_or(0) == 0).then(|| "the recording says no durationMs".into());
             } else {
-                // A search takes long enough to make every other call late.
+                let _turn = trunk.searching.acquire().await;
                 let (covered, seen) = (Covered::of(scenario, seen), Arc::clone(seen));
                 let search = move || Contents::of(&bytes, &seen, |piece| covered.may(piece));
                 match tokio::task::spawn_blocking(search).await.unwrap_or_else(|_| Err("the search itself failed".into())) {

@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 pub use check::Found;
@@ -129,6 +130,8 @@ struct Trunk {
     stored_within: Duration,
     public_url: Option<String>,
     parameters: Vec<(String, String)>,
+    /// One recording is searched at a time: many at once would make the calls late that are still being played.
+    searching: Semaphore,
 }
 
 /// An expectation that did not come true.
@@ -186,7 +189,8 @@ pub async fn run(args: ReplayArgs) -> Result<bool, ReplayError> {
         ProgressStyle::with_template("{bar:40} {pos}/{len} calls, {elapsed} {msg}").unwrap_or_else(|_| ProgressStyle::default_bar()),
     );
     let (timeout, stored_within) = (Duration::from_secs(args.timeout), Duration::from_secs(args.stored_within));
-    let trunk = Trunk { target, client: client(), timeout, stored_within, public_url: args.public_url, parameters: args.parameters };
+    let (public_url, parameters, searching) = (args.public_url, args.parameters, Semaphore::new(1));
+    let trunk = Trunk { target, client: client(), timeout, stored_within, public_url, parameters, searching };
     let outcomes = play_over(trunk, &scenarios, args.calls, args.ramp, args.inspect, |done, failed| {
         bar.set_position(done as u64);
         if failed > 0 {
@@ -244,6 +248,7 @@ pub async fn play(
         stored_within: STORED_WITHIN,
         public_url: None,
         parameters: Vec::new(),
+        searching: Semaphore::new(1),
     };
     play_over(trunk, scenarios, calls, ramp, inspect, progress).await
 }

@@ -81,7 +81,7 @@ fn histogram(latency: &Latency) -> String {
     }
     let most = counts.iter().copied().max().unwrap_or(1).max(1) as f64;
     let base = HEAD_ROOM + HEIGHT;
-    let mut svg = format!(r#"<svg viewBox="-14 0 {:.0} {:.0}" role="img" aria-label="histogram">"#, WIDTH + 28.0, base + FOOT);
+    let mut svg = format!(r#"<svg viewBox="-30 0 {:.0} {:.0}" role="img" aria-label="histogram">"#, WIDTH + 60.0, base + FOOT);
     let width = WIDTH / BARS as f64;
     for (bar, count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
         let tall = (*count as f64 / most * HEIGHT).max(1.5);

@@ -112,7 +112,7 @@ pub(super) async fn call(trunk: &Trunk, scenario: &Scenario, n: usize, seed: u64
         stalled: Vec::new(),
         events: Vec::new(),
         echo: Vec::new(),
-        language: Language::En,
+        language: Language::EN,
     };
     caller.begin(n).await;
     for step in &scenario.steps {
@@ -232,7 +232,7 @@ impl Caller<'_> {
         self.key_sent = Some(Instant::now());
         self.seen.decided_at = None;
         if key == '9' {
-            self.language = Language::Es;
+            self.language = Language::ES;
         }
         match step.by() {
             "tone" => {}

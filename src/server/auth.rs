@@ -52,6 +52,11 @@ impl Claims {
         self.clients.iter().any(|client| client == "*" || client == client_id)
     }
 
+    /// The clients whose things the bearer may see, unless they are all.
+    pub(super) fn assigned(&self) -> Option<&[String]> {
+        (!self.clients.iter().any(|client| client == "*")).then_some(&*self.clients)
+    }
+
     /// Whether the bearer has permission `P` besides the one that a handler asks for.
     #[must_use]
     pub(super) fn may<P: Permission>(&self) -> bool {
@@ -222,6 +227,8 @@ impl<P: Permission> FromRequestParts<App> for May<P> {
         };
         let claims =
             app.tokens.read(token.trim()).ok_or_else(|| Problem::new(StatusCode::UNAUTHORIZED, "the token is wrong or has expired"))?;
+        // Before the permission: each denial is written into the chain.
+        app.limits.request(&claims)?;
         if claims.may::<P>() {
             Ok(Self { claims, permission: PhantomData })
         } else {

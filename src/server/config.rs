@@ -1,6 +1,10 @@
 //! Configuration: a TOML file, over which the environment wins, over which flags win. Every key has a default that
 //! works on one machine with nothing installed; a wrong value is refused with the key's name and what is allowed.
 
+mod relays;
+mod table;
+
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,15 +14,22 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 use super::auth::TokenSource;
+pub use relays::{GivenRelay, Relays};
+
+use super::limits::RequestLimit;
 use crate::engine::audio::prompts::library;
-use crate::engine::call::{Clock, OnOptOut, Settings};
+use crate::engine::call::{Clock, Covers, OnOptOut, Settings};
 use crate::engine::consent::keys::OptOutKeys;
+use crate::engine::policy::Region;
+use crate::engine::redact::Policy;
 use crate::engine::twilio::twiml::Route;
 use crate::engine::webhook::WebhookSecret;
+use crate::io::database::DatabaseUrl;
 use crate::io::main_app::AppUrl;
 use crate::io::objects::{ObjectsSpec, Sse};
 use crate::io::recording::Format;
 use crate::io::spool::{KmsSpec, PauseGaps};
+use crate::io::transcriber::TranscriberSpec;
 
 /// Every key as it was given, or not.
 #[derive(Args, Deserialize, Default, Clone)]
@@ -30,11 +41,14 @@ pub struct Given {
     /// How Twilio sees this gateway [default: http://LISTEN]
     #[arg(long, env = "CALLGATE_PUBLIC_URL")]
     pub public_url: Option<String>,
+    /// How Twilio's media streams reach this very gateway, where several share PUBLIC_URL [default: PUBLIC_URL]
+    #[arg(long, env = "CALLGATE_STREAM_URL")]
+    pub stream_url: Option<String>,
     /// Spool, embedded database, embedded object store, development keys [default: ./callgate-data]
     #[arg(long, env = "CALLGATE_DATA_DIR")]
     pub data_dir: Option<String>,
-    /// sqlite://PATH [default: sqlite://DATA_DIR/callgate.db]
-    #[arg(long, env = "CALLGATE_DATABASE_URL")]
+    /// sqlite://PATH for one gateway, postgres://USER:PASSWORD@HOST:PORT/DATABASE for many [default: sqlite://DATA_DIR/callgate.db]
+    #[arg(long, env = "CALLGATE_DATABASE_URL", hide_env_values = true)]
     pub database_url: Option<String>,
     /// file://PATH or s3://BUCKET/PREFIX [default: file://DATA_DIR/objects]
     #[arg(long, env = "CALLGATE_OBJECTS")]
@@ -72,9 +86,27 @@ pub struct Given {
     /// Key set of RS256, ES256 and EdDSA API tokens, instead of a secret
     #[arg(long, env = "CALLGATE_JWKS_FILE")]
     pub jwks_file: Option<String>,
-    /// Where an inbound call goes after the prompt: a number, client:ID, or the https:// URL of the main app, which answers with TwiML
+    /// Where an inbound call goes after the prompt: a number, client:ID, relay:NAME, or the https:// URL of the main app, which answers with TwiML
     #[arg(long, env = "CALLGATE_INBOUND_ROUTE")]
     pub inbound_route: Option<String>,
+    /// What Twilio asks when it cannot ask this gateway: the https:// URL of a TwiML Bin or of anything else that is not this gateway (docs/fallback.md)
+    #[arg(long, env = "CALLGATE_FALLBACK_URL")]
+    pub fallback_url: Option<String>,
+    /// How two people talk: fork (Twilio joins them, callgate listens) or bridge (callgate joins them) [default: fork]
+    #[arg(long, env = "CALLGATE_TOPOLOGY")]
+    pub topology: Option<String>,
+    /// The voice bot `default`, a Media Streams application: wss://, or ws:// on loopback
+    #[arg(long, env = "CALLGATE_RELAY_URL")]
+    pub relay_url: Option<String>,
+    /// Whether it keeps what it hears: then it hears what consent covers [default: false]
+    #[arg(long, env = "CALLGATE_RELAY_CAPTURE")]
+    pub relay_capture: Option<String>,
+    /// Where the call goes when it is gone: a number or client:ID [default: the call ends]
+    #[arg(long, env = "CALLGATE_RELAY_THEN")]
+    pub relay_then: Option<String>,
+    /// More bots, by name; in the file alone.
+    #[arg(skip)]
+    pub relay: BTreeMap<String, GivenRelay>,
     /// Where events are posted: https://, or http:// on loopback
     #[arg(long, env = "CALLGATE_WEBHOOK_URL")]
     pub webhook_url: Option<String>,
@@ -90,21 +122,51 @@ pub struct Given {
     /// keep-consented or discard-call [default: keep-consented]
     #[arg(long, env = "CALLGATE_ON_OPT_OUT")]
     pub on_opt_out: Option<String>,
+    /// Who transcribes: none, vosk+ws://HOST:PORT, vosk+wss://HOST, deepgram+wss://HOST, aws://REGION (Amazon Transcribe) [default: none]
+    #[arg(long, env = "CALLGATE_TRANSCRIBER")]
+    pub transcriber: Option<String>,
+    /// Deepgram's API key
+    #[arg(long, env = "CALLGATE_DEEPGRAM_KEY", hide_env_values = true)]
+    pub deepgram_key: Option<String>,
+    /// What is masked in transcripts: all, or names like CARD_NUMBER with commas; -NAME takes one out of all, strict masks every number [default: all]
+    #[arg(long, env = "CALLGATE_REDACT")]
+    pub redact: Option<String>,
+    /// Recordings are silenced where their transcripts are masked [default: false]
+    #[arg(long, env = "CALLGATE_REDACT_AUDIO")]
+    pub redact_audio: Option<String>,
     /// strict or media [default: strict]
     #[arg(long, env = "CALLGATE_CLOCK")]
     pub clock: Option<String>,
     /// Calls at once; one more is refused with 503 [default: 4000]
     #[arg(long, env = "CALLGATE_MAX_CALLS")]
     pub max_calls: Option<String>,
+    /// What one bearer may ask of the API: requests a second / at once, or none [default: 50/200]
+    #[arg(long, env = "CALLGATE_RATE_LIMIT")]
+    pub rate_limit: Option<String>,
     /// A line of exact digital silence does not grant by silence [default: true]
     #[arg(long, env = "CALLGATE_SILENCE_NEEDS_NOISE_FLOOR")]
     pub silence_needs_noise_floor: Option<String>,
     /// A granted recording begins with our own prompt [default: true]
     #[arg(long, env = "CALLGATE_PROMPT_IN_RECORDING")]
     pub prompt_in_recording: Option<String>,
+    /// Seconds between the tones that tell that a call is recorded, 5 to 60, or off; where callgate speaks to the client alone [default: off]
+    #[arg(long, env = "CALLGATE_BEEP_SECONDS")]
+    pub beep_seconds: Option<String>,
+    /// A short line tells the client that the recording has stopped, paused or gone on; where callgate speaks to the client alone [default: false]
+    #[arg(long, env = "CALLGATE_ANNOUNCE")]
+    pub announce: Option<String>,
+    /// Whom what the client was told covers when a call is handed over: agent,bot or one of them or none [default: agent,bot]
+    #[arg(long, env = "CALLGATE_TRANSFER_COVERS")]
+    pub transfer_covers: Option<String>,
     /// A folder with prompts.json and its files, instead of the shipped prompts
     #[arg(long, env = "CALLGATE_PROMPTS_DIR")]
     pub prompts_dir: Option<String>,
+    /// A policy by place, TOML [default: the shipped one, docs/policy.md]
+    #[arg(long, env = "CALLGATE_POLICY_FILE")]
+    pub policy_file: Option<String>,
+    /// Where the case managers sit: a country of ISO 3166 (FR), or an American state (US-CA) [default: unknown]
+    #[arg(long, env = "CALLGATE_PLACE")]
+    pub place: Option<String>,
     /// What opts out in the middle of a conversation: lone-2,*2 or one of them or none [default: lone-2,*2]
     #[arg(long, env = "CALLGATE_OPT_OUT_KEYS")]
     pub opt_out_keys: Option<String>,
@@ -135,10 +197,12 @@ pub struct Config {
     pub listen: SocketAddr,
     /// How Twilio sees it, if told.
     pub public_url: Option<String>,
+    /// How Twilio's streams reach it, if otherwise.
+    pub stream_url: Option<String>,
     /// Where what is local lies.
     pub data_dir: PathBuf,
     /// The database.
-    pub database_url: String,
+    pub database_url: DatabaseUrl,
     /// The object store.
     pub objects: ObjectsSpec,
     /// The key of AWS KMS that wraps the spool's keys.
@@ -157,20 +221,38 @@ pub struct Config {
     pub tokens: TokenSource,
     /// Where inbound calls go.
     pub inbound_route: Option<InboundRoute>,
+    /// What Twilio asks when it cannot ask us.
+    pub fallback_url: Option<AppUrl>,
+    /// Whether callgate joins two people itself.
+    pub bridges: bool,
+    /// The voice bots that calls can be relayed to.
+    pub relays: Relays,
     /// Where events are posted, and what they are signed with.
     pub webhook: Option<(AppUrl, WebhookSecret)>,
     /// How recordings are encoded.
     pub format: Format,
     /// What a pause leaves in a recording.
     pub pause_gaps: PauseGaps,
+    /// Who transcribes, if anybody does.
+    pub transcriber: Option<TranscriberSpec>,
+    /// What is masked in transcripts.
+    pub redaction: Policy,
+    /// Whether recordings are silenced where their transcripts are masked.
+    pub redact_audio: bool,
     /// What every call is told.
     pub settings: Settings,
     /// Whether a client's own 2 queues recordings of earlier calls for deletion.
     pub decline_queues_recordings: bool,
     /// Where the prompts lie, if not the shipped ones are played.
     pub prompts_dir: Option<PathBuf>,
+    /// Where the policy by place lies, if not the shipped one is in force.
+    pub policy_file: Option<PathBuf>,
+    /// Where the case managers sit.
+    pub place: Option<Region>,
     /// Calls at once.
     pub max_calls: usize,
+    /// What one bearer may ask of the API, if there is a limit.
+    pub rate_limit: Option<RequestLimit>,
     /// Whether streams without an announced call are taken.
     pub unannounced: bool,
     /// Threads of media sockets.
@@ -190,10 +272,15 @@ pub enum InboundRoute {
     Dial(Route),
     /// The main app is asked.
     Ask(AppUrl),
+    /// A voice bot serves the caller.
+    Relay(String),
 }
 
 impl InboundRoute {
     fn parse(text: &str) -> Option<Self> {
+        if let Some(name) = text.strip_prefix("relay:") {
+            return Some(Self::Relay(name.to_owned()));
+        }
         Route::parse(text).map(Self::Dial).or_else(|| AppUrl::parse(text).map(Self::Ask))
     }
 }
@@ -225,10 +312,12 @@ impl Given {
     /// What is not given here is taken from `below`.
     #[must_use]
     pub fn over(self, below: Self) -> Self {
-        macro_rules! first { ($($key:ident),*) => { Self { $($key: self.$key.or(below.$key)),* } } }
+        let relay = below.relay.into_iter().chain(self.relay).collect();
+        macro_rules! first { ($($key:ident),*) => { Self { $($key: self.$key.or(below.$key)),*, relay } } }
         first!(
             listen,
             public_url,
+            stream_url,
             data_dir,
             database_url,
             objects,
@@ -244,16 +333,31 @@ impl Given {
             jwt_secret,
             jwks_file,
             inbound_route,
+            fallback_url,
+            topology,
+            relay_url,
+            relay_capture,
+            relay_then,
             webhook_url,
             webhook_secret,
             capture_format,
             on_opt_out,
             pause_gaps,
+            transcriber,
+            deepgram_key,
+            redact,
+            redact_audio,
             clock,
             max_calls,
+            rate_limit,
             silence_needs_noise_floor,
             prompt_in_recording,
+            beep_seconds,
+            announce,
+            transfer_covers,
             prompts_dir,
+            policy_file,
+            place,
             opt_out_keys,
             decline_queues_recordings,
             unannounced,
@@ -273,12 +377,14 @@ impl Given {
             parsed("CALLGATE_LISTEN", self.listen, "127.0.0.1:8080", "an address like 127.0.0.1:8080", |text| text.parse().ok())?;
         let data_dir = self.data_dir.filter(|dir| !dir.is_empty()).unwrap_or_else(|| "./callgate-data".to_owned());
         let has_token = self.twilio_auth_token.as_deref().is_some_and(|token| !token.is_empty());
-        let public_url = self.public_url.filter(|url| !url.is_empty());
-        if let Some(url) = &public_url
-            && !(url.starts_with("https://") || url.starts_with("http://"))
-        {
-            return Err(wrong("CALLGATE_PUBLIC_URL", url, "a URL that begins with https:// (or http:// in development)"));
-        }
+        let seen = |key, url: Option<String>| match url.filter(|url| !url.is_empty()) {
+            Some(url) if !(url.starts_with("https://") || url.starts_with("http://")) => {
+                Err(wrong(key, &url, "a URL that begins with https:// (or http:// in development)"))
+            }
+            url => Ok(url),
+        };
+        let public_url = seen("CALLGATE_PUBLIC_URL", self.public_url)?;
+        let stream_url = seen("CALLGATE_STREAM_URL", self.stream_url)?;
         let sse = match self.s3_sse.filter(|sse| !sse.is_empty()) {
             None => None,
             Some(sse) => Some(Sse::parse(&sse).ok_or_else(|| wrong("CALLGATE_S3_SSE", &sse, "AES256 or aws:kms[:KEY_ID]"))?),
@@ -288,9 +394,8 @@ impl Given {
             return Err(wrong("CALLGATE_OBJECTS", &objects, "file://PATH or s3://BUCKET/PREFIX"));
         }
         let database_url = self.database_url.unwrap_or_else(|| format!("sqlite://{data_dir}/callgate.db"));
-        if !database_url.starts_with("sqlite://") {
-            return Err(wrong("CALLGATE_DATABASE_URL", "(masked)", "sqlite://PATH; postgres is not built yet"));
-        }
+        let database_url =
+            DatabaseUrl::parse(&database_url).ok_or_else(|| wrong("CALLGATE_DATABASE_URL", "(masked)", DatabaseUrl::ALLOWED))?;
         let settings =
             Settings {
                 clock: parsed("CALLGATE_CLOCK", self.clock, "strict", "strict or media", |text| match text {
@@ -308,6 +413,18 @@ impl Given {
                 silence_needs_noise_floor: truth("CALLGATE_SILENCE_NEEDS_NOISE_FLOOR", self.silence_needs_noise_floor, true)?,
                 prompts: library(),
                 prompt_in_recording: truth("CALLGATE_PROMPT_IN_RECORDING", self.prompt_in_recording, true)?,
+                beep_every_ms: parsed("CALLGATE_BEEP_SECONDS", self.beep_seconds, "off", "off, or 5 to 60", |text| match text {
+                    "off" => Some(None),
+                    seconds => seconds.parse().ok().filter(|seconds| (5..=60).contains(seconds)).map(|seconds: u64| Some(seconds * 1_000)),
+                })?,
+                announces: truth("CALLGATE_ANNOUNCE", self.announce, false)?,
+                transfer_covers: parsed(
+                    "CALLGATE_TRANSFER_COVERS",
+                    self.transfer_covers,
+                    "agent,bot",
+                    "agent, bot, both with a comma, or none",
+                    Covers::parse,
+                )?,
                 opt_out_keys: parsed(
                     "CALLGATE_OPT_OUT_KEYS",
                     self.opt_out_keys,
@@ -322,6 +439,7 @@ impl Given {
         let config = Config {
             listen,
             public_url,
+            stream_url,
             objects: ObjectsSpec { url: objects, endpoint: self.s3_endpoint.filter(|url| !url.is_empty()), sse },
             spool_kms: spool_kms(self.spool_kms_key, self.spool_kms_refresh_seconds)?,
             database_url,
@@ -345,10 +463,24 @@ impl Given {
             inbound_route: match self.inbound_route.filter(|route| !route.is_empty()) {
                 None => None,
                 Some(route) => Some(InboundRoute::parse(&route).ok_or_else(|| {
-                    let allowed = "a number like +16175550123, client:ID, or an https:// URL (http:// on loopback) without a user name";
+                    let allowed =
+                        "a number like +16175550123, client:ID, relay:NAME, or an https:// URL (http:// on loopback) without a user name";
                     wrong("CALLGATE_INBOUND_ROUTE", &route, allowed)
                 })?),
             },
+            fallback_url: match self.fallback_url.filter(|url| !url.is_empty()) {
+                None => None,
+                Some(url) => Some(
+                    AppUrl::parse(&url)
+                        .ok_or_else(|| wrong("CALLGATE_FALLBACK_URL", &url, "an https:// URL (http:// on loopback) without a user name"))?,
+                ),
+            },
+            bridges: parsed("CALLGATE_TOPOLOGY", self.topology, "fork", "fork or bridge", |text| match text {
+                "fork" => Some(false),
+                "bridge" => Some(true),
+                _ => None,
+            })?,
+            relays: Relays::meant(self.relay, self.relay_url, self.relay_capture, self.relay_then)?,
             webhook: webhook(self.webhook_url, self.webhook_secret)?,
             format: parsed("CALLGATE_CAPTURE_FORMAT", self.capture_format, "wav", "wav or opus", Format::parse)?,
             pause_gaps: parsed("CALLGATE_PAUSE_GAPS", self.pause_gaps, "silence", "silence or cut", |text| match text {
@@ -356,10 +488,28 @@ impl Given {
                 "cut" => Some(PauseGaps::Cut),
                 _ => None,
             })?,
+            transcriber: transcriber(self.transcriber, self.deepgram_key)?,
+            redact_audio: truth("CALLGATE_REDACT_AUDIO", self.redact_audio, false)?,
+            redaction: parsed("CALLGATE_REDACT", self.redact, "all", Policy::ALLOWED, Policy::parse)?,
             settings,
             decline_queues_recordings: truth("CALLGATE_DECLINE_QUEUES_RECORDINGS", self.decline_queues_recordings, false)?,
             prompts_dir: self.prompts_dir.filter(|dir| !dir.is_empty()).map(PathBuf::from),
+            policy_file: self.policy_file.filter(|file| !file.is_empty()).map(PathBuf::from),
+            place: match self.place.filter(|place| !place.is_empty()) {
+                None => None,
+                Some(place) => {
+                    let allowed = "a country of ISO 3166 like FR, or an American state like US-CA";
+                    Some(Region::parse(&place).ok_or_else(|| wrong("CALLGATE_PLACE", &place, allowed))?)
+                }
+            },
             max_calls: parsed("CALLGATE_MAX_CALLS", self.max_calls, "4000", whole, |text| text.parse().ok().filter(|calls| *calls > 0))?,
+            rate_limit: parsed(
+                "CALLGATE_RATE_LIMIT",
+                self.rate_limit,
+                "50/200",
+                "requests a second / at once, such as 50/200, or none",
+                |text| if text == "none" { Some(None) } else { RequestLimit::parse(text).map(Some) },
+            )?,
             unannounced: truth("CALLGATE_UNANNOUNCED", self.unannounced, !has_token)?,
             media_threads: parsed("CALLGATE_MEDIA_THREADS", self.media_threads, &media_threads, "1 to 256", |text| {
                 text.parse().ok().filter(|threads| (1..=256).contains(threads))
@@ -392,6 +542,21 @@ impl Config {
         if !loopback && self.settings.clock == Clock::Media {
             return Err(wrong("CALLGATE_CLOCK", "media", "beyond loopback only strict is"));
         }
+        if let Some(InboundRoute::Relay(name)) = &self.inbound_route
+            && self.relays.get(name).is_none()
+        {
+            let needed = "relay:NAME needs a table [relay.NAME] in the file, or CALLGATE_RELAY_URL for relay:default";
+            return Err(wrong("CALLGATE_INBOUND_ROUTE", &format!("relay:{name}"), needed));
+        }
+        if let (Some(fallback), Some(own)) = (&self.fallback_url, &self.public_url)
+            && fallback.as_str().starts_with(own.trim_end_matches('/'))
+        {
+            let needed = "what Twilio asks when this gateway is gone needs to be something else, such as a TwiML Bin";
+            return Err(wrong("CALLGATE_FALLBACK_URL", &fallback.shown(), needed));
+        }
+        if let (true, Err(missing)) = (self.bridges, self.twilio_account()) {
+            return Err(wrong("CALLGATE_TOPOLOGY", "bridge", &format!("to call the other party {missing} is needed")));
+        }
         if self.twilio_validate && self.twilio_auth_token.is_none() {
             return Err(wrong("CALLGATE_TWILIO_VALIDATE", "true", "without CALLGATE_TWILIO_AUTH_TOKEN there is nothing to validate with"));
         }
@@ -419,107 +584,10 @@ impl Config {
         self.public_url.clone().unwrap_or_else(|| format!("http://{bound}")).trim_end_matches('/').to_owned()
     }
 
-    /// Every key with its value in force and its meaning, secrets masked.
+    /// The URL under which its media socket is reached.
     #[must_use]
-    pub fn table(&self) -> Vec<(&'static str, String, &'static str)> {
-        let secret = |secret: &Option<SecretString>| if secret.is_some() { "(masked)".to_owned() } else { "none".to_owned() };
-        let text = |text: &Option<String>| text.clone().unwrap_or_else(|| "none".to_owned());
-        let settings = &self.settings;
-        let keys = match (settings.opt_out_keys.lone_2, settings.opt_out_keys.star_2) {
-            (true, true) => "lone-2,*2",
-            (true, false) => "lone-2",
-            (false, true) => "*2",
-            (false, false) => "none",
-        };
-        let sse = match &self.objects.sse {
-            None => "none".to_owned(),
-            Some(Sse::Aes256) => "AES256".to_owned(),
-            Some(Sse::Kms(None)) => "aws:kms".to_owned(),
-            Some(Sse::Kms(Some(key))) => format!("aws:kms:{key}"),
-        };
-        let none = || "none".to_owned();
-        let route = self.inbound_route.as_ref().map_or_else(none, |route| match route {
-            InboundRoute::Dial(Route::Number(number)) => number.clone(),
-            InboundRoute::Dial(Route::Client(id)) => format!("client:{id}"),
-            InboundRoute::Ask(url) => url.as_str().to_owned(),
-        });
-        let (jwt_secret, jwks_file) = match &self.tokens {
-            TokenSource::Development => (none(), none()),
-            TokenSource::Secret(_) => ("(masked)".to_owned(), none()),
-            TokenSource::KeySet(path) => (none(), path.display().to_string()),
-        };
-        let prompts_dir = self.prompts_dir.as_ref().map_or_else(none, |dir| dir.display().to_string());
-        let kms_key = self.spool_kms.as_ref().map_or_else(none, |kms| kms.key.clone());
-        let kms_refresh = self.spool_kms.as_ref().map_or_else(none, |kms| kms.refresh.as_secs().to_string());
-        vec![
-            ("CALLGATE_LISTEN", self.listen.to_string(), "address of HTTP and WebSocket"),
-            ("CALLGATE_PUBLIC_URL", self.seen_as(self.listen), "how Twilio sees this gateway; signatures and TwiML are built from it"),
-            ("CALLGATE_DATA_DIR", self.data_dir.display().to_string(), "spool, embedded database and object store, development keys"),
-            ("CALLGATE_DATABASE_URL", self.database_url.clone(), "where consent, the audit chain and calls are kept"),
-            ("CALLGATE_OBJECTS", self.objects.url.clone(), "where recordings go"),
-            ("CALLGATE_S3_ENDPOINT", text(&self.objects.endpoint), "endpoint of an S3-compatible store"),
-            ("CALLGATE_S3_SSE", sse, "server-side encryption of the store"),
-            ("CALLGATE_SPOOL_KMS_KEY", kms_key, "key of AWS KMS that wraps the spool's keys; none: keys/spool.key in DATA_DIR does"),
-            (
-                "CALLGATE_SPOOL_KMS_REFRESH_SECONDS",
-                kms_refresh,
-                "a data key from AWS KMS is replaced after so long, and used four times as long if it cannot be",
-            ),
-            ("CALLGATE_TWILIO_ACCOUNT_SID", text(&self.twilio_account_sid), "Twilio's account"),
-            ("CALLGATE_TWILIO_AUTH_TOKEN", secret(&self.twilio_auth_token), "its auth token; without one: loopback only"),
-            ("CALLGATE_TWILIO_FROM", text(&self.twilio_from), "the number that calls to clients come from"),
-            ("CALLGATE_TWILIO_API_URL", self.twilio_api_url.as_str().to_owned(), "base of Twilio's REST API"),
-            ("CALLGATE_TWILIO_VALIDATE", self.twilio_validate.to_string(), "check X-Twilio-Signature"),
-            ("CALLGATE_JWT_SECRET", jwt_secret, "secret of HS256 API tokens; neither it nor a key set: a generated one in DATA_DIR"),
-            ("CALLGATE_JWKS_FILE", jwks_file, "key set of RS256, ES256 and EdDSA API tokens"),
-            ("CALLGATE_INBOUND_ROUTE", route, "where an inbound call goes after the prompt: dialled, or the main app is asked"),
-            (
-                "CALLGATE_WEBHOOK_URL",
-                self.webhook.as_ref().map_or_else(none, |(url, _)| url.shown()),
-                "where events are posted, signed by the Standard Webhooks scheme",
-            ),
-            ("CALLGATE_WEBHOOK_SECRET", if self.webhook.is_some() { "(masked)".to_owned() } else { none() }, "what they are signed with"),
-            ("CALLGATE_CAPTURE_FORMAT", self.format.word().to_owned(), "wav or opus; client left, other party right"),
-            (
-                "CALLGATE_PAUSE_GAPS",
-                match self.pause_gaps {
-                    PauseGaps::Silence => "silence".to_owned(),
-                    PauseGaps::Cut => "cut".to_owned(),
-                },
-                "what a pause leaves in a recording",
-            ),
-            (
-                "CALLGATE_ON_OPT_OUT",
-                match settings.on_opt_out {
-                    OnOptOut::KeepConsented => "keep-consented".to_owned(),
-                    OnOptOut::DiscardCall => "discard-call".to_owned(),
-                },
-                "what a mid-call opt-out does with audio captured before it",
-            ),
-            (
-                "CALLGATE_CLOCK",
-                match settings.clock {
-                    Clock::Strict => "strict".to_owned(),
-                    Clock::Media => "media".to_owned(),
-                },
-                "what the ten seconds of silence are counted on",
-            ),
-            ("CALLGATE_MAX_CALLS", self.max_calls.to_string(), "calls at once"),
-            ("CALLGATE_SILENCE_NEEDS_NOISE_FLOOR", settings.silence_needs_noise_floor.to_string(), "exact digital silence does not grant"),
-            ("CALLGATE_PROMPT_IN_RECORDING", settings.prompt_in_recording.to_string(), "a recording begins with our own prompt"),
-            ("CALLGATE_PROMPTS_DIR", prompts_dir, "folder of the prompts that are played; none: the shipped ones"),
-            ("CALLGATE_OPT_OUT_KEYS", keys.to_owned(), "what opts out in the middle of a conversation"),
-            (
-                "CALLGATE_DECLINE_QUEUES_RECORDINGS",
-                self.decline_queues_recordings.to_string(),
-                "a client's own 2 queues recordings of earlier calls for deletion",
-            ),
-            ("CALLGATE_UNANNOUNCED", self.unannounced.to_string(), "accept streams without a call made by this gateway"),
-            ("CALLGATE_MEDIA_THREADS", self.media_threads.to_string(), "threads that own media sockets"),
-            ("CALLGATE_DRAIN_SECONDS", self.drain_seconds.to_string(), "seconds that live calls have to end after SIGTERM"),
-            ("CALLGATE_LOG", self.log.clone(), "tracing filter"),
-            ("CALLGATE_LOG_FORMAT", if self.log_json { "json" } else { "text" }.to_owned(), "text for people, json for machines"),
-        ]
+    pub fn streams_at(&self, bound: SocketAddr) -> String {
+        self.stream_url.as_ref().map_or_else(|| self.seen_as(bound), |url| url.trim_end_matches('/').to_owned())
     }
 }
 
@@ -552,6 +620,24 @@ fn tokens(secret: Option<String>, key_set: Option<String>) -> Result<TokenSource
             Err(wrong("CALLGATE_JWKS_FILE", &path, why))
         }
     }
+}
+
+fn transcriber(text: Option<String>, key: Option<String>) -> Result<Option<TranscriberSpec>, Wrong> {
+    let name = "CALLGATE_TRANSCRIBER";
+    let key = key.filter(|key| !key.is_empty()).map(SecretString::from);
+    let Some(text) = text.filter(|text| !text.is_empty() && text != "none") else { return Ok(None) };
+    let text = text.trim();
+    // What is wrong with it may be a key in the wrong place. What can only be meant as a region is named.
+    let is_harmless = |region: &str| region.len() <= 20 && region.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'));
+    let shown = if text.strip_prefix("aws://").is_some_and(is_harmless) { text } else { "(masked)" };
+    let spec = TranscriberSpec::parse(text, key).ok_or_else(|| wrong(name, shown, TranscriberSpec::ALLOWED))?;
+    if !spec.is_built() {
+        return Err(wrong(name, &spec.shown(), "this callgate was built without Amazon Transcribe: --features transcribe is needed"));
+    }
+    if !spec.has_its_key() {
+        return Err(wrong(name, &spec.shown(), "with CALLGATE_DEEPGRAM_KEY set as well"));
+    }
+    Ok(Some(spec))
 }
 
 fn webhook(url: Option<String>, secret: Option<String>) -> Result<Option<(AppUrl, WebhookSecret)>, Wrong> {
@@ -598,118 +684,4 @@ fn wrong(key: &'static str, value: &str, allowed: &str) -> Wrong {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn refusal(given: Given) -> String {
-        given.meant().map(|_| ()).unwrap_err().to_string()
-    }
-
-    #[test]
-    fn every_default_works_on_one_machine_with_nothing_installed() {
-        let config = Given::default().meant().unwrap();
-        assert_eq!(config.database_url, "sqlite://./callgate-data/callgate.db");
-        assert!(config.unannounced && !config.twilio_validate && config.listen.ip().is_loopback());
-        assert_eq!(config.table().len(), 34);
-    }
-
-    #[test]
-    fn a_wrong_value_names_its_key_and_what_is_allowed() {
-        let some = |text: &str| Some(text.to_owned());
-        assert_eq!(
-            refusal(Given { clock: some("fast"), ..Given::default() }),
-            r#"CALLGATE_CLOCK: "fast" is not allowed; allowed is strict or media"#
-        );
-        assert!(refusal(Given { listen: some("0.0.0.0:80"), ..Given::default() }).contains("without CALLGATE_TWILIO_AUTH_TOKEN"));
-        let short = refusal(Given { jwt_secret: some("hunter2"), ..Given::default() });
-        assert!(short.contains("CALLGATE_JWT_SECRET") && !short.contains("hunter2"), "{short}");
-        let both = Given { jwt_secret: some("0123456789abcdef0123456789abcdef"), jwks_file: some("keys.json"), ..Given::default() };
-        let both = refusal(both);
-        assert!(both.contains("CALLGATE_JWKS_FILE") && both.contains("one of them needs to be unset") && !both.contains("0123"), "{both}");
-        assert!(refusal(Given { database_url: some("postgres://u:pw@h/d"), ..Given::default() }).contains("(masked)"));
-        assert!(refusal(Given { max_calls: some("0"), ..Given::default() }).contains("CALLGATE_MAX_CALLS"));
-        let from = refusal(Given { twilio_from: some("6175550123"), ..Given::default() });
-        assert!(from.contains("CALLGATE_TWILIO_FROM") && from.contains("+16175550123"), "{from}");
-        let api = refusal(Given { twilio_api_url: some("http://api.example.com"), ..Given::default() });
-        assert!(api.contains("CALLGATE_TWILIO_API_URL") && api.contains("https://"), "{api}");
-        let whsec = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
-        let webhook = |url: &str, secret: &str| refusal(Given { webhook_url: some(url), webhook_secret: some(secret), ..Given::default() });
-        assert!(webhook("http://app.example.com/events", whsec).contains("CALLGATE_WEBHOOK_URL"), "plain http leaves this machine");
-        assert!(webhook("https://app.example.com/events", "").contains("CALLGATE_WEBHOOK_SECRET is needed"));
-        let short = webhook("https://app.example.com/events", "whsec_aHVudGVyMg==");
-        assert!(short.contains("CALLGATE_WEBHOOK_SECRET") && !short.contains("aHVud"), "{short}");
-        assert!(webhook("", whsec).contains("nothing to sign"));
-        assert!(Given::from_toml("lissten = \"x\"").is_err(), "unknown keys are refused");
-    }
-
-    #[cfg(not(feature = "kms"))]
-    #[test]
-    fn a_key_of_kms_is_refused_where_nobody_can_ask_kms() {
-        let refused = refusal(Given { spool_kms_key: Some("alias/callgate".into()), ..Given::default() });
-        assert!(
-            refused.contains("CALLGATE_SPOOL_KMS_KEY") && refused.ends_with("built without AWS KMS: --features kms is needed"),
-            "{refused}"
-        );
-    }
-
-    #[cfg(feature = "kms")]
-    #[test]
-    fn a_key_of_kms_is_taken_as_it_is_and_its_refresh_has_bounds() {
-        let key = |key: &str, refresh: &str| Given {
-            spool_kms_key: Some(key.into()),
-            spool_kms_refresh_seconds: Some(refresh.into()),
-            ..Given::default()
-        };
-        let config = key("alias/callgate", "").meant().unwrap();
-        assert_eq!(config.spool_kms, Some(KmsSpec { key: "alias/callgate".into(), refresh: Duration::from_secs(3_600) }));
-        assert!(config.table().contains(&(
-            "CALLGATE_SPOOL_KMS_KEY",
-            "alias/callgate".to_owned(),
-            "key of AWS KMS that wraps the spool's keys; none: keys/spool.key in DATA_DIR does"
-        )));
-        assert_eq!(key("", "").meant().unwrap().spool_kms, None);
-        assert!(refusal(key("alias/x", "0")).contains("CALLGATE_SPOOL_KMS_REFRESH_SECONDS"));
-        assert!(refusal(key("two words", "")).contains("alias/NAME"));
-    }
-
-    #[test]
-    fn secrets_are_masked_in_the_table_and_in_debug() {
-        let given = Given {
-            twilio_auth_token: Some("supersecrettoken".into()),
-            webhook_url: Some("https://app.example.com/events?key=supersecretkey".into()),
-            webhook_secret: Some("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".into()),
-            ..Given::default()
-        };
-        let config = given.meant().unwrap();
-        let table = format!("{:?}", config.table());
-        let shown = format!("{table} {config:?}");
-        assert!(!shown.contains("supersecrettoken") && !shown.contains("MfKQ9r8GK") && !table.contains("supersecretkey"));
-        assert!(config.twilio_validate && !config.unannounced);
-    }
-
-    #[test]
-    fn what_is_missing_to_place_a_call_is_named() {
-        let some = |text: &str| Some(text.to_owned());
-        let mut given = Given::default();
-        let missing = |given: &Given| given.clone().meant().unwrap().twilio_account().map(|_| ()).unwrap_err();
-        assert_eq!(missing(&given), "CALLGATE_TWILIO_ACCOUNT_SID");
-        given.twilio_account_sid = some("AC1");
-        assert_eq!(missing(&given), "CALLGATE_TWILIO_AUTH_TOKEN");
-        given.twilio_auth_token = some("token");
-        assert_eq!(missing(&given), "CALLGATE_TWILIO_FROM");
-        given.twilio_from = some("+16175550123");
-        assert_eq!(missing(&given), "CALLGATE_PUBLIC_URL");
-        given.public_url = some("https://gate.example.com");
-        assert!(given.clone().meant().unwrap().twilio_account().is_ok());
-        let stand_in = Given { public_url: None, twilio_api_url: some("http://127.0.0.1:9"), ..given };
-        assert!(stand_in.meant().unwrap().twilio_account().is_ok());
-    }
-
-    #[test]
-    fn what_is_given_above_wins() {
-        let file = Given::from_toml("listen = \"127.0.0.1:1\"\nclock = \"media\"\nmax_calls = 7\nunannounced = false").unwrap();
-        let above = Given { listen: Some("127.0.0.1:2".into()), ..Given::default() };
-        let config = above.over(file).meant().unwrap();
-        assert_eq!((config.listen.port(), config.settings.clock), (2, Clock::Media));
-    }
-}
+mod tests;

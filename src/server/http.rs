@@ -26,7 +26,10 @@ use tungstenite::handshake::derive_accept_key;
 
 use super::api;
 use super::auth::{Claims, TokenKey};
+use super::evidence::Exports;
+use super::limits::Limits;
 use super::media::MediaThreads;
+use super::nodes::Node;
 use super::problem::Problem;
 use super::registry::{Place, Registry};
 use super::socket::Socket;
@@ -59,6 +62,8 @@ pub struct App {
     pub(super) world: World,
     pub(super) registry: Arc<Registry>,
     pub(super) media: MediaThreads,
+    /// This gateway among others; none if the database is its alone.
+    pub(super) node: Option<Arc<Node>>,
     pub(super) objects: Arc<ObjectStore>,
     pub(super) tokens: TokenKey,
     pub(super) main_app: Option<MainApp>,
@@ -66,9 +71,15 @@ pub struct App {
     pub(super) twilio: Result<TwilioRest, &'static str>,
     pub(super) config: Arc<Config>,
     pub(super) public_url: Arc<str>,
+    /// Where its own media socket is: whoever is given TwiML here streams here.
+    pub(super) stream_url: Arc<str>,
     pub(super) draining: Arc<AtomicBool>,
     /// The figures of consent as `/metrics` shows them, and when they were counted.
     pub(super) figures: Arc<tokio::sync::Mutex<Option<(std::time::Instant, String)>>>,
+    /// Where evidence is made.
+    pub(super) exports: Exports,
+    /// What each bearer has taken of the API.
+    pub(super) limits: Arc<Limits>,
 }
 
 impl App {
@@ -118,12 +129,17 @@ pub(super) fn router(app: App) -> Router {
         .route(webhooks::CONNECTED, post(webhooks::connected))
         .route(webhooks::CONSENT, post(webhooks::consent))
         .route(webhooks::STATUS, post(webhooks::status))
+        .route(webhooks::PARTY, post(webhooks::party))
+        .route(webhooks::PARTY_STATUS, post(webhooks::party_status))
         .layer(middleware::from_fn_with_state(app.clone(), webhooks::signed));
     Router::new()
         .route(MEDIA, get(media))
         .merge(api::routes())
         .merge(webhooks)
         .fallback(|| async { Problem::not_found("route") })
+        .method_not_allowed_fallback(|| async {
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "the route has other methods; Allow names them")
+        })
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .layer(middleware::from_fn_with_state(app.clone(), refuse_proxies_in_development))
         .with_state(app)
@@ -233,10 +249,10 @@ fn admit(app: &App, headers: &HeaderMap) -> Result<(String, Place), (StatusCode,
     }
     if let (true, Some(token)) = (app.config.twilio_validate, &app.config.twilio_auth_token) {
         let signature = headers.get("x-twilio-signature").and_then(|value| value.to_str().ok()).unwrap_or_default();
-        if !signature::handshake_is_signed(token.expose_secret(), &app.public_url, MEDIA, signature) {
+        if !signature::handshake_is_signed(token.expose_secret(), &app.stream_url, MEDIA, signature) {
             return Err((
                 StatusCode::FORBIDDEN,
-                "X-Twilio-Signature does not match; is CALLGATE_PUBLIC_URL the address in the TwiML, and the auth token the account's primary one?",
+                "X-Twilio-Signature does not match; is CALLGATE_PUBLIC_URL (or CALLGATE_STREAM_URL) the address in the TwiML, and the auth token the account's primary one?",
             ));
         }
     }

@@ -5,25 +5,32 @@ use std::sync::Arc;
 use subtle::ConstantTimeEq;
 use tokio::sync::oneshot;
 
+use super::bridge::{self, Party as OtherParty};
 use super::ids;
 use super::media::{MediaHandle, SocketKey, ToMedia};
 use super::metrics;
 use super::registry::{Announced, LiveCall, Registry};
+use super::relay;
 use super::revocation;
+use super::scribe::{ScribeBehind, ScribeFeed};
 use super::socket::{Heard, Word};
 use super::world::World;
+use crate::engine::audio::beep;
 use crate::engine::audio::frame::{Channel, StreamNo};
 use crate::engine::audio::prompts::Language;
 use crate::engine::call::{
-    Call, CallIdentity, Effect, Input, Mode, NotSealed, Outbox, Phase, RecordingEnd, RecordingState, Standing, StreamStart, Told,
+    BotSaid, Call, CallIdentity, Effect, Handing, Input, Mode, NotHanded, NotSealed, Outbox, Party, Phase, RecordingEnd, RecordingState,
+    Standing, StreamStart, ToBot, Told,
 };
 use crate::engine::consent::keys::Answer;
 use crate::engine::consent::{Actor, ConsentRecord, ConsentStatus, Direction, Queues, UnrecordedReason};
 use crate::engine::ledger::{Event, EventKind};
+use crate::engine::policy::{Places, Ruling};
 use crate::engine::time::Tick;
-use crate::engine::twilio::message::Start;
+use crate::engine::twilio::message::{Start, Track};
 use crate::io::database::{LedgerFull, RecordingRow, Revocation, Work};
-use crate::io::spool::{Lead, RecordingHead, SpoolFeed, SpoolStalled};
+use crate::io::relay::BotLine;
+use crate::io::spool::{Lead, RecordingHead, SpoolFeed, SpoolStalled, SpooledTransfer};
 
 /// What only the thread can do.
 pub(super) struct Outcome {
@@ -38,6 +45,8 @@ pub(super) struct Live {
     shared: Arc<LiveCall>,
     me: MediaHandle,
     feed: Option<SpoolFeed>,
+    /// The transcript's, if there is a recogniser. It costs nobody else anything when it fails.
+    scribe: Option<ScribeFeed>,
     head: Option<Arc<RecordingHead>>,
     /// The socket of each stream.
     sockets: Vec<SocketKey>,
@@ -45,6 +54,18 @@ pub(super) struct Live {
     last: Told,
     /// Twilio's id of it is written.
     is_named: bool,
+    /// The bot that serves the client.
+    bot: Option<BotLine>,
+    /// What it is told first.
+    bot_start: Option<Start>,
+    /// The client's stream, once the other party is wanted on a leg of its own; and that party, once it has come.
+    bridged: Option<StreamNo>,
+    party: Option<OtherParty>,
+    /// Twilio's id of the call to that party, as soon as Twilio has placed it.
+    party_sid: Option<String>,
+    /// The client's leg was hung up, and not only lost.
+    hung_up: bool,
+    wants_party: bool,
     /// Who waits until what the keypad question brought is durable.
     waiting: Vec<oneshot::Sender<()>>,
 }
@@ -63,8 +84,19 @@ pub(super) fn who(start: &Start, registry: &Registry, world: &World) -> Result<C
     if told("orgId").is_some_and(|org| !ids::is_key_part(org)) {
         return Err("its orgId cannot be part of an object's key".into());
     }
-    if !matches!(told("mode"), None | Some("consent" | "stay" | "capture")) {
-        return Err("its mode is none of consent, stay, capture".into());
+    if !matches!(told("mode"), None | Some("consent" | "stay" | "capture" | "party")) {
+        return Err("its mode is none of consent, stay, capture, party".into());
+    }
+    if told("mode") == Some("party") {
+        return party(told("callId").unwrap_or_default(), told("token").unwrap_or_default(), registry, world);
+    }
+    if told("bridge").is_some() && (told("mode") != Some("stay") || told("relay").is_some()) {
+        return Err("it is to be bridged, and its mode is not stay, or a bot is to serve it".into());
+    }
+    match told("relay") {
+        Some(_) if told("mode") != Some("stay") => return Err("it names a relay, and its mode is not stay".into()),
+        Some(name) if world.relays.get(name).is_none() => return Err("its relay is none of the configuration's".into()),
+        Some(_) | None => {}
     }
     if let Some(call_id) = told("callId") {
         if let Some(announced) = registry.announced(call_id) {
@@ -104,11 +136,34 @@ pub(super) fn who(start: &Start, registry: &Registry, world: &World) -> Result<C
     })
 }
 
+/// Whose other party a stream is.
+fn party(call_id: &str, token: &str, registry: &Registry, world: &World) -> Result<CallIdentity, String> {
+    if let Some(announced) = registry.announced(call_id) {
+        let same: bool = token.as_bytes().ct_eq(announced.party_token.as_bytes()).into();
+        return if same { Ok(announced.identity) } else { Err("its token is not the one its TwiML was given".into()) };
+    }
+    let live = registry.get(call_id).filter(|_| world.unannounced);
+    live.map(|live| live.identity.clone()).ok_or_else(|| "it is the other party of no call of this gateway".into())
+}
+
+/// What a stream's call is held to, if no webhook has told of it: its parameters may say where the client lives.
+pub(super) fn ruling(start: Option<&Start>, world: &World) -> Ruling {
+    let client_region = start.and_then(|start| start.parameters.get("clientRegion")).map(String::as_str);
+    world.ruling(Places { client_region, ..Places::default() })
+}
+
 impl Live {
-    pub(super) fn new(identity: CallIdentity, standing: Standing, announced: Option<&Announced>, world: &World, me: &MediaHandle) -> Self {
+    pub(super) fn new(
+        identity: CallIdentity,
+        standing: Standing,
+        ruling: Ruling,
+        announced: Option<&Announced>,
+        world: &World,
+        me: &MediaHandle,
+    ) -> Self {
         let now = world.clocks.now();
         let is_named = !identity.call_sid.is_empty();
-        let call = Call::new(identity, world.settings, standing, now);
+        let call = Call::new(identity, world.settings, standing, now).under(ruling);
         let call = match announced {
             None => call,
             Some(Announced { made: None, .. }) => call.told_of(),
@@ -121,6 +176,7 @@ impl Live {
             shared: Arc::new(LiveCall::new(snapshot, me.clone())),
             me: me.clone(),
             feed: None,
+            scribe: None,
             head: None,
             sockets: Vec::with_capacity(2),
             // A call that was made may never be heard of again.
@@ -128,6 +184,13 @@ impl Live {
             call,
             last,
             is_named,
+            bot: None,
+            bot_start: None,
+            bridged: None,
+            party: None,
+            party_sid: None,
+            hung_up: false,
+            wants_party: false,
             waiting: Vec::new(),
         }
     }
@@ -149,6 +212,18 @@ impl Live {
         outcome
     }
 
+    /// Hands the call over, if it may be and was not before: what that comes to.
+    pub(super) fn transfer(
+        &mut self,
+        world: &World,
+        outbox: &mut Outbox,
+        by: Actor,
+        to: Party,
+    ) -> (Result<Handing, NotHanded>, Option<Outcome>) {
+        let handing = self.call.handing(&to);
+        (handing, self.step(world, outbox, Input::Transfer { by, to }))
+    }
+
     /// The ledger has answered for a yes.
     pub(super) fn is_settled(&mut self) {
         self.waiting.clear();
@@ -163,8 +238,8 @@ impl Live {
     }
 
     /// Frames that came while the database was asked.
-    pub(super) fn missed(&mut self, frames: u64) {
-        self.call.missed(frames);
+    pub(super) fn missed(&mut self, stream: StreamNo, frames: [u64; 2]) {
+        self.call.missed(stream, frames);
     }
 
     /// A socket becomes the call's next stream.
@@ -185,7 +260,12 @@ impl Live {
         let answered_by = told("answeredBy").filter(|by| !by.is_empty()).map(str::to_owned);
         let tracks = if mode == Mode::Capture { start.tracks } else { [true, start.tracks[1]] };
         tracing::info!(call.id = %self.shared.identity.call_id, stream.sid = %start.stream_sid, ?mode, "call: stream begins");
-        let begins = StreamStart { stream_sid: start.stream_sid.clone(), mode, tracks, leg, answered_by };
+        let bot = told("relay").and_then(|name| world.relays.get(name)).map(|relay| relay.bot.clone());
+        if bot.is_some() {
+            self.bot_start = Some(start.clone());
+        }
+        let bridged = told("bridge").is_some_and(|bridge| !bridge.is_empty());
+        let begins = StreamStart { stream_sid: start.stream_sid.clone(), mode, tracks, leg, answered_by, bot, bridged };
         self.step(world, outbox, Input::StreamStarted(begins))
     }
 
@@ -194,7 +274,10 @@ impl Live {
             Heard::Media(track, sequence, chunk, timestamp) => Input::Media { stream, track, sequence, chunk, timestamp, codes },
             Heard::Dtmf { sequence, key } => Input::Dtmf { stream, sequence, key },
             Heard::Mark(play) => Input::Mark { stream, play },
-            Heard::Stop => Input::Stopped(stream),
+            Heard::Stop => {
+                self.hung_up |= self.bridged == Some(stream);
+                Input::Stopped(stream)
+            }
             Heard::Start(_) => return None,
         };
         self.step(world, outbox, input)
@@ -209,11 +292,12 @@ impl Live {
             if let Some(feed) = &mut self.feed {
                 stalled = feed.push(now.tick, &outbox.captured).is_err();
             }
+            self.transcribe(|scribe| scribe.push(now.tick, &outbox.captured));
             outbox.captured.clear();
         }
         let (captured, withheld) = self.call.counts();
         self.shared.count(captured, withheld, self.call.captured_up_to().0);
-        if outbox.effects.is_empty() && !stalled {
+        if outbox.effects.is_empty() && outbox.to_bot.is_empty() && !stalled {
             return None;
         }
         let mut outcome = Outcome { words: Vec::new(), over: false };
@@ -222,6 +306,19 @@ impl Live {
             stalled |= self.perform(world, effect, now.tick, &mut outcome).is_err();
         }
         outbox.effects = effects;
+        // After the effects: they may be what calls the bot.
+        match &mut self.party {
+            Some(party) => {
+                for message in outbox.to_bot.drain(..) {
+                    if let ToBot::Audio(piece) = message {
+                        party.hear(piece.codes());
+                    }
+                }
+                let socket = party.socket;
+                party.due(now.tick, |said| outcome.words.push((socket, Word::Say(said))));
+            }
+            None => relay::tell(self.bot.as_ref(), &mut outbox.to_bot, world),
+        }
         if stalled {
             self.feed = None;
             self.give_up_recording(world);
@@ -248,6 +345,7 @@ impl Live {
     }
 
     pub(super) fn tick(&mut self, now: Tick) -> Result<(), SpoolStalled> {
+        self.transcribe(|scribe| scribe.tick(now));
         self.feed.as_mut().map_or(Ok(()), |feed| feed.tick(now))
     }
 
@@ -270,6 +368,25 @@ impl Live {
     fn perform(&mut self, world: &World, effect: Effect, now: Tick, outcome: &mut Outcome) -> Result<(), SpoolStalled> {
         match effect {
             Effect::Play { stream, prompt, from, to } => self.say(stream, Word::Play(&prompt.codes[from..to]), outcome),
+            Effect::Beep { stream, at } => {
+                self.say(stream, Word::Play(beep::codes()), outcome);
+                if let Some(feed) = &mut self.feed {
+                    feed.beeped(now, stream, at);
+                }
+            }
+            Effect::Say { stream, said } => self.say(stream, Word::Say(said), outcome),
+            Effect::RelayBegins { stream, bot } => {
+                let (seen, start) = (self.call.snapshot(), self.bot_start.take());
+                self.bot = start.and_then(|start| relay::call(world, &bot, &seen, &start, stream, &self.me));
+            }
+            Effect::PartyWanted { stream } => {
+                self.bridged = Some(stream);
+                self.wants_party = true;
+            }
+            Effect::RelayEnds => {
+                self.bot = None;
+                self.let_party_go(world, outcome);
+            }
             Effect::Mark { stream, play } => self.say(stream, Word::Mark(play), outcome),
             Effect::Clear { stream } => self.say(stream, Word::Clear, outcome),
             Effect::Close { stream } => self.say(stream, Word::Close, outcome),
@@ -301,29 +418,46 @@ impl Live {
                     world,
                     Work::Audit(event(&head, EventKind::RecordingStarted, serde_json::json!({ "recordingId": head.recording_id })), None),
                 );
+                if let Some(scribes) = &world.scribes {
+                    self.scribe = Some(scribes.begin(world, &head, &self.shared, &self.me, now));
+                }
                 self.feed = Some(world.spool.begin(head, now)?);
             }
             Effect::RecordedStream { stream, stream_sid } => {
+                self.transcribe(|scribe| scribe.stream_began(now, stream, stream_sid.clone()));
                 if let Some(feed) = &mut self.feed {
                     feed.stream_began(now, stream, stream_sid);
                 }
             }
             Effect::Paused { stream, at, reason } => {
+                self.transcribe(ScribeFeed::paused);
                 if let Some(feed) = &mut self.feed {
                     feed.paused(now, stream, at, Some(reason));
                 }
             }
             Effect::Resumed { stream, at } => {
+                self.transcribe(|scribe| scribe.resumed(stream, at));
                 if let Some(feed) = &mut self.feed {
                     feed.paused(now, stream, at, None);
                 }
             }
+            Effect::Transferred { stream, at, view } => {
+                if let Some(feed) = &mut self.feed {
+                    let (time, to, captured) = (view.at.to_string(), view.kind, view.captured);
+                    feed.transferred(now, &SpooledTransfer { stream: stream.0, at: at.0, time, to, captured });
+                }
+            }
             Effect::CutBack { stream, at } => {
+                self.transcribe(|scribe| scribe.cut_back(stream, at));
                 if let Some(feed) = &mut self.feed {
                     feed.cut_back(stream, at)?;
                 }
             }
             Effect::RecordingEnds(end) => {
+                if let Some(scribe) = self.scribe.take() {
+                    // One that is gone has told its failure.
+                    let _ = scribe.end(end);
+                }
                 if let Some(feed) = self.feed.take() {
                     match end {
                         RecordingEnd::Keep => feed.seal()?,
@@ -340,6 +474,84 @@ impl Live {
         Ok(())
     }
 
+    /// Whether the other party must be called now.
+    pub(super) fn wants_party(&mut self) -> bool {
+        std::mem::take(&mut self.wants_party)
+    }
+
+    /// The other party's socket. `false` if it comes too early, too late, or a second time.
+    pub(super) fn join(&mut self, world: &World, outbox: &mut Outbox, socket: SocketKey, start: &Start) -> Option<Option<Outcome>> {
+        let stream = self.bridged.filter(|_| self.party.is_none())?;
+        tracing::info!(call.id = %self.shared.identity.call_id, stream.sid = %start.stream_sid, "call: the other party has come");
+        self.party = Some(OtherParty::new(socket, start.call_sid.clone(), world.clocks.now().tick));
+        Some(self.step(world, outbox, Input::Bot { stream, said: BotSaid::HasCome }))
+    }
+
+    /// What the other party's stream says.
+    pub(super) fn party_said(&mut self, world: &World, outbox: &mut Outbox, heard: &Heard, codes: &[u8]) -> Option<Outcome> {
+        let (stream, party) = (self.bridged?, self.party.as_mut()?);
+        match *heard {
+            Heard::Media(Track::Inbound, _, chunk, timestamp) => {
+                let new = party.media(world.clocks.now().tick, chunk, timestamp, codes.len());
+                new.then(|| self.step(world, outbox, Input::Bot { stream, said: BotSaid::Audio(codes) }))?
+            }
+            Heard::Stop => {
+                // It hung up, and so does the client's leg.
+                (self.party, self.party_sid) = (None, None);
+                bridge::hang_up(&world.tokio, world.bridging.as_ref(), &self.call.identity().call_sid);
+                self.step(world, outbox, Input::Bot { stream, said: BotSaid::Closed })
+            }
+            Heard::Media(Track::Outbound, ..) | Heard::Dtmf { .. } | Heard::Mark(_) | Heard::Start(_) => None,
+        }
+    }
+
+    /// The other party was not reached, or its leg is gone without a word.
+    pub(super) fn party_gone(&mut self, world: &World, outbox: &mut Outbox, why: &'static str) -> Option<Outcome> {
+        let stream = self.bridged?;
+        self.party_sid = None;
+        if self.party.take().is_none() {
+            // Nobody ever came: there is nobody to talk with in a conference.
+            bridge::hang_up(&world.tokio, world.bridging.as_ref(), &self.call.identity().call_sid);
+        }
+        self.step(world, outbox, Input::Bot { stream, said: BotSaid::Lost(why) })
+    }
+
+    /// Twilio has placed the call to the other party. If the client has hung up meanwhile, nobody is wanted any more.
+    pub(super) fn party_called(&mut self, world: &World, call_sid: String) {
+        if self.bridged.is_some() {
+            self.party_sid = Some(call_sid);
+        } else if self.hung_up {
+            bridge::hang_up(&world.tokio, world.bridging.as_ref(), &call_sid);
+        }
+    }
+
+    /// Twilio says that the client's leg is over, perhaps before its stream does.
+    pub(super) const fn client_hung_up(&mut self) {
+        self.hung_up = true;
+    }
+
+    /// The client's leg is over. Hung up, the party's is hung up as well, though it may only ring yet; only lost, both go on in the
+    /// conference.
+    fn let_party_go(&mut self, world: &World, outcome: &mut Outcome) {
+        self.bridged = None;
+        let mut called = self.party_sid.take();
+        if let Some(party) = self.party.take() {
+            world.metrics.bridge_dropped.inc_by(party.dropped());
+            outcome.words.push((party.socket, Word::Close));
+            called = Some(party.call_sid);
+        }
+        if let (true, Some(call_sid)) = (self.hung_up, called) {
+            bridge::hang_up(&world.tokio, world.bridging.as_ref(), &call_sid);
+        }
+    }
+
+    /// A scribe that takes no more is let go: it tells of its failure itself.
+    fn transcribe(&mut self, tell: impl FnOnce(&mut ScribeFeed) -> Result<(), ScribeBehind>) {
+        if self.scribe.as_mut().is_some_and(|scribe| tell(scribe).is_err()) {
+            self.scribe = None;
+        }
+    }
+
     fn say(&self, stream: StreamNo, word: Word, outcome: &mut Outcome) {
         if let Some(socket) = self.sockets.get(usize::from(stream.0)) {
             outcome.words.push((*socket, word));
@@ -348,7 +560,7 @@ impl Live {
 
     fn answer(&self) -> crate::io::database::Then<Result<crate::engine::consent::Receipt<crate::engine::consent::Grant>, NotSealed>> {
         let (me, call_id) = (self.me.clone(), self.shared.identity.call_id.clone());
-        Box::new(move |receipt| me.send(ToMedia::Sealed(call_id, receipt)))
+        Box::new(move |receipt| me.send(ToMedia::Sealed(call_id, Box::new(receipt))))
     }
 
     fn publish(&mut self, world: &World) {
@@ -452,7 +664,12 @@ pub(super) fn submit(world: &World, work: Work) {
             Work::Act(_, then) => then(None),
             Work::Place(_, then) => then(None),
             Work::Outbox(work) => work.refuse(),
-            Work::Audit(_, None) | Work::Recording(_, None) | Work::Call(_) | Work::Answer(_) | Work::Checkpoint(_) => {}
+            Work::Audit(_, None)
+            | Work::Recording(_, None)
+            | Work::Call(_)
+            | Work::Answer(_)
+            | Work::Checkpoint(_)
+            | Work::Transcript(_) => {}
         }
     }
 }

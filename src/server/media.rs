@@ -19,12 +19,14 @@ use tokio::sync::oneshot;
 use super::registry::Registry;
 use super::socket::Socket;
 use super::world::World;
+use crate::engine::audio::frame::{Place, StreamNo};
 use crate::engine::audio::prompts::Language;
-use crate::engine::call::{CallIdentity, NotSealed, Standing, Unreached};
+use crate::engine::call::{CallIdentity, Handing, NotHanded, NotSealed, Party, Standing, Unreached};
 use crate::engine::consent::keys::Answer;
 use crate::engine::consent::{Actor, Grant, GrantSeq, Receipt};
 use crate::engine::time::WallTime;
 use crate::engine::twilio::message::Start;
+use crate::io::relay::Heard;
 use thread::Thread;
 
 const WAKER: Token = Token(usize::MAX);
@@ -59,9 +61,11 @@ pub(super) enum ToMedia {
     /// The database told where the client of a new call stands.
     Standing(SocketKey, Box<(Start, CallIdentity)>, Standing),
     /// The ledger answered.
-    Sealed(String, Result<Receipt<Grant>, NotSealed>),
+    Sealed(String, Box<Result<Receipt<Grant>, NotSealed>>),
     /// Somebody with the right to says that the client said no, now or at the time told. Answered when the gate is shut.
     OptOut(String, Actor, Option<String>, Option<WallTime>, oneshot::Sender<()>),
+    /// A recogniser has heard the client say no, from this place of this stream on.
+    Objected(String, StreamNo, Place),
     /// What follows must not be captured. Answered when nothing more is taken in.
     Pause(String, Actor, String, oneshot::Sender<()>),
     /// A holder of a pause lets go. Answered when it is done.
@@ -82,6 +86,18 @@ pub(super) enum ToMedia {
     Unreached(String, Unreached),
     /// Twilio says that the call is over.
     HungUp(String),
+    /// Other gateways have taken this one for gone: every gate shuts.
+    LeaseLost,
+    /// The bot that serves this stream of a call said something.
+    Bot(Arc<str>, StreamNo, Heard),
+    /// Somebody hands the call over. Answered when nothing more is taken in, or with why not.
+    Transfer(String, Actor, Party, oneshot::Sender<Result<Handing, NotHanded>>),
+    /// Twilio did not do it.
+    NotTransferred(String),
+    /// Twilio has placed the call to the other party of a bridged call, under this id.
+    PartyCalled(String, String),
+    /// The other party of a bridged call was not reached, or is gone.
+    PartyGone(String, &'static str),
     /// Seal everything; the gateway stops.
     Shutdown,
 }
@@ -136,6 +152,13 @@ impl MediaThreads {
     /// The thread whose turn it is.
     pub(super) fn next(&self) -> &MediaHandle {
         &self.handles[self.next.fetch_add(1, Ordering::Relaxed) % self.handles.len()]
+    }
+
+    /// Every gate shuts; the calls go on.
+    pub(super) fn lease_lost(&self) {
+        for handle in self.handles.iter() {
+            handle.send(ToMedia::LeaseLost);
+        }
     }
 
     /// Every call is sealed and every socket closed.

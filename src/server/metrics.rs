@@ -6,6 +6,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 /// How a question was decided, or a recording ended.
@@ -34,8 +35,14 @@ pub struct Metrics {
     pub malformed: Counter,
     /// Handshakes and streams refused.
     pub refused: Counter,
+    /// What voice bots were too slow to take.
+    pub relay_dropped: Counter,
+    /// Samples of bridged calls that came too fast to be passed on in time.
+    pub bridge_dropped: Counter,
     /// Pieces of work the ledger's queue had no room for.
     pub ledger_full: Counter,
+    /// Artifacts whose owners have not confirmed that they are deleted, a day after they were due; at the last look.
+    pub artifacts_overdue: Gauge,
 }
 
 impl Metrics {
@@ -53,14 +60,37 @@ impl Metrics {
         let withheld = counter("frames_withheld", "Frames withheld, of calls that are over");
         let malformed = counter("messages_malformed", "Messages let pass because they could not be understood");
         let refused = counter("streams_refused", "Handshakes and streams refused");
+        let relay_dropped = counter("relay_dropped", "Messages for voice bots that had no room, and were thrown away");
+        let bridge_dropped =
+            counter("bridge_dropped_samples", "Samples of bridged calls thrown away so that delay does not grow, of calls that are over");
         let ledger_full = counter("ledger_full", "Pieces of work the ledger's queue had no room for");
         let decisions = Family::default();
         let recordings = Family::default();
         let posts = Family::default();
+        let artifacts_overdue = Gauge::default();
+        registry.register(
+            "artifacts_overdue",
+            "Artifacts not confirmed deleted a day after they were due, at the last look",
+            artifacts_overdue.clone(),
+        );
         registry.register("webhook_posts", "Tries to post an event, by what became of them", posts.clone());
         registry.register("decisions", "Calls by how they were decided", decisions.clone());
         registry.register("recordings", "Recordings by how they ended", recordings.clone());
-        Arc::new(Self { registry, calls, decisions, recordings, posts, captured, withheld, malformed, refused, ledger_full })
+        Arc::new(Self {
+            registry,
+            calls,
+            decisions,
+            recordings,
+            posts,
+            captured,
+            withheld,
+            malformed,
+            refused,
+            relay_dropped,
+            ledger_full,
+            artifacts_overdue,
+            bridge_dropped,
+        })
     }
 
     /// As OpenMetrics text, with what is only known now.

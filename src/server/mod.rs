@@ -1,22 +1,30 @@
 //! The gateway: wiring, no decisions. [`Gateway::start`] opens the world and the door; [`Gateway::drain`] closes them.
 
 mod api;
+mod artifacts;
 mod auth;
+mod bridge;
 mod config;
+mod evidence;
+mod handover;
 mod http;
 mod ids;
 mod key_set;
+mod limits;
 mod live;
 mod media;
 mod metrics;
+mod nodes;
 mod notary;
 mod placing;
 mod poster;
 mod problem;
 mod recover;
 mod registry;
+mod relay;
 mod retention;
 mod revocation;
+mod scribe;
 mod seal;
 mod socket;
 mod webhooks;
@@ -31,9 +39,11 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 
+pub use artifacts::ArtifactsDue;
 pub use auth::{Claims, MintError, TokenKey, TokenKeyError, TokenSource};
-pub use config::{Config, Given, InboundRoute, Wrong};
+pub use config::{Config, Given, GivenRelay, InboundRoute, Wrong};
 pub use key_set::KeySetError;
+pub use limits::RequestLimit;
 pub use notary::{checkpoint_key, open_checkpoint_key};
 pub use retention::{SweepOutcome, Swept, SweptLine, sweep};
 
@@ -46,8 +56,10 @@ use crate::io::database::{Database, DatabaseError, Work};
 use crate::io::lock::{FolderLock, NotLocked};
 use crate::io::main_app::MainApp;
 use crate::io::objects::{ObjectError, ObjectStore};
+use crate::io::policy::{self, PolicyFileError};
 use crate::io::prompts::{self, PromptsError};
 use crate::io::spool::{KeysError, SpoolKeys, SpoolWriters};
+use crate::io::transcriber::Transcriber;
 use crate::io::twilio_rest::TwilioRest;
 use crate::io::webhook::Webhook;
 
@@ -69,9 +81,11 @@ pub struct Gateway {
     sealer: seal::Sealer,
     poster: Option<(Arc<poster::Poster>, watch::Sender<bool>)>,
     notary: (tokio::task::JoinHandle<()>, watch::Sender<bool>),
+    /// Among others on the database.
+    nodes: Option<(tokio::task::JoinHandle<()>, watch::Sender<bool>)>,
     stop: Option<oneshot::Sender<()>>,
     accepting: tokio::task::JoinHandle<()>,
-    sweeping: tokio::task::AbortHandle,
+    sweeping: [tokio::task::AbortHandle; 2],
     _lock: FolderLock,
 }
 
@@ -95,6 +109,9 @@ pub enum StartError {
     /// The prompts.
     #[error("CALLGATE_PROMPTS_DIR {0}")]
     Prompts(PromptsError),
+    /// The policy by place.
+    #[error("CALLGATE_POLICY_FILE {0}")]
+    Policy(PolicyFileError),
     /// The spool's keys.
     #[error("{0}")]
     Keys(KeysError),
@@ -136,16 +153,17 @@ impl Gateway {
         let prompts = config.prompts_dir.as_deref().map_or_else(|| Ok(library()), prompts::open).map_err(StartError::Prompts)?;
         // On a thread of the runtime: SQLite's own threads stand where the one stands that starts them, and give way with it.
         let (url, runtime) = (config.database_url.clone(), tokio::runtime::Handle::current());
-        let opened = tokio::task::spawn_blocking(move || runtime.block_on(Database::open(&url))).await;
+        let opened = tokio::task::spawn_blocking(move || runtime.block_on(Database::open(url.as_str()))).await;
         let database = opened.map_err(|why| local("the database cannot be opened")(std::io::Error::other(why)))??;
         let objects = Arc::new(ObjectStore::open(&config.objects).await?);
+        let policy = config.policy_file.as_deref().map_or_else(policy::shipped, policy::open).map_err(StartError::Policy)?;
         let keys =
             Arc::new(SpoolKeys::open(&config.data_dir.join("keys/spool.key"), config.spool_kms.as_ref()).await.map_err(StartError::Keys)?);
         let signer = notary::signer(&config.data_dir).map_err(local("the key of checkpoints cannot be opened"))?;
         let tokens = TokenKey::open(&config.tokens, &config.data_dir)?;
         let main_app = match &config.inbound_route {
             Some(InboundRoute::Ask(url)) => Some(MainApp::new(url.clone()).map_err(local("CALLGATE_INBOUND_ROUTE cannot be asked"))?),
-            Some(InboundRoute::Dial(_)) | None => None,
+            Some(InboundRoute::Dial(_) | InboundRoute::Relay(_)) | None => None,
         };
         let twilio = match config.twilio_account() {
             Ok((account, token, from)) => Ok(TwilioRest::new(config.twilio_api_url.as_str(), account, token, from)
@@ -156,23 +174,49 @@ impl Gateway {
         let (report, ends) = mpsc::unbounded_channel();
         let spool = SpoolWriters::start(&folder, &keys, SPOOL_THREADS, move |head, end| drop(report.send((head, end))))
             .map_err(local(&format!("the spool in {} cannot be made", folder.display())))?;
-        let registry = Arc::default();
-        let world = world::World {
+        let clocks = Clocks::default();
+        let (node, lease) = match database.nodes().await? {
+            Some(nodes) => {
+                let (node, lease) = nodes::Node::enter(nodes, &config.data_dir, || clocks.tick()).await?;
+                (Some(node), lease)
+            }
+            None => (None, nodes::Lease::for_ever()),
+        };
+        let registry: Arc<registry::Registry> = Arc::default();
+        let scribes = config.transcriber.as_ref().map(|spec| {
+            scribe::Scribes::new(
+                Transcriber::new(spec.clone()),
+                config.redaction,
+                config.redact_audio,
+                Arc::clone(&objects),
+                Arc::clone(&registry),
+            )
+        });
+        let mut world = world::World {
+            lease,
             settings: Settings { prompts, ..config.settings },
             format: config.format,
             pause_gaps: config.pause_gaps,
             unannounced: config.unannounced,
             decline_queues: config.decline_queues_recordings,
-            clocks: Clocks::default(),
+            policy: Arc::new(policy),
+            place: config.place,
+            relays: Arc::new(config.relays.clone()),
+            bridging: None, // once the address is known under which Twilio asks
+            twilio_token: config.twilio_auth_token.clone(),
+            clocks,
             database,
             spool,
+            scribes,
             metrics: metrics::Metrics::new(),
             tokio: tokio::runtime::Handle::current(),
         };
+        let mut owners = None;
         let poster = match &config.webhook {
             Some((url, secret)) => {
                 let webhook =
                     Webhook::new(url.as_str(), secret.clone()).map_err(local("what is in CALLGATE_WEBHOOK_URL cannot be posted to"))?;
+                owners = Some(webhook.clone());
                 let poster = poster::Poster::new(world.clone(), webhook);
                 // Before anything is written that is to be posted.
                 poster.begin();
@@ -181,35 +225,62 @@ impl Gateway {
             None => None,
         };
         let sealer = seal::Sealer::new(world.clone(), Arc::clone(&objects), keys, Arc::clone(&registry));
-        sealer.close_left_open().await.map_err(local("calls of before cannot be closed"))?;
-        sealer.recover(folder.clone()).await.map_err(local("what a crash left in the spool cannot be read"))?;
+        if node.is_none() {
+            sealer.close_left_open(None).await.map_err(local("calls of before cannot be closed"))?;
+            let open = sealer.world.database.transcripts_left_open(None).await?;
+            scribe::close_left_open(&sealer.world, open).await;
+        }
         tokio::spawn(sealer.clone().run(ends));
-        let media =
-            media::MediaThreads::start(config.media_threads, &world, &registry).map_err(local("a media thread cannot be started"))?;
         let listener =
             TcpListener::bind(config.listen).await.map_err(local(&format!("CALLGATE_LISTEN {} cannot be listened on", config.listen)))?;
         let address = listener.local_addr().map_err(local("the address listened on is not known"))?;
-        let public_url = config.seen_as(address).into();
+        let (public_url, stream_url): (Arc<str>, Arc<str>) = (config.seen_as(address).into(), config.streams_at(address).into());
+        if let (true, Ok(twilio)) = (config.bridges, &twilio) {
+            let route = match &config.inbound_route {
+                Some(InboundRoute::Dial(route)) => Some(route.clone()),
+                Some(InboundRoute::Ask(_) | InboundRoute::Relay(_)) | None => None,
+            };
+            world.bridging = Some(Arc::new(bridge::Bridging { twilio: twilio.clone(), public_url: Arc::clone(&public_url), route }));
+        }
+        let media =
+            media::MediaThreads::start(config.media_threads, &world, &registry).map_err(local("a media thread cannot be started"))?;
+        let (notary, desk) = notary::Notary::new(world.clone(), Arc::clone(&objects), signer);
+        let limits = Arc::new(limits::Limits::new(config.rate_limit));
         let app = http::App {
             world,
             registry,
             media,
+            node,
             objects,
             tokens,
             main_app,
             twilio,
             config: Arc::new(config),
             public_url,
+            stream_url,
             draining: Arc::new(AtomicBool::new(false)),
             figures: Arc::default(),
+            exports: evidence::Exports::new(desk),
+            limits,
         };
         app.note_configuration();
+        if let Some(node) = &app.node {
+            // Calls of whoever had this folder before; what others left is closed when their leases are over.
+            node.close_gone(&app, &sealer).await?;
+        }
+        sealer.recover(folder.clone()).await.map_err(local("what a crash left in the spool cannot be read"))?;
         let spools = retention::Spools::Ours(Arc::clone(&app.registry), sealer.in_hand.clone());
         let sweeper = retention::Sweeper::new(app.world.database.clone(), Arc::clone(&app.objects), folder, spools);
-        let sweeping = tokio::spawn(sweeper.run()).abort_handle();
-        placing::reopen(&app).await?;
+        let owners = artifacts::Owners::new(app.world.database.clone(), owners, Arc::clone(&app.world.metrics));
+        let sweeping = [tokio::spawn(sweeper.run()).abort_handle(), tokio::spawn(owners.run()).abort_handle()];
+        if app.node.is_none() {
+            placing::reopen(&app, None).await?;
+        }
+        let nodes = app.node.as_ref().map(|node| {
+            let (stop, stopped) = watch::channel(false);
+            (tokio::spawn(Arc::clone(node).run(app.clone(), sealer.clone(), stopped)), stop)
+        });
         let (stop, stopped) = watch::channel(false);
-        let notary = notary::Notary::new(app.world.clone(), Arc::clone(&app.objects), signer);
         let notary = (tokio::spawn(notary.run(stopped)), stop);
         let poster = poster.map(|poster| {
             let (stop, stopped) = watch::channel(false);
@@ -220,7 +291,7 @@ impl Gateway {
         let accepting = tokio::spawn(http::accept(listener, app.clone(), async move {
             let _ = stopped.await;
         }));
-        Ok(Self { address, app, sealer, poster, notary, stop: Some(stop), accepting, sweeping, _lock: lock })
+        Ok(Self { address, app, sealer, poster, notary, nodes, stop: Some(stop), accepting, sweeping, _lock: lock })
     }
 
     /// Where it listens.
@@ -239,7 +310,7 @@ impl Gateway {
     pub async fn drain(mut self, bound: Duration) {
         self.app.draining.store(true, Ordering::Relaxed);
         // A recording whose deletion this interrupts is still in the queue.
-        self.sweeping.abort();
+        self.sweeping.iter().for_each(tokio::task::AbortHandle::abort);
         let deadline = tokio::time::Instant::now() + bound;
         while self.app.registry.places() > 0 && tokio::time::Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -269,6 +340,11 @@ impl Gateway {
             tracing::warn!("checkpoint: not everything is signed; the rest is at the next start");
         }
         self.app.world.database.ledger().flush().await;
+        // Last of all: until here others leave our calls to us.
+        if let Some((running, stop)) = self.nodes {
+            let _ = stop.send(true);
+            let _ = running.await;
+        }
     }
 }
 
@@ -276,6 +352,7 @@ impl http::App {
     /// The configuration in force goes into the chain, secrets masked: a regulator may ask what rules were in force.
     fn note_configuration(&self) {
         let rows: serde_json::Map<_, _> = self.config.table().into_iter().map(|(key, value, _)| (key.to_owned(), json!(value))).collect();
+        let policy = self.world.policy.version();
         let event = Event {
             org_id: "callgate".to_owned(),
             kind: EventKind::ConfigInForce,
@@ -284,7 +361,7 @@ impl http::App {
             client_id: None,
             at: wall(),
             position: None,
-            detail: json!({ "version": env!("CARGO_PKG_VERSION"), "configuration": rows }),
+            detail: json!({ "version": env!("CARGO_PKG_VERSION"), "configuration": rows, "policyVersion": policy }),
         };
         live::submit(&self.world, Work::Audit(event, None));
     }

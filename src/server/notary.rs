@@ -3,6 +3,8 @@
 //! --checkpoint`).
 //!
 //! Nothing is signed that contradicts what was signed before: the chain is held against the newest checkpoint first.
+//!
+//! Whoever hands out evidence asks at the [`Desk`] for a checkpoint that covers it, and gets it at once.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -10,7 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::live::submit;
@@ -33,12 +35,34 @@ const NAME: &str = "callgate";
 /// The key, under the data folder.
 const KEY: &str = "keys/checkpoint.key";
 
+/// Who may wait at the desk at once; one more is sent away.
+const ASKS_MAX: usize = 32;
+
 /// Signs.
 pub(super) struct Notary {
     world: World,
     objects: Arc<ObjectStore>,
     signer: NoteSigner,
     books: BTreeMap<String, Book>,
+    asks: mpsc::Receiver<Ask>,
+}
+
+/// Where a checkpoint is asked for.
+#[derive(Clone)]
+pub(super) struct Desk(mpsc::Sender<Ask>);
+
+/// Somebody needs a checkpoint of `org`'s chain that covers entry `seq`.
+struct Ask {
+    org: String,
+    seq: u64,
+    then: oneshot::Sender<Option<Signed>>,
+}
+
+/// A checkpoint that the object store holds.
+pub(super) struct Signed {
+    pub(super) checkpoint: Checkpoint,
+    pub(super) note: String,
+    pub(super) key: NoteVerifier,
 }
 
 /// What is known of one chain.
@@ -81,9 +105,19 @@ fn named(seed: &[u8; 32]) -> io::Result<NoteSigner> {
     NoteSigner::new(&format!("{NAME}-{id}"), seed).ok_or_else(none)
 }
 
+impl Desk {
+    /// The newest checkpoint, made if it does not cover entry `seq` yet. None if that cannot be signed, or not stored.
+    pub(super) async fn sign(&self, org: &str, seq: u64) -> Option<Signed> {
+        let (then, signed) = oneshot::channel();
+        self.0.try_send(Ask { org: org.to_owned(), seq, then }).ok()?;
+        signed.await.ok()?
+    }
+}
+
 impl Notary {
-    pub(super) fn new(world: World, objects: Arc<ObjectStore>, signer: NoteSigner) -> Self {
-        Self { world, objects, signer, books: BTreeMap::new() }
+    pub(super) fn new(world: World, objects: Arc<ObjectStore>, signer: NoteSigner) -> (Self, Desk) {
+        let (desk, asks) = mpsc::channel(ASKS_MAX);
+        (Self { world, objects, signer, books: BTreeMap::new(), asks }, Desk(desk))
     }
 
     /// Signs what is due until it is told to stop; then all that no checkpoint covers.
@@ -96,27 +130,55 @@ impl Notary {
             if stopping {
                 return;
             }
-            tokio::select! {
-                () = tokio::time::sleep(LOOK_EVERY) => {}
-                gone = stop.changed() => if gone.is_err() { return },
+            let next = Instant::now() + LOOK_EVERY;
+            loop {
+                tokio::select! {
+                    () = tokio::time::sleep_until(next) => break,
+                    gone = stop.changed() => if gone.is_err() { return } else { break },
+                    Some(ask) = self.asks.recv() => self.attend(ask).await,
+                }
             }
         }
     }
 
     async fn round(&mut self, all: bool) -> Result<(), DatabaseError> {
         for (org, length) in self.world.database.chains().await? {
-            let mut book = match self.books.remove(&org) {
-                Some(book) => book,
-                None => Book { tree: Merkle::default(), signed: self.newest(&org).await?, since: None, broken: false },
-            };
-            let read = self.read(&org, &mut book, length).await;
-            if read.is_ok() && !book.broken {
-                self.sign(&org, &mut book, all).await;
-            }
-            self.books.insert(org, book);
-            read?;
+            self.look(org, length, all).await?;
         }
         Ok(())
+    }
+
+    /// Reads a chain up to `length`, and signs it if that is due or wanted.
+    async fn look(&mut self, org: String, length: u64, wanted: bool) -> Result<(), DatabaseError> {
+        let mut book = match self.books.remove(&org) {
+            Some(book) => book,
+            None => Book { tree: Merkle::default(), signed: self.newest(&org).await?, since: None, broken: false },
+        };
+        let read = self.read(&org, &mut book, length).await;
+        if read.is_ok() && !book.broken {
+            self.sign(&org, &mut book, wanted).await;
+        }
+        self.books.insert(org, book);
+        read
+    }
+
+    /// Answers somebody at the desk.
+    async fn attend(&mut self, ask: Ask) {
+        let Ask { org, seq, then } = ask;
+        let covered = |books: &BTreeMap<String, Book>| {
+            books.get(&org).filter(|book| !book.broken).and_then(|book| book.signed).filter(|(size, _)| *size >= seq)
+        };
+        if covered(&self.books).is_none()
+            && let Err(why) = self.look(org.clone(), seq, true).await
+        {
+            tracing::warn!(error = %why, org.id = %org, "checkpoint: the chain cannot be read for one that is asked for");
+        }
+        let signed = covered(&self.books).map(|(size, root)| {
+            let checkpoint = Checkpoint::of(self.signer.name(), &org, size, root);
+            Signed { note: self.signer.sign(&checkpoint.text()), checkpoint, key: self.signer.verifier() }
+        });
+        // Who has gone away needs no answer.
+        drop(then.send(signed));
     }
 
     /// The newest checkpoint of a chain, by the signed copy if the store has it.

@@ -5,10 +5,13 @@ use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use rand::Rng as _;
+use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
+use utoipa::ToSchema;
 
 use super::auth::Claims;
+use super::config::InboundRoute;
 use super::http::App;
 use super::ids;
 use super::live::submit;
@@ -19,6 +22,7 @@ use super::webhooks::{STATUS, VOICE};
 use crate::engine::call::{Call, CallIdentity, Initiation, Standing, Unreached};
 use crate::engine::consent::{Actor, ConsentStatus, Direction};
 use crate::engine::ledger::{Event, EventKind, Salt, commitment};
+use crate::engine::policy::{Class, Places, Region, Ruling};
 use crate::engine::time::WallTime;
 use crate::engine::twilio::twiml::Route;
 use crate::io::clock::wall;
@@ -35,6 +39,8 @@ pub(super) struct Wish {
     pub(super) client_name: Option<String>,
     pub(super) form_ids: Vec<String>,
     pub(super) to: String,
+    /// Where the client lives, if the main app says so.
+    pub(super) client_region: Option<Region>,
     pub(super) connect_to: Option<String>,
     pub(super) acknowledged: bool,
     /// The request's `Idempotency-Key`.
@@ -43,10 +49,76 @@ pub(super) struct Wish {
     pub(super) canonical: String,
 }
 
+/// PX-735 `InitiateCallResponse`.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct InitiateCallResponse {
+    /// The call; null if none was placed.
+    call_id: Option<String>,
+    /// What the call does; null if none was placed.
+    status: Option<PlacedStatus>,
+    /// Where the client stands.
+    consent_status: ConsentStatus,
+    /// Why no call was placed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    warning: Option<ConsentWarning>,
+}
+
+/// What a call that was placed does.
+#[derive(Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+enum PlacedStatus {
+    /// The client is asked first.
+    ConsentPending,
+    /// People are put through at once.
+    Connecting,
+}
+
+/// PX-735's warning before an unrecorded call.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct ConsentWarning {
+    /// What it warns of.
+    #[serde(rename = "type")]
+    kind: WarningKind,
+    /// When consent was revoked.
+    revoked_at: Option<WallTime>,
+    /// For people.
+    message: String,
+    /// The `clientName` of the request.
+    client_name: String,
+}
+
+/// What a warning is about.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+enum WarningKind {
+    /// The client has opted out of recording.
+    ConsentRevoked,
+}
+
 /// An answer: made just now, or the one that was given before.
 pub(super) struct Told {
     status: StatusCode,
     body: Value,
+}
+
+impl Told {
+    pub(super) const fn done(body: Value) -> Self {
+        Self { status: StatusCode::OK, body }
+    }
+
+    /// For another gateway to answer with.
+    pub(super) fn json(self) -> Value {
+        json!({ "status": self.status.as_u16(), "body": self.body })
+    }
+
+    /// What another gateway told.
+    pub(super) fn read(mut told: Value) -> Option<Self> {
+        let status = told["status"].as_u64().and_then(|status| u16::try_from(status).ok())?;
+        Some(Self { status: StatusCode::from_u16(status).ok()?, body: told["body"].take() })
+    }
 }
 
 impl IntoResponse for Told {
@@ -72,19 +144,28 @@ pub(super) async fn place(app: App, wish: Wish) -> Result<Told, Problem> {
     let standing = Standing { status: row.status, seen: row.seen };
     let call = match Initiation::of(standing.status, wish.acknowledged) {
         Initiation::Warn => None,
-        Initiation::Ask | Initiation::PutThrough => Some((announced(&wish, standing), may_call(&app)?)),
+        Initiation::Ask | Initiation::PutThrough => Some((announced(&app, &wish, standing), may_call(&app)?)),
     };
     let body = match &call {
         Some((call, _)) => {
-            let status = if standing.status == ConsentStatus::Pending { "CONSENT_PENDING" } else { "CONNECTING" };
-            json!({ "callId": call.identity.call_id, "status": status, "consentStatus": standing.status })
+            let status = if standing.status == ConsentStatus::Pending { PlacedStatus::ConsentPending } else { PlacedStatus::Connecting };
+            InitiateCallResponse {
+                call_id: Some(call.identity.call_id.clone()),
+                status: Some(status),
+                consent_status: standing.status,
+                warning: None,
+            }
         }
         None => {
             let history = app.world.database.consent_history(org, client, 1).await.map_err(Problem::ours)?;
-            let at = history.first().map(|row| row.record.at);
-            json!({ "callId": null, "status": null, "consentStatus": standing.status, "warning": { "type": "CONSENT_REVOKED", "revokedAt": at } })
+            let revoked_at = history.first().map(|row| row.record.at);
+            // The name is put in on the way out: this is what is kept beside the key.
+            let warning =
+                ConsentWarning { kind: WarningKind::ConsentRevoked, revoked_at, message: String::new(), client_name: String::new() };
+            InitiateCallResponse { call_id: None, status: None, consent_status: standing.status, warning: Some(warning) }
         }
     };
+    let body = json!(body);
     let (done, placed) = oneshot::channel();
     let then: Then<Option<Placed>> = Box::new(move |placed| drop(done.send(placed)));
     submit(&app.world, Work::Place(Box::new(placement(&app, &wish, standing, call.as_ref().map(|(call, _)| call), &body)), then));
@@ -111,10 +192,11 @@ fn may_call(app: &App) -> Result<TwilioRest, Problem> {
     app.twilio.clone().map_err(|key| refused(format!("no call can be placed: set {key}, and start callgate again")))
 }
 
-/// Calls that were placed before a restart, and of which nothing has been heard: somebody must answer for them.
-pub(super) async fn reopen(app: &App) -> Result<(), DatabaseError> {
+/// Calls that were placed before a restart, or by a gateway that is gone, and of which nothing has been heard: somebody must
+/// answer for them.
+pub(super) async fn reopen(app: &App, node: Option<&str>) -> Result<(), DatabaseError> {
     let limit = u32::try_from(app.config.max_calls).unwrap_or(u32::MAX);
-    for call_id in app.world.database.placed_unheard(limit).await? {
+    for call_id in app.world.database.placed_unheard(node, limit).await? {
         find(app, &call_id).await?;
     }
     Ok(())
@@ -138,6 +220,11 @@ pub(super) async fn find(app: &App, call_id: &str) -> Result<Option<Announced>, 
             direction: Direction::Outbound,
         },
         token: ids::fresh("stream"),
+        party_token: ids::fresh("party"),
+        ruling: app.world.database.placed_under(call_id).await?.map_or_else(
+            || Ruling::of_placed(app.world.policy.version().to_owned(), Class::Eu),
+            |(version, class)| Ruling::of_placed(version, class),
+        ),
         made: Some(Made {
             standing: Standing { status: standing.status, seen: standing.seen },
             connect_to: placed.connect_to.as_deref().and_then(Route::parse),
@@ -165,8 +252,15 @@ pub(super) fn open_standing(app: &App, announced: &Announced, standing: Standing
     owner.send(ToMedia::Open(Box::new((announced.identity.clone(), standing))));
 }
 
-fn announced(wish: &Wish, standing: Standing) -> Announced {
+fn announced(app: &App, wish: &Wish, standing: Standing) -> Announced {
+    let ruling = app.world.ruling(Places {
+        client_region: wish.client_region.map(Region::code),
+        client_number: Some(&wish.to),
+        own_number: app.config.twilio_from.as_deref(),
+        case_manager: None,
+    });
     Announced {
+        ruling,
         identity: CallIdentity {
             call_id: ids::fresh("call"),
             call_sid: String::new(),
@@ -176,6 +270,7 @@ fn announced(wish: &Wish, standing: Standing) -> Announced {
             direction: Direction::Outbound,
         },
         token: ids::fresh("stream"),
+        party_token: ids::fresh("party"),
         made: Some(Made { standing, connect_to: wish.connect_to.as_deref().and_then(Route::parse), at: wall() }),
     }
 }
@@ -204,6 +299,11 @@ fn placement(app: &App, wish: &Wish, standing: Standing, call: Option<&Announced
         let as_made = Call::new(call.identity.clone(), app.world.settings, standing, now).made(at, now);
         PlacedRow { call: row_of(&as_made.snapshot()), connect_to: wish.connect_to.clone(), form_ids: wish.form_ids.clone() }
     });
+    let mut detail = json!({ "consentStatus": standing.status, "acknowledgedUnrecorded": wish.acknowledged });
+    if let Some(call) = call {
+        detail["policyVersion"] = json!(call.ruling.version);
+        detail["policyClass"] = json!(call.ruling.basis.class);
+    }
     let event = Event {
         org_id: wish.claims.org.clone(),
         kind: if call.is_some() { EventKind::CallPlaced } else { EventKind::ConsentViewed },
@@ -212,7 +312,7 @@ fn placement(app: &App, wish: &Wish, standing: Standing, call: Option<&Announced
         client_id: Some(wish.client_id.clone()),
         at: now.wall,
         position: None,
-        detail: json!({ "consentStatus": standing.status, "acknowledgedUnrecorded": wish.acknowledged }),
+        detail,
     };
     Placement { claim, call: placed, event }
 }
@@ -228,7 +328,9 @@ async fn ask_twilio(app: &App, twilio: &TwilioRest, wish: &Wish, call: Announced
     };
     let (voice_url, status_url) = (format!("{}{VOICE}?callId={id}", app.public_url), format!("{}{STATUS}?callId={id}", app.public_url));
     let screened = call.made.as_ref().is_some_and(|made| made.standing.status == ConsentStatus::Pending);
-    let asked = twilio.call(NewCall { to: &wish.to, voice_url: &voice_url, status_url: &status_url, screened }).await;
+    let fallback = fallback_url(app, &call);
+    let asked = NewCall { to: &wish.to, voice_url: &voice_url, fallback_url: fallback.as_deref(), status_url: &status_url, screened };
+    let asked = twilio.call(asked).await;
     let problem = match asked {
         Ok(call_sid) => {
             tracing::info!(call.id = id, call.sid = %call_sid, "call: placed");
@@ -262,6 +364,21 @@ async fn ask_twilio(app: &App, twilio: &TwilioRest, wish: &Wish, call: Announced
     let told = Told::from(problem.with("callId", json!(id)));
     remember(app, wish, told.status, Some(&told.body));
     told
+}
+
+/// What Twilio asks when it cannot ask us. A TwiML Bin knows no calls, so it is told whom to dial.
+fn fallback_url(app: &App, call: &Announced) -> Option<String> {
+    let connect_to = call.made.as_ref().and_then(|made| made.connect_to.as_ref());
+    let inbound = match &app.config.inbound_route {
+        Some(InboundRoute::Dial(route)) => Some(route),
+        Some(InboundRoute::Ask(_) | InboundRoute::Relay(_)) | None => None,
+    };
+    let party = connect_to.or(inbound).map(|route| match route {
+        Route::Number(number) => ("number", number.as_str()),
+        Route::Client(id) => ("client", id.as_str()),
+    });
+    let told: Vec<_> = [("callId", call.identity.call_id.as_str())].into_iter().chain(party).collect();
+    app.config.fallback_url.as_ref().map(|url| url.with(&told))
 }
 
 fn unknown(call_id: &str) -> Problem {

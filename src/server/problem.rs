@@ -1,5 +1,7 @@
 //! What a caller is told when something is not as it should be: RFC 9457 problem documents.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -11,18 +13,26 @@ pub struct Problem {
     status: StatusCode,
     detail: String,
     more: Map<String, Value>,
+    retry_after: Option<Duration>,
 }
 
 impl Problem {
     /// With a sentence for the caller: what is wrong, never whose data it is about.
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self { status, detail: detail.into(), more: Map::new() }
+        Self { status, detail: detail.into(), more: Map::new(), retry_after: None }
     }
 
     /// With a member of its own, for programs.
     #[must_use]
     pub fn with(mut self, name: &str, value: Value) -> Self {
         self.more.insert(name.to_owned(), value);
+        self
+    }
+
+    /// With the time after which to ask again, as `Retry-After`.
+    #[must_use]
+    pub const fn retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
         self
     }
 
@@ -60,6 +70,10 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = (self.status, Json(self.json())).into_response();
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some(wait) = self.retry_after {
+            // In whole seconds, and none is no wait.
+            response.headers_mut().insert(header::RETRY_AFTER, (wait.as_secs() + 1).into());
+        }
         response
     }
 }

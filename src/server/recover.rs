@@ -12,6 +12,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::live::{event, submit};
+use super::scribe::LastWords;
 use super::seal::{PAUSE_FIRST, PAUSE_MAX, Sealer, TRIES};
 use crate::engine::call::{OnOptOut, RecordingState};
 use crate::engine::consent::Actor;
@@ -39,14 +40,11 @@ pub(super) fn end(row: &mut CallRow) {
 }
 
 impl Sealer {
-    /// Calls that had streams when the process before this one died are over: no media stream ever comes back. Where
-    /// several processes share a database, an open call may be another one's, and is left alone.
-    pub(super) async fn close_left_open(&self) -> io::Result<()> {
+    /// Calls that had streams when their gateway died are over: no media stream ever comes back. `node`: that gateway, where
+    /// several share a database.
+    pub(super) async fn close_left_open(&self, node: Option<&str>) -> io::Result<()> {
         let database = &self.world.database;
-        if !database.is_ours_alone() {
-            return Ok(());
-        }
-        for mut row in database.calls_left_open(LEFT_OPEN_MAX).await.map_err(io::Error::other)? {
+        for mut row in database.calls_left_open(node, LEFT_OPEN_MAX).await.map_err(io::Error::other)? {
             tracing::warn!(call.id = %row.id, "call: it was live when the gateway died; closed");
             if !row.is_recorded && row.state["unrecordedReason"].is_null() {
                 row.state["unrecordedReason"] = json!("SYSTEM_ERROR");
@@ -186,7 +184,7 @@ impl Sealer {
         if let Err(why) = shed.and_then(|done| done) {
             tracing::warn!(recording.id = %head.recording_id, error = %why, "spool: not written anew; what was cut is not published");
         }
-        self.store(head, spool.path().to_owned(), Some(&ruling)).await
+        self.store(head, spool.path().to_owned(), Some(&ruling), &LastWords::default()).await
     }
 
     /// Has the spool's key at hand, as soon as who keeps it answers. What is refused is told by whoever reads it.
@@ -245,6 +243,11 @@ impl Sealer {
             }
         };
         self.settle(&id, state, why.to_string()).await;
+    }
+
+    /// Says that a recording is lost from here.
+    pub(super) async fn fail(&self, recording_id: &str, why: String) {
+        self.settle(recording_id, RecordingState::Failed, why).await;
     }
 
     /// Says of a recording whose head is not at hand what became of it, unless that was said before.

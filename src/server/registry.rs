@@ -1,16 +1,25 @@
 //! Live calls as anybody may ask for them. The media thread writes, everybody reads; nobody waits for the other.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use dashmap::DashMap;
+use serde::Serialize;
 use serde_json::{Value, json};
+use tokio::sync::broadcast;
+use utoipa::ToSchema;
 
 use super::media::MediaHandle;
-use crate::engine::call::{CallIdentity, RecordingState, Snapshot, Standing};
+use crate::engine::call::{CallIdentity, ConsentView, Frames, PauseView, Phase, RecordingState, Segment, Snapshot, Standing, TransferView};
+use crate::engine::consent::{ConsentStatus, Direction, Method, UnrecordedReason};
+use crate::engine::policy::Ruling;
 use crate::engine::time::WallTime;
+use crate::engine::transcript::Caption;
 use crate::engine::twilio::twiml::Route;
 use crate::io::database::CallRow;
+
+/// What is said is kept for a follower that is behind by so many lines; of older ones it is told how many it missed.
+const CAPTIONS_KEPT: usize = 64;
 
 /// All live calls of this gateway.
 #[derive(Default)]
@@ -48,6 +57,10 @@ pub struct Announced {
     pub identity: CallIdentity,
     /// The stream's token.
     pub token: String,
+    /// The token of the other party's stream, if it comes on a leg of its own.
+    pub party_token: String,
+    /// What it is held to, by its places.
+    pub ruling: Ruling,
     /// If this gateway made it; else the client called.
     pub made: Option<Made>,
 }
@@ -72,7 +85,18 @@ pub struct LiveCall {
     /// Captured and withheld, client's and other party's, and the end of the newest segment: written per frame,
     /// without a lock.
     counters: [AtomicU64; 5],
+    /// Who follows what is said, once somebody has.
+    captions: OnceLock<broadcast::Sender<Shown>>,
     view: Mutex<View>,
+}
+
+/// What those who follow a call's words are told.
+#[derive(Clone)]
+pub enum Shown {
+    /// Somebody said something.
+    Caption(Caption),
+    /// What was said from there on, in milliseconds of the call, may be shown no more.
+    Withdrawn(u64),
 }
 
 struct View {
@@ -80,8 +104,19 @@ struct View {
     recording_id: Option<String>,
     /// What became of the recording after the call let go of it.
     outcome: Option<(RecordingState, Option<String>)>,
+    /// Its transcript's id and state, if there is one, and whether that is its last.
+    transcription: Option<(String, RecordingState, bool)>,
     /// The call's thread has let go of it.
     let_go: bool,
+}
+
+impl View {
+    /// Nobody writes anything of it any more: nobody needs it here.
+    fn is_settled(&self) -> bool {
+        let recorded = self.recording_id.is_none() || self.outcome.is_some();
+        let transcribed = self.transcription.as_ref().is_none_or(|(_, _, settled)| *settled);
+        self.let_go && recorded && transcribed
+    }
 }
 
 impl Registry {
@@ -194,7 +229,8 @@ impl LiveCall {
             identity: snapshot.identity.clone(),
             owner,
             counters: Default::default(),
-            view: Mutex::new(View { snapshot, recording_id: None, outcome: None, let_go: false }),
+            captions: OnceLock::new(),
+            view: Mutex::new(View { snapshot, recording_id: None, outcome: None, transcription: None, let_go: false }),
         }
     }
 
@@ -202,6 +238,20 @@ impl LiveCall {
     #[must_use]
     pub fn call_sid(&self) -> String {
         self.view().snapshot.identity.call_sid.clone()
+    }
+
+    /// What is said from here on, for one who follows it.
+    pub fn captions(&self) -> broadcast::Receiver<Shown> {
+        self.captions.get_or_init(|| broadcast::Sender::new(CAPTIONS_KEPT)).subscribe()
+    }
+
+    /// Tells those who follow what is said, if anybody does.
+    pub fn show(&self, shown: impl IntoIterator<Item = Shown>) {
+        if let Some(captions) = self.captions.get().filter(|captions| captions.receiver_count() > 0) {
+            for shown in shown {
+                let _ = captions.send(shown); // the last one has just left
+            }
+        }
     }
 
     /// Counts, once a frame.
@@ -223,14 +273,52 @@ impl LiveCall {
     pub fn conclude(&self, state: RecordingState, reason: Option<String>) -> bool {
         let mut view = self.view();
         view.outcome = Some((state, reason));
-        view.let_go
+        view.is_settled()
     }
 
-    /// The call is over. `true` if its recording, if there is one, is settled as well.
+    /// The call is over. `true` if its recording and its transcript, if there are any, are settled as well.
     pub fn let_go(&self) -> bool {
         let mut view = self.view();
         view.let_go = true;
-        view.recording_id.is_none() || view.outcome.is_some()
+        view.is_settled()
+    }
+
+    /// It is transcribed, under this id.
+    pub fn transcribed_as(&self, transcript_id: &str) {
+        self.view().transcription = Some((transcript_id.to_owned(), RecordingState::Active, false));
+    }
+
+    /// Where its transcript is. `true` if that is something new.
+    pub fn transcription(&self, now: RecordingState) -> bool {
+        let mut view = self.view();
+        view.transcription.as_mut().is_some_and(|(_, state, _)| std::mem::replace(state, now) != now)
+    }
+
+    /// Where its transcript has come to its end. `true` if the call and its recording have as well.
+    pub fn transcription_settled(&self, last: RecordingState) -> bool {
+        let mut view = self.view();
+        if let Some((_, state, settled)) = &mut view.transcription {
+            (*state, *settled) = (last, true);
+        }
+        view.is_settled()
+    }
+
+    /// The client was heard to say no when the call was over. `false` if that is known.
+    pub fn said_no(&self) -> bool {
+        let mut view = self.view();
+        let consent = &mut view.snapshot.consent;
+        if consent.status == ConsentStatus::Revoked {
+            return false;
+        }
+        (consent.status, consent.method, consent.granted_at) = (ConsentStatus::Revoked, Some(Method::Verbal), None);
+        view.snapshot.unrecorded_reason = Some(UnrecordedReason::ClientOptOut);
+        true
+    }
+
+    /// Whether an opt-out has stopped its recording.
+    #[must_use]
+    pub fn is_halted(&self) -> bool {
+        self.view().snapshot.recording == RecordingState::Halted
     }
 
     /// Whether the call's thread has let go of it.
@@ -266,7 +354,8 @@ impl LiveCall {
                 last.end_ms.0 = last.end_ms.0.max(counted(4));
             }
         }
-        call_json(&snapshot, view.recording_id.as_deref(), view.outcome.as_ref())
+        let transcription = view.transcription.as_ref().map(|(id, state, _)| (id.as_str(), *state));
+        call_json(&snapshot, view.recording_id.as_deref(), view.outcome.as_ref(), transcription)
     }
 
     fn view(&self) -> std::sync::MutexGuard<'_, View> {
@@ -277,7 +366,7 @@ impl LiveCall {
 /// The row of a call that nobody owns yet.
 #[must_use]
 pub fn row_of(snapshot: &Snapshot) -> CallRow {
-    row(call_json(snapshot, None, None))
+    row(call_json(snapshot, None, None, None))
 }
 
 fn row(state: Value) -> CallRow {
@@ -301,35 +390,112 @@ fn row(state: Value) -> CallRow {
     }
 }
 
-/// A call's JSON, live or past.
-fn call_json(snapshot: &Snapshot, recording_id: Option<&str>, outcome: Option<&(RecordingState, Option<String>)>) -> Value {
+/// A call, live or past.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CallState<'a> {
+    /// callgate's own id of it.
+    call_id: &'a str,
+    /// Twilio's; empty until Twilio tells.
+    call_sid: &'a str,
+    /// The client.
+    client_id: &'a str,
+    /// The case manager.
+    case_manager_id: &'a str,
+    /// The organisation.
+    org_id: &'a str,
+    /// Who called whom.
+    direction: Direction,
+    /// Where it is in its life.
+    phase: Phase,
+    /// Consent as it stands on this call.
+    consent: &'a ConsentView,
+    /// Whether anything of it is, or will be, in a recording.
+    is_recorded: bool,
+    /// Why not.
+    unrecorded_reason: Option<UnrecordedReason>,
+    /// Its recording.
+    recording: CallRecording<'a>,
+    /// To whom it was handed over, in order.
+    transfers: &'a [TransferView],
+    /// Its transcript.
+    transcription: CallTranscription<'a>,
+    /// When it began.
+    started_at: WallTime,
+    /// When it was decided, and people could talk.
+    connected_at: Option<WallTime>,
+    /// When it was over.
+    ended_at: Option<WallTime>,
+    /// How long it was, once it is over.
+    duration_seconds: Option<i64>,
+}
+
+/// A call's recording.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct CallRecording<'a> {
+    /// Where it is.
+    state: RecordingState,
+    /// Its id, once there is one.
+    recording_id: Option<&'a str>,
+    /// Why it is not finished.
+    reason: Option<&'a str>,
+    /// Frames that are in it.
+    frames_captured: Frames,
+    /// Frames that were heard and are not in it.
+    frames_withheld: Frames,
+    /// What was captured of which stream.
+    segments: &'a [Segment],
+    /// Pauses in force.
+    pauses: &'a [PauseView],
+}
+
+/// A call's transcript.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct CallTranscription<'a> {
+    /// Where it is.
+    state: RecordingState,
+    /// Its id, once there is one.
+    transcript_id: Option<&'a str>,
+}
+
+fn call_json(
+    snapshot: &Snapshot,
+    recording_id: Option<&str>,
+    outcome: Option<&(RecordingState, Option<String>)>,
+    transcription: Option<(&str, RecordingState)>,
+) -> Value {
     let identity = &snapshot.identity;
-    let seconds = snapshot.ended_at.map(|end: WallTime| (end.0 - snapshot.started_at.0).max(0) / 1_000);
     let (state, reason) = outcome.map_or((snapshot.recording, None), |(state, reason)| (*state, reason.as_deref()));
-    json!({
-        "callId": identity.call_id,
-        "callSid": identity.call_sid,
-        "clientId": identity.client_id,
-        "caseManagerId": identity.case_manager_id,
-        "orgId": identity.org_id,
-        "direction": identity.direction,
-        "phase": snapshot.phase,
-        "consent": snapshot.consent,
-        "isRecorded": snapshot.is_recorded && state != RecordingState::Discarded,
-        "unrecordedReason": snapshot.unrecorded_reason,
-        "recording": {
-            "state": state,
-            "recordingId": recording_id,
-            "reason": reason,
-            "framesCaptured": snapshot.captured,
-            "framesWithheld": snapshot.withheld,
-            "segments": snapshot.segments,
-            "pauses": snapshot.pauses,
+    json!(CallState {
+        call_id: &identity.call_id,
+        call_sid: &identity.call_sid,
+        client_id: &identity.client_id,
+        case_manager_id: &identity.case_manager_id,
+        org_id: &identity.org_id,
+        direction: identity.direction,
+        phase: snapshot.phase,
+        consent: &snapshot.consent,
+        is_recorded: snapshot.is_recorded && state != RecordingState::Discarded,
+        unrecorded_reason: snapshot.unrecorded_reason,
+        recording: CallRecording {
+            state,
+            recording_id,
+            reason,
+            frames_captured: snapshot.captured,
+            frames_withheld: snapshot.withheld,
+            segments: &snapshot.segments,
+            pauses: &snapshot.pauses,
         },
-        "transcription": { "state": "NOT_STARTED", "transcriptId": null },
-        "startedAt": snapshot.started_at,
-        "connectedAt": snapshot.connected_at,
-        "endedAt": snapshot.ended_at,
-        "durationSeconds": seconds,
+        transfers: &snapshot.transfers,
+        transcription: CallTranscription {
+            state: transcription.map_or(RecordingState::NotStarted, |(_, state)| state),
+            transcript_id: transcription.map(|(id, _)| id),
+        },
+        started_at: snapshot.started_at,
+        connected_at: snapshot.connected_at,
+        ended_at: snapshot.ended_at,
+        duration_seconds: snapshot.ended_at.map(|end| (end.0 - snapshot.started_at.0).max(0) / 1_000),
     })
 }

@@ -1,7 +1,7 @@
 //! The retention sweep (P9): what is due is deleted, looked for again, and only then recorded as deleted.
 //!
-//! Spool and key go first, so that nothing can be stored anew; then every version of the audio and of its manifest in the object
-//! store, which looks again by itself. A hold beats the date. What cannot be deleted stays in the queue with the reason, is told, and
+//! Spool and key go first, so that nothing can be stored anew; then every version of the audio, of its manifest and of its transcripts in the
+//! object store, which looks again by itself. A hold beats the date. What cannot be deleted stays in the queue with the reason, is told, and
 //! is tried again by the next pass. Claims expire, so that many nodes may sweep and a dead one holds nothing up.
 
 use std::path::PathBuf;
@@ -11,7 +11,9 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::sync::oneshot;
 
+use super::artifacts::{ArtifactsDue, Owners};
 use super::config::Config;
+use super::metrics::Metrics;
 use super::registry::Registry;
 use super::seal::InHand;
 use super::{StartError, ids};
@@ -25,6 +27,7 @@ use crate::io::lock::FolderLock;
 use crate::io::objects::{Deleted, ObjectStore};
 use crate::io::recording::object_key_of;
 use crate::io::spool::{destroy_all_of, files_of};
+use crate::io::webhook::Webhook;
 
 /// `serve` sweeps at its start, and then this often.
 const SWEEP_EVERY: Duration = Duration::from_secs(3_600);
@@ -45,6 +48,8 @@ const PAGE: u32 = 500;
 pub struct Swept {
     /// A line a recording that was due, in the order of their ids.
     pub lines: Vec<SweptLine>,
+    /// Artifacts that other systems hold.
+    pub artifacts: ArtifactsDue,
 }
 
 /// What became of one recording.
@@ -92,10 +97,22 @@ impl Swept {
 /// # Errors
 /// [`StartError`] says what to mend.
 pub async fn sweep(config: &Config, as_of: WallTime, dry_run: bool) -> Result<Swept, StartError> {
-    let database = Database::open(&config.database_url).await?;
+    let database = Database::open(config.database_url.as_str()).await?;
     let objects = Arc::new(ObjectStore::open(&config.objects).await?);
+    let owners = match &config.webhook {
+        Some((url, secret)) if !dry_run => {
+            let what = "what is in CALLGATE_WEBHOOK_URL cannot be posted to".to_owned();
+            Some(Webhook::new(url.as_str(), secret.clone()).map_err(|source| StartError::Local { what, source })?)
+        }
+        Some(_) | None => None,
+    };
+    let owners = Owners::new(database.clone(), owners, Metrics::new());
     let sweeper = Sweeper::new(database, objects, config.data_dir.join("spool"), Spools::Anyones(config.data_dir.clone()));
-    Ok(if dry_run { sweeper.look(as_of).await? } else { sweeper.pass(as_of).await? })
+    if dry_run {
+        return Ok(Swept { artifacts: owners.look(as_of).await?, ..sweeper.look(as_of).await? });
+    }
+    let swept = sweeper.pass(as_of).await?;
+    Ok(Swept { artifacts: owners.pass(as_of).await?, ..swept })
 }
 
 /// Who deletes.
@@ -146,7 +163,7 @@ impl Sweeper {
     async fn look(&self, as_of: WallTime) -> Result<Swept, DatabaseError> {
         let would = |held| if held { SweepOutcome::Held } else { SweepOutcome::WouldDelete };
         let due = self.due(as_of).await?;
-        Ok(Swept { lines: due.into_iter().map(|(item, held)| line(item, would(held))).collect() })
+        Ok(Swept { lines: due.into_iter().map(|(item, held)| line(item, would(held))).collect(), ..Swept::default() })
     }
 
     /// Deletes what is due.
@@ -168,7 +185,7 @@ impl Sweeper {
             lines.push(line(item, outcome));
         }
         lines.sort_by(|one, other| one.recording_id.cmp(&other.recording_id));
-        Ok(Swept { lines })
+        Ok(Swept { lines, ..Swept::default() })
     }
 
     async fn due(&self, as_of: WallTime) -> Result<Vec<(RetentionRow, bool)>, DatabaseError> {
@@ -239,7 +256,10 @@ impl Sweeper {
             None => object_key_of(&row.org_id, &row.created_at, &row.id),
         };
         let mut seen = Seen { keys: Vec::new(), objects: Deleted { gone: true, ..Deleted::default() }, spool_files };
-        for key in [format!("{base}.{}", row.format), format!("{base}.json")] {
+        // What was said in it goes first: of a transcript nobody may read the rest.
+        let transcripts = self.database.transcripts(&row.id).await.map_err(|why| why.to_string())?;
+        let words = transcripts.into_iter().map(|version| version.object_key);
+        for key in words.chain([format!("{base}.{}", row.format), format!("{base}.json")]) {
             let deleted = self.objects.delete(&key).await.map_err(|why| why.to_string())?;
             if !deleted.gone {
                 return Err(format!("object {key} is still there after it was deleted; does the store's policy or a lock keep it?"));

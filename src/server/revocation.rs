@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use super::http::App;
 use super::live::submit;
 use super::media::ToMedia;
+use super::nodes;
 use super::registry::Registry;
 use super::world::World;
 use crate::engine::consent::{ConsentRecord, GrantSeq, Queues};
@@ -40,9 +41,9 @@ pub(super) async fn revoke(app: &App, record: ConsentRecord) -> Result<Revoked, 
     let work = tokio::spawn(async move {
         let (org, client) = (record.org_id.clone(), record.client_id.clone());
         // A gate that does not answer must not keep the no from being written.
-        let first = shut_gates(&app.registry, &org, &client, None).await;
+        let first = shut_gates(&app, &org, &client, None).await;
         let revoked = write(&app.world, Revocation { record, queues: Queues::Everything }).await.ok_or(NotRevoked::NotDurable)?;
-        shut_gates(&app.registry, &org, &client, Some(GrantSeq(revoked.entry))).await?;
+        shut_gates(&app, &org, &client, Some(GrantSeq(revoked.entry))).await?;
         first.map(|()| revoked)
     });
     match tokio::time::timeout(ANSWER_WITHIN, work).await {
@@ -66,8 +67,14 @@ pub(super) async fn write(world: &World, revocation: Revocation) -> Option<Revok
     None
 }
 
-/// Shuts the gate of every live call of a client, and returns when they are shut.
-async fn shut_gates(registry: &Registry, org_id: &str, client_id: &str, entry: Option<GrantSeq>) -> Result<(), NotRevoked> {
+/// Shuts the gate of every live call of a client, here and on other gateways, and returns when they are shut.
+async fn shut_gates(app: &App, org_id: &str, client_id: &str, entry: Option<GrantSeq>) -> Result<(), NotRevoked> {
+    let elsewhere = nodes::shut_elsewhere(app, org_id, client_id, entry);
+    let (here, elsewhere) = tokio::join!(shut_here(&app.registry, org_id, client_id, entry), elsewhere);
+    here.and(elsewhere.map_err(|_| NotRevoked::GateOpen))
+}
+
+async fn shut_here(registry: &Registry, org_id: &str, client_id: &str, entry: Option<GrantSeq>) -> Result<(), NotRevoked> {
     let mut waiting = Vec::new();
     for call in registry.all() {
         if call.identity.org_id == org_id && call.identity.client_id == client_id && !call.is_over() {

@@ -15,9 +15,10 @@ use super::live::{event, row, submit, write};
 use super::metrics::Outcome;
 use super::recover::end;
 use super::registry::Registry;
+use super::scribe::{Fate, LastWords};
 use super::world::World;
 use crate::engine::audio::frame::Place;
-use crate::engine::call::RecordingState;
+use crate::engine::call::{OnOptOut, RecordingState};
 use crate::engine::ledger::EventKind;
 use crate::engine::time::MediaTime;
 use crate::io::clock::wall;
@@ -114,6 +115,11 @@ impl Sealer {
         }
     }
 
+    /// For spools that other keys open. What it has under way it counts by itself.
+    pub(super) fn with_keys(&self, keys: Arc<SpoolKeys>) -> Self {
+        Self { keys, pending: Arc::default(), ..self.clone() }
+    }
+
     /// Takes what the spool's writers report, until there are none any more.
     pub(super) async fn run(self, mut ends: mpsc::UnboundedReceiver<(Arc<RecordingHead>, SpoolEnd)>) {
         while let Some((head, end)) = ends.recv().await {
@@ -135,7 +141,14 @@ impl Sealer {
 
     async fn conclude(&self, head: &RecordingHead, end: SpoolEnd) {
         let state = match end {
-            SpoolEnd::Sealed(path) => self.store(head, path, None).await,
+            SpoolEnd::Sealed(path) => {
+                let last = self.last_words(head).await;
+                if last.cut.is_some() && self.world.settings.on_opt_out == OnOptOut::DiscardCall {
+                    self.destroy(head, &SpoolFile::at(path)).await
+                } else {
+                    self.store(head, path, None, &last).await
+                }
+            }
             SpoolEnd::Discarded => {
                 self.write(head, RecordingState::Discarded, None, None, EventKind::RecordingDiscarded).await;
                 RecordingState::Discarded
@@ -150,6 +163,11 @@ impl Sealer {
                 self.destroy(head, &SpoolFile::at(path)).await
             }
         };
+        // The words of a recording that is kept are told where they lie as soon as it is stored.
+        if let Some(scribes) = &self.world.scribes {
+            let fate = if state == RecordingState::Discarded { Fate::Discarded } else { Fate::Failed };
+            scribes.decided(&head.recording_id, fate);
+        }
         self.count(state);
     }
 
@@ -166,8 +184,17 @@ impl Sealer {
         self.world.metrics.recordings.get_or_create(&Outcome { outcome }).inc();
     }
 
+    /// What the recording must not say, by what its recognisers told last. They are waited for, and not long: the audio is safe
+    /// where it is.
+    async fn last_words(&self, head: &RecordingHead) -> LastWords {
+        match &self.world.scribes {
+            Some(scribes) => scribes.last_words(&head.recording_id).await,
+            None => LastWords::default(),
+        }
+    }
+
     /// Tries until the store has it. The state says FAILED after [`TRIES`], and FINISHED when it was stored after all.
-    pub(super) async fn store(&self, head: &RecordingHead, path: PathBuf, ruling: Option<&Ruling>) -> RecordingState {
+    pub(super) async fn store(&self, head: &RecordingHead, path: PathBuf, ruling: Option<&Ruling>, last: &LastWords) -> RecordingState {
         let spool = SpoolFile::at(path);
         let mut pause = PAUSE_FIRST;
         let mut tried = 0;
@@ -181,7 +208,7 @@ impl Sealer {
                 Err(why) => Err(Failure::Key(why)),
                 Ok(()) => {
                     let Ok(_permit) = self.permits.acquire().await else { return RecordingState::Failed };
-                    self.try_store(head, &spool, ruling).await
+                    self.try_store(head, &spool, ruling, last.clone()).await
                 }
             };
             tried += 1;
@@ -199,7 +226,10 @@ impl Sealer {
             }
         };
         match stored {
-            Ok((manifest, stored)) => {
+            Ok((manifest, stored, plan)) => {
+                if let Some(scribes) = &self.world.scribes {
+                    scribes.decided(&head.recording_id, Fate::Kept(Box::new(plan)));
+                }
                 let durable =
                     self.write(head, RecordingState::Finished, Some((&manifest, &stored)), None, EventKind::RecordingFinished).await;
                 tracing::info!(recording.id = %head.recording_id, key = %stored.key, bytes = stored.bytes, "recording: stored");
@@ -228,7 +258,13 @@ impl Sealer {
         }
     }
 
-    async fn try_store(&self, head: &RecordingHead, spool: &SpoolFile, ruling: Option<&Ruling>) -> Result<(Manifest, Stored), Failure> {
+    async fn try_store(
+        &self,
+        head: &RecordingHead,
+        spool: &SpoolFile,
+        ruling: Option<&Ruling>,
+        last: LastWords,
+    ) -> Result<(Manifest, Stored, Plan), Failure> {
         let (spool, keys, mut told) = (spool.clone(), Arc::clone(&self.keys), head.clone());
         // Which bytes were played, only their digest tells: after a restart other prompts may be in force.
         let prompt = told.lead.as_ref().and_then(|lead| self.world.settings.prompts.of_digest(&lead.sha256));
@@ -241,7 +277,7 @@ impl Sealer {
         let measuring = (spool.clone(), Arc::clone(&keys));
         let plan = tokio::task::spawn_blocking(move || {
             let (spool, keys) = measuring;
-            let plan = Plan::of(|| spool.records(&keys), lead, None)?;
+            let plan = Plan::of(|| spool.records(&keys), lead, last.cut)?.silent(&last.silences);
             if plan.sealed || late.is_none() { Ok(plan) } else { Plan::of(|| spool.records(&keys), lead, late) }
         });
         let plan = plan.await.map_err(io::Error::other).and_then(|plan| plan).map_err(Failure::Spool)?;
@@ -249,6 +285,7 @@ impl Sealer {
             return Err(Failure::Unruled);
         }
         let (to, bytes) = mpsc::channel(PIECES);
+        let measured = plan.clone();
         let (tell, sha256) = oneshot::channel();
         let encoding = tokio::task::spawn_blocking(move || {
             let encoded = encode(&spool, &keys, &told, prompt, &plan, &to);
@@ -266,7 +303,7 @@ impl Sealer {
         let stored = stored.map_err(Failure::Store)?;
         let manifest = manifest.map_err(Failure::Spool)?;
         self.objects.put_bytes(&format!("{key}.json"), "application/json", manifest.to_json().into()).await.map_err(Failure::Store)?;
-        Ok((manifest, stored))
+        Ok((manifest, stored, measured))
     }
 
     /// Writes what became of a recording: its row, its line in the chain, and its call as others see it. Tells whether the

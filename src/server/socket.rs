@@ -1,39 +1,37 @@
-//! One media socket: tungstenite on a non-blocking TCP stream, Twilio's messages in and out.
+//! One media socket: Twilio's messages in and out, on WebSocket [`frames`].
 //!
 //! What is no message of a media stream at all (too large, not UTF-8, not a WebSocket) closes it, with the reason in the
-//! close frame.
-//!
-//! Bounds: a message of 64 KiB, a read buffer of 1 KiB (cleared at every read; a frame is 400 bytes, tungstenite's default 128 KiB), a
-//! write buffer of 64 KiB. What comes is text; anything else is counted and let pass, as Twilio does with ours.
+//! close frame. Bounds: a message of 64 KiB in, 64 KiB out that the other side has not taken. What comes is text; anything else is
+//! counted and let pass, as Twilio does with ours.
 
-use std::io::{self, Read, Write};
+mod frames;
+#[cfg(test)]
+mod tests;
+
+use std::io;
 use std::sync::Arc;
 
 use mio::net::TcpStream;
-use tungstenite::error::ProtocolError;
 use tungstenite::protocol::frame::coding::CloseCode;
-use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
-use tungstenite::{Error, Message, WebSocket};
+
+pub(super) use frames::Desk;
+use frames::{Frames, Said};
 
 use super::metrics::Metrics;
 use super::registry::Place;
 use crate::engine::audio::key::Key;
+use crate::engine::call::Speech;
 use crate::engine::time::{MediaTime, Tick};
 use crate::engine::twilio::message::{self, Incoming, Start, Track};
 use crate::engine::twilio::outgoing;
 use crate::io::clock::Clocks;
 
-/// No message of Twilio's comes near.
-const MESSAGE_MAX: usize = 64 * 1024;
-const READ_BUFFER: usize = 1024;
 /// After our close frame the other side's is awaited for so long.
 const CLOSE_WITHIN_MS: u64 = 2_000;
 /// A socket whose `start` has not come within this is closed.
 const START_WITHIN_MS: u64 = 10_000;
 /// Messages of one socket, of whatever kind, before the others get their turn: ten seconds of one track.
 const MESSAGES_A_TURN: u32 = 512;
-/// Of a stream given up, so many reads are thrown away at a time.
-const DRAIN_READS: usize = 64;
 
 /// Why a socket is over.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -79,6 +77,8 @@ pub(super) enum Heard {
 #[derive(Debug)]
 pub(super) enum Word {
     Play(&'static [u8]),
+    /// Of a voice bot.
+    Say(Speech),
     Mark(u32),
     Clear,
     Close,
@@ -91,13 +91,12 @@ impl Word {
 }
 
 pub(super) struct Socket {
-    web: WebSocket<Tcp>,
+    frames: Frames,
     stream_sid: String,
     metrics: Arc<Metrics>,
     clocks: Clocks,
     /// By then it must have said `start`, or been closed.
     by: Option<Tick>,
-    closing: bool,
     /// Nothing more is understood: what comes is thrown away until the other side has read why.
     given_up: bool,
     /// Messages left of its turn.
@@ -105,40 +104,21 @@ pub(super) struct Socket {
     _place: Place,
 }
 
-/// A TCP stream that remembers it has been read dry, so that the last `read` of every frame, which could only say so, is
-/// saved (epoll(7): with edge-triggering a short read means the same).
-struct Tcp {
-    stream: TcpStream,
-    dry: bool,
-    ends: bool,
-}
-
 impl Socket {
     /// A stream whose handshake is done; `rest` was read along with it.
     pub(super) fn new(stream: std::net::TcpStream, rest: Vec<u8>, metrics: Arc<Metrics>, clocks: Clocks, place: Place) -> io::Result<Self> {
-        stream.set_nonblocking(true)?;
-        stream.set_nodelay(true)?;
-        let tcp = Tcp { stream: TcpStream::from_std(stream), dry: false, ends: false };
-        let config = WebSocketConfig::default()
-            .read_buffer_size(READ_BUFFER)
-            .write_buffer_size(0)
-            .max_write_buffer_size(MESSAGE_MAX)
-            .max_message_size(Some(MESSAGE_MAX))
-            .max_frame_size(Some(MESSAGE_MAX));
-        let web = WebSocket::from_partially_read(tcp, rest, Role::Server, Some(config));
+        let frames = Frames::new(stream, rest)?;
         let by = Some(clocks.tick().plus_ms(START_WITHIN_MS));
-        Ok(Self { web, stream_sid: String::new(), metrics, clocks, by, closing: false, given_up: false, left: 0, _place: place })
+        Ok(Self { frames, stream_sid: String::new(), metrics, clocks, by, given_up: false, left: 0, _place: place })
     }
 
-    pub(super) fn source(&mut self) -> &mut TcpStream {
-        &mut self.web.get_mut().stream
+    pub(super) const fn source(&mut self) -> &mut TcpStream {
+        self.frames.tcp()
     }
 
     /// The poller says that there may be something to read.
-    pub(super) fn is_ready(&mut self, ends: bool) {
-        let tcp = self.web.get_mut();
-        tcp.dry = false;
-        tcp.ends |= ends;
+    pub(super) const fn is_ready(&mut self, ends: bool) {
+        self.frames.is_ready(ends);
     }
 
     /// It is a call's stream now.
@@ -151,9 +131,15 @@ impl Socket {
         self.by.is_some_and(|by| now >= by)
     }
 
-    /// It may be read again.
-    pub(super) fn takes_its_turn(&mut self) {
+    /// It may be read again, at this desk.
+    pub(super) fn takes_its_turn(&mut self, desk: &mut Desk) {
         self.left = MESSAGES_A_TURN;
+        Frames::sit_down(desk);
+    }
+
+    /// It goes to another thread in the middle of its turn, with what it has said.
+    pub(super) fn moves(&mut self, desk: &mut Desk) {
+        self.frames.stand_up(desk);
     }
 
     /// Whether its turn was over before it had said everything.
@@ -162,39 +148,31 @@ impl Socket {
     }
 
     /// The next thing said, or `None` if there is nothing for now, or its turn is over. Audio is left in `codes`.
-    pub(super) fn read(&mut self, codes: &mut Vec<u8>) -> Result<Option<Heard>, Gone> {
+    pub(super) fn read(&mut self, desk: &mut Desk, codes: &mut Vec<u8>) -> Result<Option<Heard>, Gone> {
         if self.given_up {
-            return self.drain();
+            return self.frames.drain(desk).map(|()| None);
         }
         while let Some(left) = self.left.checked_sub(1) {
             self.left = left;
-            let text = match self.web.read() {
-                Ok(Message::Text(text)) => text,
-                Ok(Message::Close(_)) => continue,
-                Ok(Message::Ping(_)) => {
-                    let _ = self.web.flush();
-                    continue;
-                }
-                Ok(Message::Pong(_) | Message::Frame(_)) => continue,
-                Ok(Message::Binary(_)) => {
+            let text = match self.frames.next(desk) {
+                Ok(Some(Said::Text(text))) => text,
+                Ok(Some(Said::Nothing)) => continue,
+                Ok(Some(Said::Binary)) => {
                     self.metrics.malformed.inc();
                     continue;
                 }
-                Err(Error::Io(why)) if why.kind() == io::ErrorKind::WouldBlock => return Ok(None),
-                Err(Error::ConnectionClosed | Error::AlreadyClosed) => return Err(Gone::Closed),
-                Err(Error::Io(_) | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake)) => return Err(Gone::Broken),
-                Err(Error::WriteBufferFull(_)) => return Err(Gone::Stuck),
-                Err(Error::Capacity(_)) => return Err(self.give_up(CloseCode::Size, Gone::TooLarge)),
-                Err(Error::Utf8(_)) => return Err(self.give_up(CloseCode::Invalid, Gone::NotText)),
-                Err(_) => return Err(self.give_up(CloseCode::Protocol, Gone::Protocol)),
+                Ok(None) => {
+                    // Nothing more for now, however many messages its turn had left.
+                    self.left = self.left.max(1);
+                    break;
+                }
+                Err(why) => return Err(self.give_up(why, desk)),
             };
-            if self.closing {
-                continue;
-            }
-            match heard(&text, &self.stream_sid, codes) {
-                Ok(Said::Heard(heard)) => return Ok(Some(heard)),
-                Ok(Said::Nothing) => {}
-                Ok(Said::Elsewhere) => {
+            // Also after our close frame: what the client pressed before the other side has read it is a key like any other.
+            match heard(text, &self.stream_sid, codes) {
+                Ok(Meant::Heard(heard)) => return Ok(Some(heard)),
+                Ok(Meant::Nothing) => {}
+                Ok(Meant::Elsewhere) => {
                     self.metrics.malformed.inc();
                     tracing::debug!(stream.sid = %self.stream_sid, "media: message let pass: it names another stream");
                 }
@@ -204,61 +182,47 @@ impl Socket {
                 }
             }
         }
+        self.frames.stand_up(desk);
         Ok(None)
     }
 
-    /// Tells the other side why, in the close frame.
-    fn give_up(&mut self, code: CloseCode, why: Gone) -> Gone {
+    /// If it is we who close, the other side is told why, in the close frame.
+    fn give_up(&mut self, why: Gone, desk: &mut Desk) -> Gone {
+        let code = match why {
+            Gone::Closed | Gone::Broken | Gone::Stuck => return why,
+            Gone::TooLarge => CloseCode::Size,
+            Gone::NotText => CloseCode::Invalid,
+            Gone::Protocol => CloseCode::Protocol,
+        };
         self.metrics.malformed.inc();
-        self.closing = true;
         self.given_up = true;
         self.by = Some(self.clocks.tick().plus_ms(CLOSE_WITHIN_MS));
-        let _ = self.web.close(Some(CloseFrame { code, reason: why.to_string().into() }));
-        let _ = self.web.flush();
+        self.frames.close(Some(code), &why.to_string(), desk);
         why
     }
 
-    /// What still comes is read, or the kernel would answer it with a reset that overtakes our close frame.
-    fn drain(&mut self) -> Result<Option<Heard>, Gone> {
-        let mut away = [0; READ_BUFFER];
-        for _ in 0..DRAIN_READS {
-            match self.web.get_mut().stream.read(&mut away) {
-                Ok(0) => return Err(Gone::Closed),
-                Ok(_) => {}
-                Err(why) if why.kind() == io::ErrorKind::WouldBlock => break,
-                Err(_) => return Err(Gone::Broken),
-            }
-        }
-        Ok(None)
-    }
-
     /// Sends; `false` if the other side has stopped reading.
-    pub(super) fn say(&mut self, word: &Word) -> bool {
+    pub(super) fn say(&mut self, word: &Word, desk: &mut Desk) -> bool {
         let text = match word {
             Word::Play(codes) => outgoing::media(&self.stream_sid, codes),
+            Word::Say(said) => outgoing::media(&self.stream_sid, &said.0),
             Word::Mark(play) => outgoing::mark(&self.stream_sid, &format!("{MARK}{play}")),
             Word::Clear => outgoing::clear(&self.stream_sid),
             Word::Close => return true,
         };
-        match self.web.send(Message::text(text)) {
-            Ok(()) | Err(Error::ConnectionClosed | Error::AlreadyClosed) => true,
-            Err(Error::Io(why)) => why.kind() == io::ErrorKind::WouldBlock || self.closing,
-            Err(_) => false,
-        }
+        self.frames.text(&text, desk)
     }
 
     /// The socket takes bytes again.
     pub(super) fn flush(&mut self) {
-        let _ = self.web.flush();
+        self.frames.flush();
     }
 
     /// Begins to close: our frame goes out, the other side's is awaited for a bounded time.
-    pub(super) fn close(&mut self) {
-        if !self.closing {
-            self.closing = true;
+    pub(super) fn close(&mut self, desk: &mut Desk) {
+        if !self.frames.is_closing() {
             self.by = Some(self.clocks.tick().plus_ms(CLOSE_WITHIN_MS));
-            let _ = self.web.close(None);
-            let _ = self.web.flush();
+            self.frames.close(None, "", desk);
         }
     }
 }
@@ -266,14 +230,14 @@ impl Socket {
 /// Our marks carry the number of the play they end.
 const MARK: &str = "callgate-";
 
-enum Said {
+enum Meant {
     Heard(Heard),
     /// Nothing that anybody waits for.
     Nothing,
     Elsewhere,
 }
 
-fn heard(text: &str, stream_sid: &str, codes: &mut Vec<u8>) -> Result<Said, message::Malformed> {
+fn heard(text: &str, stream_sid: &str, codes: &mut Vec<u8>) -> Result<Meant, message::Malformed> {
     let heard = match message::parse(text, stream_sid)? {
         Incoming::Media(media) => {
             message::decode_payload(&media.payload, codes)?;
@@ -283,58 +247,8 @@ fn heard(text: &str, stream_sid: &str, codes: &mut Vec<u8>) -> Result<Said, mess
         Incoming::Dtmf { sequence, key } => key.map(|key| Heard::Dtmf { sequence, key }),
         Incoming::Mark { name } => name.strip_prefix(MARK).and_then(|play| play.parse().ok()).map(Heard::Mark),
         Incoming::Stop => Some(Heard::Stop),
-        Incoming::Elsewhere => return Ok(Said::Elsewhere),
+        Incoming::Elsewhere => return Ok(Meant::Elsewhere),
         Incoming::Connected | Incoming::Unknown => None,
     };
-    Ok(heard.map_or(Said::Nothing, Said::Heard))
-}
-
-impl Read for Tcp {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        if self.dry {
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-        let count = self.stream.read(into)?;
-        self.dry = count < into.len() && !self.ends && count > 0;
-        Ok(count)
-    }
-}
-
-impl Write for Tcp {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.stream.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.stream.flush()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::net::{TcpListener, TcpStream};
-
-    use super::*;
-    use crate::server::registry::Registry;
-
-    #[test]
-    fn one_that_never_stops_talking_does_not_take_the_others_turn() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let mut caller = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let (metrics, place) = (Metrics::new(), Registry::default().take_place(1).unwrap());
-        let mut socket = Socket::new(listener.accept().unwrap().0, Vec::new(), Arc::clone(&metrics), Clocks::default(), place).unwrap();
-        // Empty binary messages, 6 bytes each: nobody waits for one, and still each is a message.
-        let count = 2_000;
-        caller.write_all(&[0x82, 0x80, 1, 2, 3, 4].repeat(count)).unwrap();
-        let (mut turns, mut codes) = (Vec::new(), Vec::new());
-        while (metrics.malformed.get() as usize) < count {
-            socket.is_ready(false);
-            socket.takes_its_turn();
-            let before = metrics.malformed.get();
-            assert!(matches!(socket.read(&mut codes), Ok(None)));
-            turns.push(metrics.malformed.get() - before);
-            assert_eq!(socket.has_more(), turns.last() == Some(&u64::from(MESSAGES_A_TURN)), "{turns:?}");
-        }
-        assert!(turns.iter().all(|turn| *turn <= u64::from(MESSAGES_A_TURN)) && turns.contains(&u64::from(MESSAGES_A_TURN)), "{turns:?}");
-    }
+    Ok(heard.map_or(Meant::Nothing, Meant::Heard))
 }

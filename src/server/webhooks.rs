@@ -12,11 +12,13 @@ use secrecy::ExposeSecret as _;
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
 
-use super::config::InboundRoute;
+use super::config::{InboundRoute, Relays};
 use super::http::App;
 use super::ids;
 use super::media::ToMedia;
+use super::nodes;
 use super::placing;
 use super::problem::Problem;
 use super::registry::{Announced, Made};
@@ -25,24 +27,38 @@ use crate::engine::audio::prompts::{Language, Line, Prompt};
 use crate::engine::call::{CallIdentity, PROMPT_PLAYS_MAX, Standing, Unreached};
 use crate::engine::consent::keys::{self, Answer};
 use crate::engine::consent::{ConsentStatus, Direction};
+use crate::engine::policy::Places;
 use crate::engine::twilio::signature;
-use crate::engine::twilio::twiml::{self, Next, Stream};
+use crate::engine::twilio::twiml::{self, After, Connect, Next, Otherwise, Route, Stream};
 use crate::engine::twilio::verbs::{NotVerbs, Verbs};
+use crate::io::database::DatabaseError;
 
 /// Twilio's forms are a few kilobytes.
 const FORM_MAX: usize = 64 * 1024;
 /// What was pressed on the keypad is durable within this, or the call goes on unrecorded without it (P6).
 const DURABLE_WITHIN: Duration = Duration::from_secs(3);
+/// The database tells within this which call a webhook is about, or the people are connected without: Twilio waits for fifteen
+/// seconds in all, and they are listening.
+const KNOWN_WITHIN: Duration = Duration::from_secs(3);
+/// It is asked again this often.
+const ASK_AGAIN: Duration = Duration::from_millis(750);
 pub(super) const VOICE: &str = "/api/webhooks/twilio/voice";
 pub(super) const CONNECTED: &str = "/api/webhooks/twilio/connected";
 pub(super) const CONSENT: &str = "/api/webhooks/twilio/consent";
 pub(super) const STATUS: &str = "/api/webhooks/twilio/status";
+pub(super) const PARTY: &str = "/api/webhooks/twilio/party";
+pub(super) const PARTY_STATUS: &str = "/api/webhooks/twilio/party-status";
 
 /// A form that Twilio signed: only [`signed`] makes one.
 #[derive(Clone)]
 pub(super) struct Form(Vec<(String, String)>);
 
 impl Form {
+    /// One whose signature another gateway of ours has checked.
+    pub(super) const fn from_elsewhere(pairs: Vec<(String, String)>) -> Self {
+        Self(pairs)
+    }
+
     fn field(&self, name: &str) -> &str {
         self.0.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value.as_str())
     }
@@ -74,6 +90,9 @@ pub(super) async fn signed(State(app): State<App>, request: Request, next: middl
             return Problem::new(StatusCode::FORBIDDEN, "X-Twilio-Signature does not match").into_response();
         }
     }
+    if let Some(answer) = nodes::answer_elsewhere(&app, &parts.uri, &pairs).await {
+        return answer;
+    }
     let mut request = Request::from_parts(parts, axum::body::Body::from(Bytes::new()));
     request.extensions_mut().insert(Form(pairs));
     next.run(request).await
@@ -86,6 +105,8 @@ pub(super) struct Asked {
     call_id: String,
     lang: String,
     plays: u32,
+    /// The bot whose stream is over.
+    relay: String,
 }
 
 /// The call that a webhook is about, as far as it is known.
@@ -95,24 +116,52 @@ struct About {
     announced: Option<Announced>,
 }
 
+/// The database is away, and nobody else can tell which call it is.
+struct NobodyKnows;
+
+/// Asks the database, again while it fails, and no longer than [`KNOWN_WITHIN`].
+async fn patiently<T, F>(call_id: &str, mut ask: impl FnMut() -> F) -> Result<T, NobodyKnows>
+where
+    F: Future<Output = Result<T, DatabaseError>>,
+{
+    let deadline = Instant::now() + KNOWN_WITHIN;
+    loop {
+        match timeout_at(deadline, ask()).await {
+            Ok(Ok(found)) => return Ok(found),
+            Ok(Err(why)) => {
+                tracing::warn!(call.id = call_id, error = %why, "webhook: the database does not tell which call it is about");
+                if Instant::now() + ASK_AGAIN < deadline {
+                    tokio::time::sleep(ASK_AGAIN).await;
+                    continue;
+                }
+            }
+            Err(_) => {}
+        }
+        tracing::error!(
+            call.id = call_id,
+            "webhook: nobody can tell which call it is about; its people are connected, and it is not captured"
+        );
+        return Err(NobodyKnows);
+    }
+}
+
 impl About {
     /// By the id in our URL, or by Twilio's own.
-    async fn find(app: &App, asked: &Asked, form: &Form) -> Self {
+    async fn find(app: &App, asked: &Asked, form: &Form) -> Result<Self, NobodyKnows> {
         let call_sid = form.field("CallSid");
         let told = [asked.call_id.as_str(), form.field("callId")].into_iter().find(|id| !id.is_empty());
         if let Some(id) = told {
-            match placing::find(app, id).await {
-                Ok(Some(announced)) if app.registry.named(id, call_sid) => {
+            match patiently(id, || placing::find(app, id)).await? {
+                Some(announced) if app.registry.named(id, call_sid) => {
                     tell(app, id, ToMedia::Named(id.to_owned(), call_sid.to_owned()));
-                    return Self { id: Some(id.to_owned()), announced: Some(announced) };
+                    return Ok(Self { id: Some(id.to_owned()), announced: Some(announced) });
                 }
-                Ok(Some(_)) => tracing::warn!(call.id = id, call.sid = %call_sid, "webhook: its callId is another call's"),
-                Ok(None) => {}
-                Err(why) => tracing::error!(call.id = id, error = %why, "webhook: nobody can tell which call it is about"),
+                Some(_) => tracing::warn!(call.id = id, call.sid = %call_sid, "webhook: its callId is another call's"),
+                None => {}
             }
         }
-        let Some(id) = app.registry.id_of(call_sid) else { return Self::default() };
-        Self { announced: app.registry.announced(&id), id: Some(id) }
+        let Some(id) = app.registry.id_of(call_sid) else { return Ok(Self::default()) };
+        Ok(Self { announced: app.registry.announced(&id), id: Some(id) })
     }
 
     fn made(&self) -> Option<&Made> {
@@ -147,7 +196,9 @@ pub(super) async fn voice(State(app): State<App>, Query(asked): Query<Asked>, ax
     if call_sid.is_empty() {
         return Problem::new(StatusCode::BAD_REQUEST, "the form names no CallSid").into_response();
     }
-    let mut about = About::find(&app, &asked, &form).await;
+    let Ok(mut about) = About::find(&app, &asked, &form).await else {
+        return unowned(&app, &asked.relay, None, None, &form).await;
+    };
     if about.announced.is_none() && !asked.call_id.is_empty() {
         return Problem::not_found("call").into_response();
     }
@@ -172,12 +223,73 @@ pub(super) async fn voice(State(app): State<App>, Query(asked): Query<Asked>, ax
             let forks = status == ConsentStatus::Granted && !refused;
             forked(&app, &announced, forks, None, &next)
         }
+        Some(ConsentStatus::Pending) | None if let Some(bot) = inbound_bot(&app, &about) => {
+            // Asked and served on one stream.
+            let mut connect = relayed(&app, &about, &announced, bot);
+            connect.parameters.push(("answeredBy", answered_by.to_owned()));
+            xml(twiml::proceed(None, None, &Next::Connect(Box::new(connect))))
+        }
+        Some(ConsentStatus::Pending) | None if bridges(&app, &about) => {
+            // Asked and joined on one stream.
+            let mut connect = bridged(&app, &announced);
+            connect.parameters.push(("answeredBy", answered_by.to_owned()));
+            xml(twiml::proceed(None, None, &Next::Connect(Box::new(connect))))
+        }
         Some(ConsentStatus::Pending) | None => {
             let parameters = [("callId", id.as_str()), ("token", &announced.token), ("mode", "consent"), ("answeredBy", answered_by)];
             let (socket, status) = (socket_url(&app), format!("{}{STATUS}", app.public_url));
             let stream = Stream { url: &socket, parameters: &parameters, status_url: &status };
-            xml(twiml::connect(&stream, &about.url(&app, CONNECTED, &[])))
+            let action = about.url(&app, CONNECTED, &[]);
+            xml(twiml::connect(&stream, &action, &otherwise(&app, &about, None, &action)))
         }
+    }
+}
+
+/// The call's gateway does not answer: the people are connected, and nothing is captured.
+pub(super) async fn put_through(app: &App, path: &str, query: &str, call_id: &str, form: &[(String, String)]) -> Response {
+    if path == STATUS || path == PARTY_STATUS {
+        return StatusCode::NO_CONTENT.into_response();
+    }
+    if path == PARTY {
+        // Where the client's own TwiML leads when its stream is lost.
+        return xml(twiml::proceed(None, None, &Next::Meet(call_id.to_owned())));
+    }
+    let placed = patiently(call_id, || app.world.database.placed(call_id)).await.ok().flatten();
+    let connect_to = placed.and_then(|placed| placed.connect_to).as_deref().and_then(Route::parse);
+    let asked: Asked = serde_urlencoded::from_str(query).unwrap_or_default();
+    unowned(app, &asked.relay, connect_to, None, &Form(form.to_vec())).await
+}
+
+/// A call of which nobody here knows more than what Twilio asks: its people are connected, and nothing is captured.
+async fn unowned(app: &App, relay: &str, connect_to: Option<Route>, line: Option<&Prompt>, form: &Form) -> Response {
+    let next = match party_without_us(&app.world.relays, app.config.inbound_route.as_ref(), relay, connect_to) {
+        Some(route) => Next::Dial(route),
+        None => next(app, form, &About::default()).await,
+    };
+    xml(twiml::proceed(line, None, &next))
+}
+
+/// Who can take a call that we cannot serve: whoever comes after the bot that had it, whom it was placed for, or who takes inbound calls.
+fn party_without_us(relays: &Relays, inbound: Option<&InboundRoute>, relay: &str, connect_to: Option<Route>) -> Option<Route> {
+    let then = |name: &str| relays.get(name).and_then(|relay| relay.then.clone());
+    then(relay).or(connect_to).or_else(|| match inbound? {
+        InboundRoute::Dial(route) => Some(route.clone()),
+        InboundRoute::Relay(name) => then(name),
+        InboundRoute::Ask(_) => None,
+    })
+}
+
+/// What stands in the TwiML for when our `action` cannot be asked.
+fn otherwise(app: &App, about: &About, relay: Option<&str>, action: &str) -> Otherwise {
+    let connect_to = about.made().and_then(|made| made.connect_to.clone());
+    match (party_without_us(&app.world.relays, app.config.inbound_route.as_ref(), relay.unwrap_or_default(), connect_to), &app.main_app) {
+        (Some(route), _) => Otherwise::Dial(route),
+        (None, Some(main_app)) => {
+            let told =
+                [("callId", about.id.as_deref().unwrap_or_default()), ("consentStatus", "PENDING"), ("unrecordedReason", "SYSTEM_ERROR")];
+            Otherwise::Ask(main_app.url().with(&told))
+        }
+        (None, None) => Otherwise::Ask(action.to_owned()),
     }
 }
 
@@ -191,6 +303,13 @@ fn inbound(app: &App, form: &Form) -> Announced {
     let call_sid = form.field("CallSid");
     let told = |name: &str, default: String| Some(form.field(name).to_owned()).filter(|value| !value.is_empty()).unwrap_or(default);
     let outbound = form.field("Direction").starts_with("outbound");
+    let (client, own) = if outbound { ("To", "From") } else { ("From", "To") };
+    let ruling = app.world.ruling(Places {
+        client_region: Some(form.field("clientRegion")),
+        client_number: Some(form.field(client)),
+        own_number: Some(form.field(own)),
+        case_manager: None,
+    });
     app.registry.announce(Announced {
         identity: CallIdentity {
             call_id: ids::fresh("call"),
@@ -201,16 +320,116 @@ fn inbound(app: &App, form: &Form) -> Announced {
             direction: if outbound { Direction::Outbound } else { Direction::Inbound },
         },
         token: ids::fresh("stream"),
+        party_token: ids::fresh("party"),
+        ruling,
         made: None,
     })
 }
 
-/// What is next, after the capture fork if it is to start.
+/// The bot that serves a call which goes where inbound calls go, if one does.
+fn inbound_bot<'a>(app: &'a App, about: &About) -> Option<&'a str> {
+    match &app.config.inbound_route {
+        Some(InboundRoute::Relay(name)) if about.made().is_none_or(|made| made.connect_to.is_none()) => Some(name),
+        Some(InboundRoute::Relay(_) | InboundRoute::Dial(_) | InboundRoute::Ask(_)) | None => None,
+    }
+}
+
+/// Whether the call is joined here with the other party's leg.
+fn bridges(app: &App, about: &About) -> bool {
+    let person =
+        about.made().is_some_and(|made| made.connect_to.is_some()) || matches!(app.config.inbound_route, Some(InboundRoute::Dial(_)));
+    person && app.world.bridging.is_some()
+}
+
+/// The client's stream of a bridged call. The conference after it has the name that stands in the other party's TwiML as well.
+fn bridged(app: &App, announced: &Announced) -> Connect {
+    Connect {
+        url: socket_url(app),
+        parameters: vec![
+            ("callId", announced.identity.call_id.clone()),
+            ("token", announced.token.clone()),
+            ("mode", "stay".to_owned()),
+            ("bridge", "true".to_owned()),
+        ],
+        status_url: format!("{}{STATUS}", app.public_url),
+        after: After::Conference(announced.identity.call_id.clone()),
+    }
+}
+
+/// `POST /api/webhooks/twilio/party`: the other party of a bridged call has answered.
+pub(super) async fn party(State(app): State<App>, Query(asked): Query<Asked>) -> Response {
+    let Some(announced) = app.registry.announced(&asked.call_id).filter(|_| lives(&app, &asked.call_id)) else {
+        return xml(twiml::proceed(None, None, &Next::HangUp)); // the client has hung up meanwhile
+    };
+    let connect = Connect {
+        parameters: vec![
+            ("callId", announced.identity.call_id.clone()),
+            ("token", announced.party_token.clone()),
+            ("mode", "party".to_owned()),
+        ],
+        ..bridged(&app, &announced)
+    };
+    xml(twiml::proceed(None, None, &Next::Connect(Box::new(connect))))
+}
+
+/// `POST /api/webhooks/twilio/party-status`: how calling the other party fares.
+pub(super) async fn party_status(
+    State(app): State<App>,
+    Query(asked): Query<Asked>,
+    axum::Extension(form): axum::Extension<Form>,
+) -> StatusCode {
+    if matches!(form.field("CallStatus"), "busy" | "no-answer" | "failed" | "canceled") {
+        tell(&app, &asked.call_id, ToMedia::PartyGone(asked.call_id.clone(), "it was not reached"));
+    }
+    StatusCode::NO_CONTENT
+}
+
+/// The stream on which a bot serves the call. When it is over, Twilio asks where the call goes then.
+fn relayed(app: &App, about: &About, announced: &Announced, bot: &str) -> Connect {
+    let action = about.url(app, CONNECTED, &[("relay", bot)]);
+    let otherwise = otherwise(app, about, Some(bot), &action);
+    Connect {
+        url: socket_url(app),
+        parameters: vec![
+            ("callId", announced.identity.call_id.clone()),
+            ("token", announced.token.clone()),
+            ("mode", "stay".to_owned()),
+            ("relay", bot.to_owned()),
+        ],
+        status_url: format!("{}{STATUS}", app.public_url),
+        after: After::Ask(action, otherwise),
+    }
+}
+
+/// What is next, after the capture fork if it is to start. A stream that stays is captured itself, and where nobody talks there is nothing to capture.
 fn forked(app: &App, announced: &Announced, forks: bool, line: Option<&Prompt>, next: &Next) -> Response {
+    xml(forked_twiml(app, announced, forks, line, next))
+}
+
+/// The TwiML by which a live call is handed over: to a bot on a stream that stays, or to a person, after a fork if they are captured.
+pub(super) fn handed_over(app: &App, announced: &Announced, to: Handover<'_>, forks: bool) -> String {
+    let about = About { id: Some(announced.identity.call_id.clone()), announced: Some(announced.clone()) };
+    let next = match to {
+        Handover::Bot(name) => Next::Connect(Box::new(relayed(app, &about, announced, name))),
+        Handover::Agent(route) => Next::Dial(route),
+    };
+    forked_twiml(app, announced, forks, None, &next)
+}
+
+/// Whom a live call is handed to.
+pub(super) enum Handover<'a> {
+    /// A bot of the configuration.
+    Bot(&'a str),
+    /// Somebody who is dialled.
+    Agent(Route),
+}
+
+fn forked_twiml(app: &App, announced: &Announced, forks: bool, line: Option<&Prompt>, next: &Next) -> String {
     let parameters = [("callId", announced.identity.call_id.as_str()), ("token", &announced.token), ("mode", "capture")];
     let (socket, status) = (socket_url(app), format!("{}{STATUS}", app.public_url));
     let stream = Stream { url: &socket, parameters: &parameters, status_url: &status };
-    xml(twiml::proceed(line, forks.then_some(&stream), next))
+    let has_talk = !matches!(next, Next::Connect(_) | Next::HangUp);
+    twiml::proceed(line, (forks && has_talk).then_some(&stream), next)
 }
 
 /// `POST /api/webhooks/twilio/connected`: the consent stream is over. With consent the fork is started, then the call goes where it should.
@@ -219,7 +438,9 @@ pub(super) async fn connected(
     Query(asked): Query<Asked>,
     axum::Extension(form): axum::Extension<Form>,
 ) -> Response {
-    let about = About::find(&app, &asked, &form).await;
+    let Ok(about) = About::find(&app, &asked, &form).await else {
+        return unowned(&app, &asked.relay, None, None, &form).await;
+    };
     if app.config.inbound_route.is_none() && about.made().is_none() {
         return xml(twiml::proceed(None, None, &Next::Nobody));
     }
@@ -231,9 +452,13 @@ pub(super) async fn connected(
     };
     if unasked {
         // The stream was never opened: Twilio asks by keypad.
-        return gather(&app, &about, Language::En, 1);
+        return gather(&app, &about, Language::EN, 1);
     }
-    let next = next(&app, &form, &about).await;
+    let next = match app.world.relays.get(&asked.relay) {
+        // The bot has hung up, or is lost.
+        Some(relay) => relay.then.clone().map_or(Next::HangUp, Next::Dial),
+        None => next(&app, &form, &about).await,
+    };
     answer(&app, &about, None, &next)
 }
 
@@ -254,20 +479,27 @@ fn is_granted(state: &Value) -> bool {
 fn gather(app: &App, about: &About, language: Language, plays: u32) -> Response {
     let plays = plays.to_string();
     let query = [("lang", language.code()), ("plays", plays.as_str())];
-    xml(twiml::gather(app.world.settings.prompts.prompt(language, Line::Consent), &about.url(app, CONSENT, &query)))
+    let action = about.url(app, CONSENT, &query);
+    let question = app.world.settings.prompts.prompt(language, Line::Consent);
+    xml(twiml::gather(question, &action, &otherwise(app, about, None, &action)))
 }
 
 /// `POST /api/webhooks/twilio/consent`: the keypad fallback. A 2 is answered when it is durable; a 1 that is durable may start
 /// the fork after all. Silence grants nothing here: that a `<Gather>` ran out does not prove that anybody heard it (P4).
 pub(super) async fn consent(State(app): State<App>, Query(asked): Query<Asked>, axum::Extension(form): axum::Extension<Form>) -> Response {
-    let language = if asked.lang == "es" { Language::Es } else { Language::En };
+    let prompts = app.world.settings.prompts;
+    let language = prompts.language(&asked.lang).unwrap_or(Language::EN);
     let digits = form.field("Digits");
     let key = digits.chars().next().and_then(Key::from_symbol);
-    let pressed = key.map_or(Answer::Nothing, |key| keys::answer(key, true));
-    let mut about = About::find(&app, &asked, &form).await;
+    let pressed = key.map_or(Answer::Nothing, |key| keys::answer(key, true, prompts));
+    let Ok(mut about) = About::find(&app, &asked, &form).await else {
+        // Whose no it is nobody can tell, so it cannot be written; nor is anything captured that it would stop.
+        let line = (pressed == Answer::Decline).then(|| prompts.prompt(language, Line::Declined));
+        return unowned(&app, &asked.relay, None, line, &form).await;
+    };
     if asked.plays < PROMPT_PLAYS_MAX {
         match pressed {
-            Answer::Spanish => return gather(&app, &about, Language::Es, asked.plays + 1),
+            Answer::Speak(language) => return gather(&app, &about, language, asked.plays + 1),
             // A key that means nothing is no answer; no key at all is the end of the question.
             Answer::Nothing if !digits.is_empty() => return gather(&app, &about, language, asked.plays + 1),
             Answer::Accept | Answer::Decline | Answer::Nothing => {}
@@ -316,6 +548,9 @@ async fn pad(app: &App, announced: &Announced, language: Language, pressed: Answ
 
 /// Where a call goes. If the main app gives no answer that can be followed, Twilio asks it itself: the call lives on (P6).
 async fn next(app: &App, form: &Form, about: &About) -> Next {
+    if let Some(announced) = about.announced.as_ref().filter(|announced| bridges(app, about) && lives(app, &announced.identity.call_id)) {
+        return Next::Connect(Box::new(bridged(app, announced)));
+    }
     if let Some(route) = about.made().and_then(|made| made.connect_to.clone()) {
         return Next::Dial(route);
     }
@@ -323,6 +558,10 @@ async fn next(app: &App, form: &Form, about: &About) -> Next {
     let state = state.as_ref();
     let main_app = match (&app.config.inbound_route, &app.main_app) {
         (Some(InboundRoute::Dial(route)), _) => return Next::Dial(route.clone()),
+        (Some(InboundRoute::Relay(bot)), _) => {
+            let connect = about.announced.as_ref().map(|announced| relayed(app, about, announced, bot));
+            return connect.map_or(Next::Nobody, |connect| Next::Connect(Box::new(connect)));
+        }
         (Some(InboundRoute::Ask(_)), Some(main_app)) => main_app,
         (Some(InboundRoute::Ask(_)) | None, _) => return Next::Nobody,
     };
@@ -367,7 +606,7 @@ pub(super) async fn status(State(app): State<App>, Query(asked): Query<Asked>, a
     if form.field("StreamEvent") == "stream-error" {
         tracing::warn!(call.sid = %call_sid, stream.sid = %form.field("StreamSid"), "twilio: stream error; see the account's debugger");
     }
-    let about = About::find(&app, &asked, &form).await;
+    let Ok(about) = About::find(&app, &asked, &form).await else { return StatusCode::NO_CONTENT };
     let Some(id) = about.id else { return StatusCode::NO_CONTENT };
     let unreached = match form.field("CallStatus") {
         "completed" => None,
@@ -392,7 +631,7 @@ pub(super) async fn status(State(app): State<App>, Query(asked): Query<Asked>, a
 }
 
 fn socket_url(app: &App) -> String {
-    let socket = app.public_url.replacen("http", "ws", 1);
+    let socket = app.stream_url.replacen("http", "ws", 1);
     format!("{socket}/twilio/media")
 }
 
@@ -403,4 +642,37 @@ fn xml(text: String) -> Response {
 /// The pairs of a form, decoded.
 fn form(bytes: &[u8]) -> Vec<(String, String)> {
     serde_urlencoded::from_bytes(bytes).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::server::{Given, GivenRelay};
+
+    #[test]
+    fn a_call_that_we_cannot_serve_goes_to_whoever_comes_after_its_bot_and_else_where_inbound_calls_go() {
+        let bot = |then: Option<&str>| GivenRelay {
+            url: "wss://bot.example.com/".into(),
+            then: then.map(str::to_owned),
+            ..GivenRelay::default()
+        };
+        let relay = BTreeMap::from([("pay".to_owned(), bot(Some("client:maria"))), ("front".to_owned(), bot(None))]);
+        let to = |inbound: &str, relayed: &str, connect_to: Option<&str>| {
+            let given = Given { relay: relay.clone(), inbound_route: Some(inbound.to_owned()), ..Given::default() };
+            let config = given.meant().unwrap();
+            let party = party_without_us(&config.relays, config.inbound_route.as_ref(), relayed, connect_to.and_then(Route::parse));
+            party.map(|route| match route {
+                Route::Number(text) | Route::Client(text) => text,
+            })
+        };
+        assert_eq!(to("relay:front", "pay", None).as_deref(), Some("maria"), "after its bot");
+        assert_eq!(to("client:anna", "pay", Some("+16175550123")).as_deref(), Some("maria"), "which had the call last");
+        assert_eq!(to("client:anna", "front", Some("+16175550123")).as_deref(), Some("+16175550123"), "whom it was placed for");
+        assert_eq!(to("client:anna", "front", None).as_deref(), Some("anna"), "who takes inbound calls");
+        assert_eq!(to("relay:pay", "", None).as_deref(), Some("maria"), "who comes after the bot that takes them");
+        assert_eq!(to("https://app.example.com/route", "", None), None, "the main app is asked");
+        assert_eq!(to("relay:front", "front", None), None, "there is nobody");
+    }
 }

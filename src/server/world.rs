@@ -2,8 +2,15 @@
 
 use std::sync::Arc;
 
+use secrecy::SecretString;
+
+use super::bridge::Bridging;
+use super::config::Relays;
 use super::metrics::Metrics;
+use super::nodes::Lease;
+use super::scribe::Scribes;
 use crate::engine::call::Settings;
+use crate::engine::policy::{Places, Policy, Region, Ruling};
 use crate::io::clock::Clocks;
 use crate::io::database::Database;
 use crate::io::recording::Format;
@@ -22,14 +29,35 @@ pub struct World {
     pub unannounced: bool,
     /// Whether a client's own no queues recordings of other calls for deletion.
     pub decline_queues: bool,
+    /// Until when gates may be open.
+    pub lease: Lease,
+    /// What the law of a place is.
+    pub policy: Arc<Policy>,
+    /// Where the case managers sit.
+    pub place: Option<Region>,
+    /// The voice bots that calls can be relayed to.
+    pub relays: Arc<Relays>,
+    /// What bridged calls need, if Twilio's REST API can be asked.
+    pub bridging: Option<Arc<Bridging>>,
+    /// What handshakes with them are signed by, as Twilio signs its own.
+    pub twilio_token: Option<SecretString>,
     /// The clocks.
     pub clocks: Clocks,
     /// The database; its ledger's queue is bounded.
     pub database: Database,
     /// The spool's writers; their queues are bounded.
     pub spool: SpoolWriters,
+    /// Who makes transcripts, if there is a recogniser; their queues are bounded.
+    pub scribes: Option<Scribes>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Where questions are asked that take time.
     pub tokio: tokio::runtime::Handle,
+}
+
+impl World {
+    /// What a call with these places is held to, ours among them.
+    pub(super) fn ruling(&self, places: Places<'_>) -> Ruling {
+        self.policy.ruling(Places { case_manager: self.place, ..places })
+    }
 }

@@ -12,10 +12,10 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use hmac::{Hmac, Mac as _};
 use rand::Rng as _;
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
+
+use super::sigv4::{Signed, signed};
 
 pub const ACCESS_KEY: &str = "AKIDKMSTEST";
 pub const SECRET_KEY: &str = "a secret of the tests alone";
@@ -139,31 +139,8 @@ async fn answer(State(kms): State<Arc<Kms>>, headers: HeaderMap, body: Bytes) ->
     }
 }
 
-/// Signature Version 4, worked out again from the request as it came.
 fn is_signed(headers: &HeaderMap, body: &[u8]) -> bool {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().trim().to_owned();
-    let authorization = text(header::AUTHORIZATION.as_str());
-    let part = |name: &str| {
-        let found = authorization.split([' ', ',']).find_map(|part| part.trim().strip_prefix(name));
-        found.unwrap_or_default().to_owned()
-    };
-    let (credential, signed, signature) = (part("Credential="), part("SignedHeaders="), part("Signature="));
-    let Some(scope) = credential.strip_prefix(&format!("{ACCESS_KEY}/")) else { return false };
-    let scopes: Vec<_> = scope.split('/').collect();
-    let [date, region, "kms", "aws4_request"] = scopes[..] else { return false };
-    if !["host", "x-amz-date", "x-amz-target"].iter().all(|name| signed.split(';').any(|signed| signed == *name)) {
-        return false;
-    }
-    let lines: String = signed.split(';').map(|name| format!("{name}:{}\n", text(name))).collect();
-    let canonical = format!("POST\n/\n\n{lines}\n{signed}\n{}", hex(&Sha256::digest(body)));
-    let to_sign = format!("AWS4-HMAC-SHA256\n{}\n{scope}\n{}", text("x-amz-date"), hex(&Sha256::digest(canonical)));
-    let mut key = format!("AWS4{SECRET_KEY}").into_bytes();
-    for word in [date, region, "kms", "aws4_request", &to_sign] {
-        let mut mac = Hmac::<Sha256>::new_from_slice(&key).unwrap();
-        mac.update(word.as_bytes());
-        key = mac.finalize().into_bytes().to_vec();
-    }
-    hex(&key) == signature
+    signed("kms", "/", headers, body, ACCESS_KEY, SECRET_KEY).is_some() && Signed::of_header(headers, "x-amz-target")
 }
 
 fn cipher(key: &[u8; 32]) -> Aes256Gcm {
@@ -172,10 +149,6 @@ fn cipher(key: &[u8; 32]) -> Aes256Gcm {
 
 fn base64(bytes: &[u8]) -> String {
     base64_simd::STANDARD.encode_to_string(bytes)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn told(answer: &Value) -> Response {

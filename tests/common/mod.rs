@@ -3,19 +3,31 @@
 
 #[cfg(feature = "kms")]
 pub mod kms_server;
+pub mod recogniser;
+#[macro_use]
+pub mod databases;
 pub mod s3_server;
+#[cfg(any(feature = "kms", feature = "transcribe"))]
+pub mod sigv4;
 pub mod sse;
+pub mod talk;
+#[cfg(feature = "transcribe")]
+pub mod transcribe_server;
 pub mod twilio;
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use callgate::engine::consent::{Actor, ConsentRecord, ConsentStatus, Method, Queues};
 use callgate::io::clock::wall;
-use callgate::io::database::{Act, Acted, Database, Revocation, Revoked, Work};
+use callgate::io::database::{Act, Acted, Database, Revocation, Revoked, VerifyReport, Work};
+use callgate::replay::{Scenario, Target, play};
 use callgate::server::{Claims, Gateway, Given};
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
@@ -31,6 +43,55 @@ pub struct Rig {
     pub gateway: Gateway,
     pub folder: TempDir,
     pub token: String,
+}
+
+/// Where a gateway is asked, in whatever process it runs.
+#[derive(Clone, Copy)]
+pub struct Door<'a> {
+    pub address: SocketAddr,
+    pub folder: &'a Path,
+    pub token: &'a str,
+}
+
+impl<'a> From<&'a Rig> for Door<'a> {
+    fn from(rig: &'a Rig) -> Self {
+        Self { address: rig.address(), folder: rig.folder.path(), token: &rig.token }
+    }
+}
+
+impl Door<'_> {
+    pub async fn get(&self, path: &str) -> (u16, Value) {
+        self.get_as(path, Some(self.token)).await
+    }
+
+    pub async fn get_as(&self, path: &str, token: Option<&str>) -> (u16, Value) {
+        let mut request = reqwest::Client::new().get(format!("http://{}{path}", self.address));
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
+        let answer = request.send().await.unwrap();
+        let status = answer.status().as_u16();
+        (status, answer.json().await.unwrap_or(Value::Null))
+    }
+
+    /// A client's lines of the chain, once everything handed in before is written.
+    pub async fn chain(&self, client: &str) -> Vec<Value> {
+        let (status, log) = self.get(&format!("/api/audit?limit=1000&clientId={client}")).await;
+        assert_eq!(status, 200, "{log}");
+        log["entries"].as_array().unwrap().iter().map(|entry| entry["entry"].clone()).collect()
+    }
+
+    /// The call with this sid, once it is as wanted.
+    pub async fn call(&self, sid: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        for _ in 0..400 {
+            let (_, found) = self.get(&format!("/api/calls?callSid={sid}")).await;
+            if !found["calls"][0].is_null() && wanted(&found["calls"][0]) {
+                return found["calls"][0].clone();
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        panic!("the call never came to be as wanted: {}", self.get(&format!("/api/calls?callSid={sid}")).await.1);
+    }
 }
 
 impl Rig {
@@ -51,13 +112,7 @@ impl Rig {
     }
 
     pub async fn get_as(&self, path: &str, token: Option<&str>) -> (u16, Value) {
-        let mut request = reqwest::Client::new().get(format!("http://{}{path}", self.address()));
-        if let Some(token) = token {
-            request = request.bearer_auth(token);
-        }
-        let answer = request.send().await.unwrap();
-        let status = answer.status().as_u16();
-        (status, answer.json().await.unwrap_or(Value::Null))
+        Door::from(self).get_as(path, token).await
     }
 
     /// A token of somebody else.
@@ -80,9 +135,7 @@ impl Rig {
 
     /// A client's lines of the chain, once everything handed in before is written.
     pub async fn chain(&self, client: &str) -> Vec<Value> {
-        let (status, log) = self.get(&format!("/api/audit?limit=1000&clientId={client}")).await;
-        assert_eq!(status, 200, "{log}");
-        log["entries"].as_array().unwrap().iter().map(|entry| entry["entry"].clone()).collect()
+        Door::from(self).chain(client).await
     }
 
     /// A whole call of a client who presses 1, talks, and hangs up: the id of its stored recording.
@@ -96,14 +149,7 @@ impl Rig {
 
     /// The call with this sid, once it is as wanted.
     pub async fn call(&self, sid: &str, wanted: impl Fn(&Value) -> bool) -> Value {
-        for _ in 0..400 {
-            let (_, found) = self.get(&format!("/api/calls?callSid={sid}")).await;
-            if !found["calls"][0].is_null() && wanted(&found["calls"][0]) {
-                return found["calls"][0].clone();
-            }
-            tokio::time::sleep(Duration::from_millis(25)).await;
-        }
-        panic!("the call never came to be as wanted: {}", self.get(&format!("/api/calls?callSid={sid}")).await.1);
+        Door::from(self).call(sid, wanted).await
     }
 }
 
@@ -111,7 +157,10 @@ pub fn config(folder: &Path, given: Given) -> callgate::server::Config {
     let defaults = Given {
         listen: Some("127.0.0.1:0".into()),
         data_dir: Some(folder.display().to_string()),
+        database_url: Some(database_url(folder)),
         clock: Some("media".into()),
+        // Tests ask as fast as they can.
+        rate_limit: Some("none".into()),
         ..Given::default()
     };
     given.over(defaults).meant().unwrap()
@@ -127,6 +176,9 @@ pub fn claims(permissions: &[&str], clients: &[&str], org: &str) -> Claims {
 pub struct Served {
     child: Child,
     pub address: SocketAddr,
+    said: Arc<Mutex<String>>,
+    /// Who reads its log as it comes: a pipe that nobody empties would stop it.
+    reader: Option<JoinHandle<()>>,
 }
 
 impl Served {
@@ -136,13 +188,29 @@ impl Served {
 
     /// By a command that ends in `callgate serve`.
     pub fn spawn(command: &mut Command, folder: &Path, more: &[(&str, &str)]) -> Self {
-        command.env("CALLGATE_LISTEN", "127.0.0.1:0").env("CALLGATE_DATA_DIR", folder).env("CALLGATE_CLOCK", "media");
+        command
+            .env("CALLGATE_LISTEN", "127.0.0.1:0")
+            .env("CALLGATE_DATA_DIR", folder)
+            .env("CALLGATE_CLOCK", "media")
+            .env("CALLGATE_RATE_LIMIT", "none");
+        command.env("CALLGATE_DATABASE_URL", database_url(folder));
         command.envs(more.iter().copied()).current_dir(folder).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
         let address = line.trim().strip_prefix("listening on http://").unwrap_or_else(|| panic!("{line:?}")).parse().unwrap();
-        Self { child, address }
+        let said = Arc::new(Mutex::new(String::new()));
+        let (log, told) = (BufReader::new(child.stderr.take().unwrap()), Arc::clone(&said));
+        let reader = std::thread::spawn(move || log.lines().map_while(Result::ok).for_each(|line| *told.lock().unwrap() += &(line + "\n")));
+        Self { child, address, said, reader: Some(reader) }
+    }
+
+    /// A token of all permissions, for the gateway of this folder.
+    pub fn token(folder: &Path) -> String {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_callgate"));
+        command.args(["token", "--sub", "tester", "--permissions", &PERMISSIONS.join(","), "--clients", "*"]);
+        let minted = command.env("CALLGATE_DATA_DIR", folder).output().unwrap();
+        String::from_utf8(minted.stdout).unwrap().trim().to_owned()
     }
 
     pub fn id(&self) -> u32 {
@@ -153,12 +221,16 @@ impl Served {
         assert!(Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap().success());
     }
 
+    /// What it wrote to its log so far.
+    pub fn said(&self) -> String {
+        self.said.lock().unwrap().clone()
+    }
+
     /// What it wrote to its log, once it is over.
     pub fn log(mut self) -> String {
-        let mut log = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+        self.reader.take().unwrap().join().unwrap();
         self.child.wait().unwrap();
-        log
+        self.said()
     }
 }
 
@@ -203,11 +275,21 @@ impl Caller {
 
     /// On a socket that is open already.
     pub async fn on(web: WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>, sid: &str, parameters: Value) -> Self {
+        Self::of_tracks(web, sid, parameters, &["inbound"]).await
+    }
+
+    /// The same with the other party on a track of its own.
+    pub async fn with_both_tracks(address: SocketAddr, sid: &str, parameters: Value) -> Self {
+        let (web, _) = tokio_tungstenite::connect_async(format!("ws://{address}/twilio/media")).await.unwrap();
+        Self::of_tracks(web, sid, parameters, &["inbound", "outbound"]).await
+    }
+
+    async fn of_tracks(web: WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>, sid: &str, parameters: Value, tracks: &[&str]) -> Self {
         let mut caller = Self { web, sid: sid.to_owned(), sequence: 1, chunk: 0, heard: Vec::new() };
         caller.say(json!({ "event": "connected", "protocol": "Call", "version": "1.0.0" })).await;
         caller
             .say(json!({ "event": "start", "sequenceNumber": "1", "streamSid": format!("MZ{sid}"), "start": {
-                "accountSid": "AC1", "streamSid": format!("MZ{sid}"), "callSid": sid, "tracks": ["inbound"],
+                "accountSid": "AC1", "streamSid": format!("MZ{sid}"), "callSid": sid, "tracks": tracks,
                 "mediaFormat": { "encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1 }, "customParameters": parameters } }))
             .await;
         // The prompt's first words: the gateway listens.
@@ -232,6 +314,18 @@ impl Caller {
         let sid = format!("MZ{}", self.sid);
         self.say(json!({ "event": "media", "sequenceNumber": sequence, "streamSid": sid,
                          "media": { "track": "inbound", "chunk": chunk, "timestamp": timestamp, "payload": payload } }))
+            .await;
+    }
+
+    /// The other party says something, at the time of the client's last frame.
+    pub async fn other_frame(&mut self, codes: &[u8]) {
+        self.sequence += 1;
+        let payload = base64_simd::STANDARD.encode_to_string(codes);
+        let (sequence, chunk) = (self.sequence.to_string(), self.chunk.to_string());
+        let timestamp = (100 + (self.chunk - 1) * 20).to_string();
+        let sid = format!("MZ{}", self.sid);
+        self.say(json!({ "event": "media", "sequenceNumber": sequence, "streamSid": sid,
+                         "media": { "track": "outbound", "chunk": chunk, "timestamp": timestamp, "payload": payload } }))
             .await;
     }
 
@@ -314,6 +408,55 @@ pub fn frames_in(codes: &[u8], of: u64) -> Vec<u64> {
         .collect()
 }
 
+/// Plays every built-in scenario against this gateway, opens every recording, and drains it. Tells how its chain stands then.
+pub async fn every_scenario_comes_out(rig: Rig, database_url: &str) -> VerifyReport {
+    let target = Target {
+        url: format!("ws://{}/twilio/media", rig.address()),
+        api: format!("http://{}", rig.address()),
+        token: Some(rig.token.clone()),
+        auth_token: None,
+        speed: 2.0,
+        seed: 7,
+    };
+    let scenarios = Scenario::built_in().unwrap();
+    let outcomes = play(&target, &scenarios, scenarios.len(), 100.0, usize::MAX, |_, _| {}).await;
+    let failures: Vec<_> =
+        outcomes.iter().flat_map(|outcome| outcome.failures.iter().map(|why| format!("{}: {why}", outcome.scenario.name))).collect();
+    assert!(failures.is_empty(), "{failures:#?}");
+    assert_eq!(outcomes.len(), scenarios.len());
+    rig.gateway.drain(Duration::from_secs(5)).await;
+    let report = VerifyReport::of(database_url).await.unwrap();
+    assert_eq!(report.broken, None);
+    assert!(report.entries > 30);
+    assert!(files(&rig.folder.path().join("spool")).is_empty(), "stored and proven, nothing is left in the spool");
+    report
+}
+
+/// By the real binary's own word, over the whole chain.
+pub fn chain_holds(folder: &Path) {
+    let verify = Command::new(env!("CARGO_BIN_EXE_callgate"))
+        .args(["audit", "verify"])
+        .env("CALLGATE_DATA_DIR", folder)
+        .env("CALLGATE_DATABASE_URL", database_url(folder))
+        .output()
+        .unwrap();
+    assert!(verify.status.success(), "{}", String::from_utf8_lossy(&verify.stdout));
+}
+
+/// Whether anything that the gateway wrote says this. Digits must stand alone: ids are full of such that say nothing.
+pub fn is_written<'a>(by: impl Into<Door<'a>>, text: &str) -> bool {
+    let by: Door<'_> = by.into();
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    let part = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+    files(by.folder).iter().any(|file| {
+        let bytes = std::fs::read(file).unwrap_or_default();
+        bytes.windows(text.len()).enumerate().any(|(at, window)| {
+            let inside = part(at.checked_sub(1).and_then(|before| bytes.get(before))) || part(bytes.get(at + text.len()));
+            !(digits && inside) && window.eq_ignore_ascii_case(text.as_bytes())
+        })
+    })
+}
+
 /// All files under a folder.
 pub fn files(folder: &Path) -> Vec<std::path::PathBuf> {
     let mut found = Vec::new();
@@ -325,9 +468,29 @@ pub fn files(folder: &Path) -> Vec<std::path::PathBuf> {
     found
 }
 
-/// The database of a data folder.
+/// Whether these stories take place on PostgreSQL: `CALLGATE_TEST_DATABASE=postgres`, as `scripts/test` runs them once more.
+pub fn on_postgres() -> bool {
+    std::env::var_os("CALLGATE_TEST_DATABASE").is_some_and(|name| name == "postgres")
+}
+
+/// The database of a data folder: the same one for whoever asks again.
 pub fn database_url(folder: &Path) -> String {
-    format!("sqlite://{}/callgate.db", folder.display())
+    static MADE: Mutex<BTreeMap<PathBuf, String>> = Mutex::new(BTreeMap::new());
+    if !on_postgres() {
+        return format!("sqlite://{}/callgate.db", folder.display());
+    }
+    let mut made = MADE.lock().unwrap();
+    let make = || {
+        // A runtime of its own: whoever asks may stand in one, and may not wait in it.
+        let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        std::thread::spawn(move || runtime().block_on(databases::fresh())).join().unwrap()
+    };
+    made.entry(folder.to_owned()).or_insert_with(make).clone()
+}
+
+/// A connection to the database of a data folder that knows nothing of callgate.
+pub async fn raw(folder: &Path) -> databases::Raw {
+    databases::raw(&database_url(folder)).await
 }
 
 /// A revocation by another process on the same database.
@@ -346,6 +509,8 @@ pub async fn revoke_elsewhere(folder: &Path, client: &str) -> Revoked {
         at: wall(),
         reason: None,
         evidence: json!({}),
+        policy_version: None,
+        policy_basis: None,
     };
     let (done, acted) = tokio::sync::oneshot::channel();
     let act = Act::Revoke(Box::new(Revocation { record, queues: Queues::Everything }));

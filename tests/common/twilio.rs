@@ -46,14 +46,21 @@ struct Seen {
     asked: u32,
     /// Of each call that Twilio placed: its form, and the id that Twilio gave it.
     placed: Vec<(Vec<(String, String)>, String)>,
+    /// Of each live call that was given new TwiML: its id, and the TwiML.
+    updated: Vec<(String, String)>,
+    /// Live calls that were hung up on.
+    ended: Vec<String>,
 }
 
 impl Twilio {
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let state = Arc::new(Mutex::new(Seen { mood: Mood::Takes, asked: 0, placed: Vec::new() }));
-        let router = Router::new().route("/2010-04-01/Accounts/{account}/Calls.json", post(create)).with_state(Arc::clone(&state));
+        let state = Arc::new(Mutex::new(Seen { mood: Mood::Takes, asked: 0, placed: Vec::new(), updated: Vec::new(), ended: Vec::new() }));
+        let router = Router::new()
+            .route("/2010-04-01/Accounts/{account}/Calls.json", post(create))
+            .route("/2010-04-01/Accounts/{account}/Calls/{call}", post(update))
+            .with_state(Arc::clone(&state));
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         Self { url, state }
     }
@@ -85,10 +92,49 @@ impl Twilio {
         self.state.lock().unwrap().placed.len()
     }
 
+    /// Of each live call that was given new TwiML so far: its id, and the TwiML.
+    pub fn updated(&self) -> Vec<(String, String)> {
+        self.state.lock().unwrap().updated.clone()
+    }
+
+    /// Live calls that were hung up on so far.
+    pub fn ended(&self) -> Vec<String> {
+        self.state.lock().unwrap().ended.clone()
+    }
+
     /// The telephone of the newest call.
     pub fn phone(&self) -> Phone {
         let (form, sid) = self.state.lock().unwrap().placed.last().unwrap().clone();
         Phone { form, sid }
+    }
+}
+
+/// New TwiML for a live call, as Twilio takes it: inline, and short.
+async fn update(State(seen): State<Arc<Mutex<Seen>>>, Path((account, call)): Path<(String, String)>, body: String) -> Response {
+    let mood = {
+        let mut seen = seen.lock().unwrap();
+        seen.asked += 1;
+        let form: std::collections::HashMap<String, String> = serde_urlencoded::from_str(&body).unwrap();
+        let call = call.strip_suffix(".json").unwrap().to_owned();
+        if form.get("Status").is_some_and(|status| status == "completed") {
+            seen.ended.push(call);
+            return Json(json!({ "sid": "CA", "status": "completed" })).into_response();
+        }
+        let twiml = form["Twiml"].clone();
+        assert!(account == ACCOUNT && twiml.len() <= 4_000 && twiml.starts_with("<?xml"), "{twiml}");
+        let mood = seen.mood;
+        if mood == Mood::Takes {
+            seen.updated.push((call, twiml));
+        }
+        mood
+    };
+    match mood {
+        Mood::Refuses(status, code) | Mood::RefusesOnce(status, code) => {
+            (StatusCode::from_u16(status).unwrap(), Json(json!({ "code": code, "message": format!("what {code} means") }))).into_response()
+        }
+        Mood::Silent => std::future::pending().await,
+        Mood::Garbled => (StatusCode::OK, "<html>Sign in</html>").into_response(),
+        Mood::Takes => Json(json!({ "sid": "CA", "status": "in-progress" })).into_response(),
     }
 }
 
@@ -113,6 +159,8 @@ async fn create(State(seen): State<Arc<Mutex<Seen>>>, Path(account): Path<String
             Mood::Takes | Mood::Silent | Mood::Garbled => {}
         }
         let form: Vec<(String, String)> = serde_urlencoded::from_str(&body).unwrap();
+        let fallback = form.iter().find(|(name, _)| name == "FallbackUrl");
+        assert!(fallback.is_none_or(|(_, url)| url.starts_with("https://") && !url.starts_with(PUBLIC)), "it dies with us: {fallback:?}");
         let sid = format!("CA{:032x}", seen.placed.len() + 0xca11);
         seen.placed.push((form, sid.clone()));
         (seen.mood, sid)

@@ -172,12 +172,12 @@ mod tests {
     use crate::engine::audio::prompts::{Language, Line, library};
 
     fn prompt() -> &'static [u8] {
-        library().prompt(Language::En, Line::Consent).codes
+        library().prompt(Language::EN, Line::Consent).codes
     }
 
     /// Another voice, other words: the Spanish prompt, which plays on for seconds.
     fn other_voice() -> Vec<i16> {
-        library().prompt(Language::Es, Line::Consent).codes.iter().map(|code| g711::decode(*code)).collect()
+        library().prompt(Language::ES, Line::Consent).codes.iter().map(|code| g711::decode(*code)).collect()
     }
 
     /// What a line that is played the prompt hears: its echo at `gain`, `lag_ms` late, and `voice` with it.

@@ -351,7 +351,7 @@ mod tests {
     }
 
     fn prompt(gain: f32) -> Vec<f32> {
-        library().prompt(Language::En, Line::Consent).codes.iter().map(|code| gain * f32::from(g711::decode(*code))).collect()
+        library().prompt(Language::EN, Line::Consent).codes.iter().map(|code| gain * f32::from(g711::decode(*code))).collect()
     }
 
     fn hears(parts: &[Vec<f32>]) -> Option<LineTone> {
@@ -433,7 +433,7 @@ mod tests {
         for gain in [0.03, 0.2, 1.0] {
             assert_eq!(hears(&[prompt(gain)]), None);
         }
-        let spanish = library().prompt(Language::Es, Line::Consent).codes;
+        let spanish = library().prompt(Language::ES, Line::Consent).codes;
         assert_eq!(hears(&[spanish.iter().map(|code| f32::from(g711::decode(*code))).collect()]), None);
         let key: Vec<f32> = tone(770.0, 400, 4_000.0).iter().zip(tone(1_336.0, 400, 4_000.0)).map(|(low, high)| low + high).collect();
         assert_eq!(hears(&[prompt(0.5), key]), None);

@@ -3,6 +3,7 @@
 //! Nothing here knows of consent or of Twilio's JSON. Start at [`frame`]: a frame's samples can be read only
 //! inside the engine and on an `Admitted`.
 
+pub mod beep;
 pub mod frame;
 pub mod g711;
 pub mod greeting;

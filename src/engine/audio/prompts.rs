@@ -1,24 +1,35 @@
 //! Prompts: what a caller hears, with the proof of which bytes they were.
 //!
-//! The shipped ones are embedded, so shared between all calls and never missing; a language is its files and a line in
-//! [`EMBEDDED`]. A deployment may bring others, made to the same manifest: every call is told which by its settings.
+//! The shipped ones are embedded, so shared between all calls and never missing. A deployment may bring others, made to the same
+//! manifest, and in more languages: every call is told which by its settings. The question says which key asks for which.
 
 use std::fmt;
 use std::sync::OnceLock;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest, Sha256};
 
-/// A language that prompts exist in.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
-pub enum Language {
-    /// English, `en`.
-    #[serde(rename = "en")]
-    En,
-    /// Spanish, `es`.
-    #[serde(rename = "es")]
-    Es,
+/// A language that prompts may be spoken in: a line of [`LANGUAGES`].
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Language(&'static Spoken);
+
+/// What is known of one: where no prompt can be played, Twilio and Amazon Polly speak it themselves.
+#[derive(PartialEq, Eq)]
+struct Spoken {
+    /// ISO 639-1.
+    code: &'static str,
+    /// A voice of Amazon Polly's, neural.
+    voice: &'static str,
+    /// What it speaks.
+    locale: &'static str,
 }
+
+/// Another language is another line here, and a folder of prompts in it (`docs/prompts.md`).
+static LANGUAGES: [Spoken; 3] = [
+    Spoken { code: "en", voice: "Joanna", locale: "en-US" },
+    Spoken { code: "es", voice: "Lupe", locale: "es-US" },
+    Spoken { code: "fr", voice: "Lea", locale: "fr-FR" },
+];
 
 /// No prompt is longer: a caller who has to wait for so long has hung up.
 pub const PROMPT_MS_MAX: usize = 60_000;
@@ -69,6 +80,9 @@ pub struct Sentence {
     pub text: String,
     /// The sample at which it begins.
     pub sample: usize,
+    /// The language that its key asks for, if it asks for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<Language>,
 }
 
 /// A line of a manifest: a prompt, and the file it lies in.
@@ -94,6 +108,8 @@ pub struct PromptRow {
 #[derive(PartialEq, Eq)]
 pub struct PromptLibrary {
     prompts: Vec<Prompt>,
+    /// Which key asks for which language.
+    choices: Vec<(char, Language)>,
 }
 
 /// Why a set of prompts is refused.
@@ -120,6 +136,9 @@ pub enum PromptError {
     /// A sentence's offset, or the keys named, make no sense.
     #[error("prompt file {0} names its keys wrongly: sentences in order, within the audio, and in a consent prompt 1, 2, and in English 9")]
     Keys(String),
+    /// A key that asks for a language means something else, or asks for two, or for one that nobody speaks.
+    #[error("prompt file {0} offers a language wrongly: one key of 3 to 8, 0 or (Spanish alone) 9 for each, and prompts in it")]
+    Choice(String),
 }
 
 impl Line {
@@ -141,22 +160,52 @@ impl Line {
 }
 
 impl Language {
-    /// Every language, the default first.
-    pub const ALL: [Self; 2] = [Self::En, Self::Es];
+    /// English: what a call begins with.
+    pub const EN: Self = Self(&LANGUAGES[0]);
+    /// Spanish: what a 9 asks for.
+    pub const ES: Self = Self(&LANGUAGES[1]);
 
     /// ISO 639-1.
     #[must_use]
     pub const fn code(self) -> &'static str {
-        match self {
-            Self::En => "en",
-            Self::Es => "es",
-        }
+        self.0.code
+    }
+
+    /// The voice of Amazon Polly's that speaks it.
+    #[must_use]
+    pub const fn voice(self) -> &'static str {
+        self.0.voice
+    }
+
+    /// Language and country of that voice.
+    #[must_use]
+    pub const fn locale(self) -> &'static str {
+        self.0.locale
     }
 
     /// By its ISO 639-1 code.
     #[must_use]
     pub fn of_code(code: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|language| language.code() == code)
+        LANGUAGES.iter().find(|language| language.code == code).map(Self)
+    }
+}
+
+impl fmt::Debug for Language {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code())
+    }
+}
+
+impl Serialize for Language {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.code())
+    }
+}
+
+impl<'de> Deserialize<'de> for Language {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let code = String::deserialize(deserializer)?;
+        Self::of_code(&code).ok_or_else(|| de::Error::custom(format!("{code:?} is no language that callgate knows")))
     }
 }
 
@@ -193,7 +242,7 @@ impl PromptLibrary {
             let ascending = row.sentences.windows(2).all(|pair| pair[0].sample < pair[1].sample);
             let inside = row.sentences.iter().all(|sentence| sentence.sample < codes.len());
             let named = |key: char| row.sentences.iter().any(|sentence| sentence.key == Some(key));
-            let names_its_keys = named('1') && named('2') && (row.language != Language::En || named('9'));
+            let names_its_keys = named('1') && named('2') && (row.language != Language::EN || named('9'));
             if !ascending || !inside || (row.line == Line::Consent && !names_its_keys) {
                 return Err(PromptError::Keys(row.file));
             }
@@ -203,14 +252,28 @@ impl PromptLibrary {
             let PromptRow { language, version, line, sha256, sentences, .. } = row;
             prompts.push(Prompt { language, version, line, codes, sha256, sentences });
         }
-        for language in Language::ALL {
+        let spoken = prompts.iter().map(|prompt| prompt.language);
+        for language in [Language::EN, Language::ES].into_iter().chain(spoken) {
             for line in Line::ALL {
                 if !prompts.iter().any(|prompt| prompt.language == language && prompt.line == line) {
                     return Err(PromptError::Incomplete(format!("{}/{}", language.code(), line.word())));
                 }
             }
         }
-        Ok(Self { prompts })
+        let choices = choices(&prompts)?;
+        Ok(Self { prompts, choices })
+    }
+
+    /// The language that a key asks for, while the client is being asked.
+    #[must_use]
+    pub fn language_of(&self, key: char) -> Option<Language> {
+        self.choices.iter().find(|(choice, _)| *choice == key).map(|(_, language)| *language)
+    }
+
+    /// The language of this code, if everything can be said in it.
+    #[must_use]
+    pub fn language(&self, code: &str) -> Option<Language> {
+        Language::of_code(code).filter(|language| self.prompts.iter().any(|prompt| prompt.language == *language))
     }
 
     /// The prompt that says `line` in `language`.
@@ -231,6 +294,28 @@ impl PromptLibrary {
     pub fn of_digest(&'static self, sha256: &str) -> Option<&'static Prompt> {
         self.iter().chain(library().iter()).find(|prompt| prompt.sha256 == sha256)
     }
+}
+
+/// What the questions offer. A 9 asks for Spanish whether or not its sentence says so.
+fn choices(prompts: &[Prompt]) -> Result<Vec<(char, Language)>, PromptError> {
+    let mut choices = vec![('9', Language::ES)];
+    for prompt in prompts {
+        for sentence in &prompt.sentences {
+            let Some(language) = sentence.language else { continue };
+            let wrong = || PromptError::Choice(format!("{}/{}", prompt.language.code(), prompt.line.word()));
+            let key = sentence.key.filter(|key| matches!(key, '3'..='9' | '0')).ok_or_else(wrong)?;
+            let spoken = prompts.iter().any(|prompt| prompt.language == language);
+            if prompt.line != Line::Consent || !spoken {
+                return Err(wrong());
+            }
+            match choices.iter().find(|(choice, offered)| *choice == key || *offered == language) {
+                Some(known) if *known == (key, language) => {}
+                Some(_) => return Err(wrong()),
+                None => choices.push((key, language)),
+            }
+        }
+    }
+    Ok(choices)
 }
 
 impl fmt::Debug for PromptLibrary {
@@ -275,9 +360,9 @@ mod tests {
     #[test]
     fn the_embedded_prompts_are_what_their_manifest_says() {
         let library = PromptLibrary::checked(MANIFEST, embedded).unwrap();
-        let english = library.prompt(Language::En, Line::Consent);
+        let english = library.prompt(Language::EN, Line::Consent);
         assert_eq!((english.codes.len(), english.key_named_at('1'), english.key_named_at('9')), (97_962, Some(33_581), Some(76_773)));
-        assert_eq!(library.prompt(Language::Es, Line::Consent).key_named_at('2'), Some(65_376));
+        assert_eq!(library.prompt(Language::ES, Line::Consent).key_named_at('2'), Some(65_376));
     }
 
     #[test]
@@ -291,6 +376,37 @@ mod tests {
             assert_eq!(PromptLibrary::checked(&unnamed, embedded).err(), Some(PromptError::Keys("en/v1/consent.ulaw".into())), "{key}");
         }
         assert!(matches!(PromptLibrary::checked("{}", embedded).err(), Some(PromptError::Manifest(_))));
+    }
+
+    #[test]
+    fn a_question_offers_a_language_that_is_spoken_by_a_key_that_means_nothing_else() {
+        let rows: Vec<PromptRow> = serde_json::from_str(MANIFEST).unwrap();
+        let french = rows
+            .iter()
+            .filter(|row| row.language == Language::ES)
+            .map(|row| PromptRow { language: Language::of_code("fr").unwrap(), ..row.clone() });
+        let rows: Vec<PromptRow> = rows.iter().cloned().chain(french).collect();
+        let offering = |key: Option<char>, language: &str| {
+            let mut rows = rows.clone();
+            let (sample, language) = (rows[0].samples - 1, Language::of_code(language));
+            rows[0].sentences.push(Sentence { key, text: "offered".into(), sample, language });
+            PromptLibrary::checked(&serde_json::to_string(&rows).unwrap(), embedded)
+        };
+        let library = offering(Some('3'), "fr").unwrap();
+        assert_eq!((library.language_of('3'), library.language("fr")), (Language::of_code("fr"), Language::of_code("fr")));
+        assert_eq!((library.language_of('9'), library.language_of('4')), (Some(Language::ES), None));
+        assert_eq!(super::library().language("fr"), None, "nobody speaks it unless a deployment brings it");
+        let wrong = Some(PromptError::Choice("en/consent".into()));
+        for (key, language) in [(Some('1'), "fr"), (Some('2'), "fr"), (Some('*'), "fr"), (None, "fr"), (Some('9'), "fr"), (Some('3'), "es")]
+        {
+            assert_eq!(offering(key, language).err(), wrong, "{key:?} {language}");
+        }
+        let unknown = MANIFEST.replacen("\"language\": \"es\"", "\"language\": \"xx\"", 1);
+        let Some(PromptError::Manifest(why)) = PromptLibrary::checked(&unknown, embedded).err() else { panic!("taken") };
+        assert!(why.contains("\"xx\" is no language"), "{why}");
+        let mut unspoken: Vec<PromptRow> = serde_json::from_str(MANIFEST).unwrap();
+        unspoken[0].sentences[3].language = Language::of_code("fr");
+        assert_eq!(PromptLibrary::checked(&serde_json::to_string(&unspoken).unwrap(), embedded).err(), wrong);
     }
 
     #[test]

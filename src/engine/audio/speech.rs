@@ -168,7 +168,7 @@ mod tests {
     use crate::engine::audio::prompts::{Language, library};
 
     fn consent() -> &'static Prompt {
-        library().prompt(Language::Es, Line::Consent)
+        library().prompt(Language::ES, Line::Consent)
     }
 
     /// A second of quiet, then `ms` of a tone, then a second of quiet.
@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn the_words_are_the_scripts_own_with_a_mark_before_each_sentence() {
-        let granted = library().prompt(Language::En, Line::Granted);
+        let granted = library().prompt(Language::EN, Line::Granted);
         assert_eq!(
             ssml(granted),
             r#"<speak><mark name="s0"/>Thank you.<break time="200ms"/><mark name="s1"/>Your call is being connected.</speak>"#

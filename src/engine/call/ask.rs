@@ -1,8 +1,8 @@
 //! Asking: the prompt plays, a key is awaited, and after it ten seconds of staying on the line.
 //!
 //! Silence needs a listener (P4): the ten seconds begin only when the whole prompt was heard, count in received
-//! media, and grant only if the line carried media, no machine was heard, no music or call progress tone filled it, and there
-//! was a noise floor to be silent in.
+//! media, and grant only if the line carried media, no machine was heard, no music or call progress tone filled it, there
+//! was a noise floor to be silent in, and the policy of the call's place takes silence for an answer.
 
 use serde_json::json;
 
@@ -12,7 +12,7 @@ use super::{Call, Clock, Now, Outbox, SEAL_WITHIN_MS, Sealing, State, StreamNo};
 use crate::engine::audio::frame::Place;
 use crate::engine::audio::greeting::Greeting;
 use crate::engine::audio::key::Key;
-use crate::engine::audio::prompts::{Language, Line};
+use crate::engine::audio::prompts::Line;
 use crate::engine::consent::keys::{Answer, answer};
 use crate::engine::consent::{Actor, ConsentStatus, Direction, Grant, Method, UnrecordedReason};
 use crate::engine::ledger::EventKind;
@@ -26,6 +26,8 @@ pub const PROMPT_PLAYS_MAX: u32 = 3;
 const MEDIA_SHARE_PERCENT: u64 = 90;
 /// A window with this share of exact digital silence has no noise floor.
 const DIGITAL_SILENCE_PERCENT: u64 = 98;
+/// Why a call under such a policy goes on unrecorded.
+pub(super) const SILENCE_IS_NO_CONSENT: &str = "silence is no consent under the policy of this call's place";
 /// After the prompt's length its mark must come within this; else nobody can say that it was heard.
 const MARK_WITHIN_MS: u64 = 5_000;
 
@@ -35,6 +37,8 @@ pub(super) struct Asking {
     pub(super) stream: StreamNo,
     window: Option<Window>,
     asked_again: bool,
+    /// The sentence that names 1 has begun to play in an earlier play, to whoever hears this one.
+    is_named: bool,
     /// Whom we call may be a machine. Who calls us is not greeted by one.
     greeting: Option<Box<Greeting>>,
 }
@@ -50,6 +54,12 @@ impl Asking {
         self.window.is_some()
     }
 
+    /// Whether the sentence that names 1 has begun to play by `clock` of its stream.
+    fn names_yes_by(&mut self, clock: Place) -> bool {
+        let played = self.playback.played(clock);
+        self.waits_for_answer() || self.playback.prompt.key_named_at('1').is_some_and(|at| played >= at as u64)
+    }
+
     /// The client's audio up to `clock`, and what was played to it.
     pub(super) fn listen(&mut self, clock: Place, codes: &[u8]) {
         if let Some(greeting) = &mut self.greeting {
@@ -60,44 +70,47 @@ impl Asking {
 
 impl Call {
     pub(super) fn ask(&mut self, now: Now, no: StreamNo, out: &mut Outbox) {
-        let (asked_again, greeting) = match &mut self.state {
-            State::Asking(asking) => (asking.asked_again, asking.greeting.take()),
+        let (asked_again, greeting, named) = match &mut self.state {
+            State::Asking(asking) => {
+                let clock = self.streams.get(usize::from(asking.stream.0)).map_or(Place(0), |stream| stream.clock);
+                let named = (asking.is_named || asking.names_yes_by(clock)).then_some((asking.stream, asking.playback.prompt));
+                (asking.asked_again, asking.greeting.take(), named)
+            }
             State::Created | State::Sealing(_) | State::Open(_) | State::Refused(_) | State::Over => {
-                (false, (self.identity.direction == Direction::Outbound).then(Box::default))
+                (false, (self.identity.direction == Direction::Outbound).then(Box::default), None)
             }
         };
         let playback = self.play(now, no, Line::Consent, out);
+        // Another language's sentence, or one played to another stream, told this listener nothing.
+        let is_named = named.is_some_and(|(stream, prompt)| stream == no && std::ptr::eq(prompt, playback.prompt));
         self.consent.language_code = self.language.code();
         self.consent.prompt_version.clone_from(&playback.prompt.version);
-        self.state = State::Asking(Asking { playback, stream: no, window: None, asked_again, greeting });
+        self.state = State::Asking(Asking { playback, stream: no, window: None, asked_again, is_named, greeting });
         out.effects.push(Effect::Changed);
     }
 
     /// A key while the question is open. One that counts stops the prompt at once.
     pub(super) fn answered(&mut self, now: Now, no: StreamNo, key: Key, out: &mut Outbox) {
         let State::Asking(asking) = &mut self.state else { return };
-        if asking.stream != no {
-            return;
-        }
+        let asked_on = asking.stream;
         let clock = self.streams[usize::from(no.0)].clock;
-        let named = asking.playback.prompt.key_named_at('1').is_some_and(|at| asking.playback.played(clock) >= at as u64);
-        // In a second play, 1 has been named before.
-        let named = named || asking.waits_for_answer() || self.plays > 1;
-        match answer(key, named) {
+        // On a stream that the question has left, nobody is told anything any more; a no is a no wherever it is pressed.
+        let named = asked_on == no && (asking.is_named || asking.names_yes_by(clock));
+        match answer(key, named, self.settings.prompts) {
             Answer::Accept => {
                 out.effects.push(Effect::Clear { stream: no });
                 self.grant(now, no, Method::Keypress, None, out);
             }
             Answer::Decline => {
-                out.effects.push(Effect::Clear { stream: no });
+                out.effects.push(Effect::Clear { stream: asked_on });
                 self.refuse(now, Actor::Client { id: self.identity.client_id.clone() }, None, out);
             }
-            Answer::Spanish if self.plays < PROMPT_PLAYS_MAX => {
+            Answer::Speak(language) if asked_on == no && self.plays < PROMPT_PLAYS_MAX => {
                 out.effects.push(Effect::Clear { stream: no });
-                self.language = Language::Es;
+                self.language = language;
                 self.ask(now, no, out);
             }
-            Answer::Spanish | Answer::Nothing => {}
+            Answer::Speak(_) | Answer::Nothing => {}
         }
     }
 
@@ -134,6 +147,7 @@ impl Call {
     fn window_passed(&mut self, now: Now, no: StreamNo, out: &mut Outbox) {
         let machine = self.is_screened_out();
         let untold = self.heard_by.is_some() && self.answered_by.is_none();
+        let takes_silence = self.takes_silence();
         let clock = self.streams[usize::from(no.0)].clock;
         let State::Asking(asking) = &mut self.state else { return };
         let Some(window) = &asking.window else { return };
@@ -160,8 +174,8 @@ impl Call {
             "a machine was heard on the line"
         } else if greeted {
             "whoever answered talked on from the first moment, as machines do"
-        } else if held || (digital && self.settings.silence_needs_noise_floor) {
-            // Somebody may yet come to the telephone.
+        } else if held || (digital && self.settings.silence_needs_noise_floor) || !takes_silence {
+            // Somebody may yet come to the telephone, or to a decision.
             if !asked_again && self.plays < PROMPT_PLAYS_MAX {
                 asking.asked_again = true;
                 self.ask(now, no, out);
@@ -169,8 +183,10 @@ impl Call {
             }
             if held {
                 "music or call progress tones filled the wait: nobody can be heard to listen"
-            } else {
+            } else if takes_silence {
                 "the line was digitally silent: nobody can be heard to listen"
+            } else {
+                SILENCE_IS_NO_CONSENT
             }
         } else {
             self.grant(now, no, Method::SilenceTimeout, evidence.as_ref(), out);
@@ -179,17 +195,25 @@ impl Call {
         self.go_unrecorded(now, UnrecordedReason::SystemError, why, evidence.as_ref(), out);
     }
 
+    /// What the client has been told while the question is open: which prompt, and how much of it can have been played at most.
+    pub(super) fn prompt_told(&self) -> Option<serde_json::Value> {
+        let State::Asking(asking) = &self.state else { return None };
+        let clock = self.streams.get(usize::from(asking.stream.0)).map_or(Place(0), |stream| stream.clock);
+        let (prompt, played) = (asking.playback.prompt, asking.playback.played_at_most(clock));
+        Some(json!({ "language": self.language.code(), "version": prompt.version, "sha256": prompt.sha256,
+                     "playedMs": played as u64 / SAMPLES_PER_MS, "plays": self.plays }))
+    }
+
     /// A yes: it opens nothing yet.
     fn grant(&mut self, now: Now, no: StreamNo, method: Method, window: Option<&serde_json::Value>, out: &mut Outbox) {
         let stream = &self.streams[usize::from(no.0)];
-        let (clock, decided_at) = (stream.clock, stream.sequence);
+        let (clock, decided_at) = (stream.clock, Some((no, stream.sequence)));
         let State::Asking(asking) = &self.state else { return };
         let (prompt, played) = (asking.playback.prompt, asking.playback.played_at_most(clock));
         self.lead = Some((prompt, played));
         let evidence = json!({
             "position": self.position(),
-            "prompt": { "language": self.language.code(), "version": prompt.version, "sha256": prompt.sha256,
-                        "playedMs": played as u64 / SAMPLES_PER_MS, "plays": self.plays },
+            "prompt": self.prompt_told(),
             "window": window,
             "answeredBy": self.answered_by,
         });
@@ -203,6 +227,9 @@ impl Call {
     pub(super) fn abandoned_by(&mut self, now: Now, out: &mut Outbox) {
         self.abandoned = true;
         let mut detail = json!({ "languageCode": self.language.code(), "plays": self.plays });
+        if let Some(prompt) = self.prompt_told() {
+            detail["prompt"] = prompt;
+        }
         if self.identity.direction == Direction::Outbound {
             // Whoever asked for the call is to be told that it brought no answer.
             detail["caseManagerId"] = json!(self.identity.case_manager_id);

@@ -61,7 +61,6 @@ impl Ear {
     /// Listens to a piece of at most a frame that lies at `at`, `hole` samples after the last one. What it hears is
     /// taken with [`Self::tones`].
     pub(super) fn listen(&mut self, at: Place, hole: u64, codes: &[u8]) {
-        debug_assert!(codes.len() <= FRAME_SAMPLES);
         if hole > HOLE_ENDS_KEY_MS * SAMPLES_PER_MS {
             self.finish();
         }

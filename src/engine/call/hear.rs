@@ -55,6 +55,9 @@ impl Call {
                 self.take_tones(now, no, side, out);
             }
             let stamp = timestamp + offset / SAMPLES_PER_MS;
+            if let (Some(relay), true) = (&mut self.relay, client) {
+                relay.hear(no, at.plus(offset), stamp, codes, out);
+            }
             self.capture(Frame::new(channel, no, at.plus(offset), stamp, codes), out);
         }
         if client {
@@ -69,7 +72,7 @@ impl Call {
             match tone {
                 Tone::Began(key, onset) => {
                     if let State::Open(open) = &mut self.state {
-                        open.gate.tone_began(channel, onset);
+                        open.gate.tone_began(no, channel, onset);
                     }
                     if channel == Channel::Client {
                         self.pressed(now, no, key, Heard::Tone, onset, out);
@@ -77,7 +80,7 @@ impl Call {
                 }
                 Tone::Ended(end) => {
                     if let State::Open(open) = &mut self.state {
-                        open.gate.tone_ended(channel, end);
+                        open.gate.tone_ended(no, channel, end);
                     }
                 }
             }
@@ -92,8 +95,11 @@ impl Call {
         }
         let at = stream.clock;
         // In stream order the key came before what was taken for the answer: it decides, not the handling.
+        if let Some(relay) = &mut self.relay {
+            relay.pressed(no, key);
+        }
         let before_decision = match &self.state {
-            State::Open(open) => !open.prior && sequence > 0 && sequence < open.decided_at,
+            State::Open(open) => !open.prior && open.decided_at.is_some_and(|(on, decided)| on == no && sequence > 0 && sequence < decided),
             State::Created | State::Asking(_) | State::Sealing(_) | State::Refused(_) | State::Over => false,
         };
         if before_decision && key.symbol() == '2' {
@@ -104,14 +110,18 @@ impl Call {
     }
 
     fn pressed(&mut self, now: Now, no: StreamNo, key: Key, heard: Heard, at: Place, out: &mut Outbox) {
-        let new = self.presses.is_new(key, heard, at);
+        // Whatever is open on another stream was its last word: a stream is left for the next one.
+        if self.keys_pending_on().is_some_and(|pending| pending != no) {
+            self.settle_keys(now, out);
+        }
+        let new = self.streams[usize::from(no.0)].presses.is_new(key, heard, at);
         match &self.state {
             State::Asking(_) if new => self.answered(now, no, key, out),
             State::Sealing(_) if new && key.symbol() == '2' => {
                 self.refuse(now, Actor::Client { id: self.identity.client_id.clone() }, None, out)
             }
             State::Open(_) => self.pressed_in_talk(now, no, key, heard, at, new, out),
-            State::Refused(_) if new => self.listen_on(now, out, |keys| keys.pressed(key, at, at)),
+            State::Refused(_) if new => self.listen_on(now, out, |keys| keys.pressed(no, key, at, at)),
             State::Created | State::Asking(_) | State::Sealing(_) | State::Refused(_) | State::Over => {}
         }
     }

@@ -2,7 +2,9 @@
 
 use serde::Serialize;
 
-use crate::engine::audio::frame::{Channel, StreamNo};
+use super::relay::{Bot, BotSaid};
+use super::transfer::{Covers, Party};
+use crate::engine::audio::frame::{Channel, Place, StreamNo};
 use crate::engine::audio::key::Key;
 use crate::engine::audio::prompts::{Language, PromptLibrary, library};
 use crate::engine::consent::keys::{Answer, OptOutKeys};
@@ -41,6 +43,12 @@ pub struct Settings {
     pub on_opt_out: OnOptOut,
     /// Whether a recording begins with our own prompt.
     pub prompt_in_recording: bool,
+    /// So often a tone tells that the call is recorded, where one can be played.
+    pub beep_every_ms: Option<u64>,
+    /// Whether a short line tells that a recording has stopped, paused or gone on, where one can be played.
+    pub announces: bool,
+    /// Whom what the client was told covers, when the call is handed over.
+    pub transfer_covers: Covers,
     /// What is played.
     pub prompts: &'static PromptLibrary,
 }
@@ -53,6 +61,9 @@ impl Default for Settings {
             opt_out_keys: OptOutKeys::ALL,
             on_opt_out: OnOptOut::KeepConsented,
             prompt_in_recording: true,
+            beep_every_ms: None,
+            announces: false,
+            transfer_covers: Covers::ALL,
             prompts: library(),
         }
     }
@@ -108,6 +119,10 @@ pub struct StreamStart {
     pub leg: Channel,
     /// Twilio's `AnsweredBy`, if the call was screened for machines.
     pub answered_by: Option<String>,
+    /// The voice bot that serves the client on this stream, once the question is answered.
+    pub bot: Option<Bot>,
+    /// Whether the other party comes on a leg of its own, which is joined to this one here.
+    pub bridged: bool,
 }
 
 /// The instants at which an input is handled.
@@ -150,6 +165,7 @@ pub enum NotSealed {
 
 /// What can happen to a call.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a receipt comes once a call")]
 pub enum Input<'a> {
     /// A stream begins; its number is the count of streams before it.
     StreamStarted(StreamStart),
@@ -184,6 +200,13 @@ pub enum Input<'a> {
         /// The play it ends.
         play: u32,
     },
+    /// The bot that serves a stream said something.
+    Bot {
+        /// Which stream.
+        stream: StreamNo,
+        /// What.
+        said: BotSaid<'a>,
+    },
     /// Twilio says that the stream is over.
     Stopped(StreamNo),
     /// The socket is gone without a word.
@@ -208,6 +231,13 @@ pub enum Input<'a> {
         /// The revocation's place in the chain, once it has one: then a gate on a newer grant stays.
         entry: Option<GrantSeq>,
     },
+    /// A recogniser has heard the client say no.
+    Objected {
+        /// On which stream.
+        stream: StreamNo,
+        /// From where on.
+        at: Place,
+    },
     /// What comes now must not be captured.
     Pause {
         /// Who holds the pause.
@@ -220,8 +250,19 @@ pub enum Input<'a> {
         /// Who.
         by: Actor,
     },
+    /// The call is handed over, if it may be; see [`super::Call::handing`].
+    Transfer {
+        /// By whom.
+        by: Actor,
+        /// To whom.
+        to: Party,
+    },
+    /// Twilio did not hand it over.
+    NotTransferred,
     /// The spool cannot take any more.
     SinkFailed,
+    /// This gateway can no longer be told of a revocation: nothing may stay open, and nothing open now.
+    LeaseLost,
     /// Twilio's screening says, late, who answered: its own word (`AnsweredBy`).
     AnsweredBy(&'a str),
     /// Twilio tells its own id of a call that this gateway made.

@@ -16,37 +16,49 @@ mod ask;
 mod ear;
 mod hear;
 mod input;
+mod joined;
+mod leg;
 mod news;
+mod objection;
 mod outbox;
 mod pause;
 mod playback;
 mod reach;
 mod refusal;
+mod relay;
 mod snapshot;
 mod talk;
 pub mod timeline;
+mod transfer;
+mod voice;
 
 #[cfg(test)]
 mod tests;
 
 pub use ask::PROMPT_PLAYS_MAX;
 pub use input::{CallIdentity, Clock, Input, Mode, NotSealed, Now, OnOptOut, Settings, Standing, StreamStart, Unreached};
+pub use leg::Leg;
 pub use news::{News, is_over};
 pub use outbox::{Effect, Outbox, RecordingEnd};
 pub use pause::{PAUSE_MAX_MS, PAUSERS_MAX, PauseView};
 pub use reach::{HEARD_WITHIN_MS, Initiation, TALK_MAX_MS};
+pub use relay::{Bot, BotSaid, Piece, Speech, ToBot};
 pub use snapshot::{ConsentView, Frames, Phase, RecordingState, Segment, Snapshot, Told};
+pub use transfer::{Covers, HANDED_WITHIN_MS, Handing, NotHanded, Party, PartyKind, TransferView};
 
 use ask::Asking;
 use ear::Ear;
 use playback::Playback;
+use relay::Relay;
 use talk::{Open, Refused};
+use transfer::Transfers;
 
 use crate::engine::audio::frame::{Channel, Place, StreamNo};
 use crate::engine::audio::prompts::{Language, Line, Prompt};
-use crate::engine::consent::keys::{Conversation, Presses};
-use crate::engine::consent::{Actor, ConsentRecord, ConsentStatus, Direction, Method, UnrecordedReason};
+use crate::engine::consent::keys::Presses;
+use crate::engine::consent::{Actor, ConsentRecord, ConsentStatus, Direction, GrantSeq, Method, UnrecordedReason};
 use crate::engine::ledger::{Event, EventKind, Position};
+use crate::engine::policy::Ruling;
 use crate::engine::time::{MediaTime, Tick, WallTime};
 
 /// So long without media, by the wall, is a line that stopped: nothing is captured of it, and nobody is asked on it.
@@ -69,18 +81,23 @@ pub struct Call {
     standing: Standing,
     state: State,
     streams: Vec<Stream>,
-    presses: Presses,
     answered_by: Option<String>,
     language: Language,
     plays: u32,
     records: u32,
     lead: Option<(&'static Prompt, usize)>,
+    /// What the call is held to, if anybody has said.
+    ruling: Option<Ruling>,
     consent: ConsentView,
     recording: RecordingState,
     reason: Option<UnrecordedReason>,
     captured: [u64; 2],
     withheld: [u64; 2],
     segments: Vec<Segment>,
+    /// The newest withdrawal of the client's consent that this call was told of.
+    withdrawn_at: Option<GrantSeq>,
+    /// The stream that is captured, or was last.
+    concerned: Option<StreamNo>,
     /// Where capturing began again after a pause: a new segment, however short the pause was.
     resumed_at: Option<(StreamNo, Place)>,
     started_at: WallTime,
@@ -93,6 +110,9 @@ pub struct Call {
     heard_by: Option<Tick>,
     /// Refused, and people talk on without a stream: by then they have ended.
     ends_by: Option<Tick>,
+    /// The newest stream that a bot serves, or is to serve.
+    relay: Option<Box<Relay>>,
+    transfers: Transfers,
 }
 
 enum State {
@@ -108,8 +128,8 @@ enum State {
 struct Sealing {
     by: Tick,
     prior: bool,
-    /// The sequence number of the message that decided.
-    decided_at: u64,
+    /// The stream and the sequence number of the message that decided, if one did.
+    decided_at: Option<(StreamNo, u64)>,
 }
 
 struct Stream {
@@ -120,6 +140,8 @@ struct Stream {
     ears: [Option<Box<Ear>>; 2],
     /// The newest end of audio on the track of the client, or else on any.
     clock: Place,
+    /// Keys told on it.
+    presses: Presses,
     sequence: u64,
     last_media: Tick,
     live: bool,
@@ -131,7 +153,7 @@ impl Call {
     /// A call about which nothing has been heard yet.
     #[must_use]
     pub fn new(identity: CallIdentity, settings: Settings, standing: Standing, now: Now) -> Self {
-        let language = Language::En;
+        let language = Language::EN;
         let version = settings.prompts.prompt(language, Line::Consent).version.clone();
         Self {
             identity,
@@ -139,12 +161,12 @@ impl Call {
             standing,
             state: State::Created,
             streams: Vec::with_capacity(1),
-            presses: Presses::default(),
             answered_by: None,
             language,
             plays: 0,
             records: 0,
             lead: None,
+            ruling: None,
             consent: ConsentView {
                 status: standing.status,
                 method: None,
@@ -158,6 +180,8 @@ impl Call {
             captured: [0; 2],
             withheld: [0; 2],
             segments: Vec::new(),
+            withdrawn_at: None,
+            concerned: None,
             resumed_at: None,
             started_at: now.wall,
             connected_at: None,
@@ -166,7 +190,21 @@ impl Call {
             told: false,
             heard_by: None,
             ends_by: None,
+            relay: None,
+            transfers: Transfers::default(),
         }
+    }
+
+    /// The same call, held to what the policy of its place says.
+    #[must_use]
+    pub fn under(mut self, ruling: Ruling) -> Self {
+        self.ruling = Some(ruling);
+        self
+    }
+
+    /// Whether staying on the line may be taken for a yes where this call is.
+    fn takes_silence(&self) -> bool {
+        self.ruling.as_ref().is_none_or(Ruling::takes_silence)
     }
 
     /// Who it is.
@@ -181,9 +219,12 @@ impl Call {
         u8::try_from(self.streams.len()).ok().filter(|_| self.streams.len() < STREAMS_MAX).map(StreamNo)
     }
 
-    /// Frames that came before anybody could be asked where the client stands: withheld.
-    pub fn missed(&mut self, frames: u64) {
-        self.withheld[0] += frames;
+    /// Frames of a stream's inbound and outbound track that came before anybody could be asked where the client stands: withheld.
+    pub fn missed(&mut self, stream: StreamNo, frames: [u64; 2]) {
+        for (side, missed) in frames.into_iter().enumerate() {
+            let channel = self.streams.get(usize::from(stream.0)).map_or(side, |stream| stream.channel(side).index());
+            self.withheld[channel] += missed;
+        }
     }
 
     /// Frames captured and withheld so far, client's and other party's: cheap, for counters that others read.
@@ -206,16 +247,22 @@ impl Call {
                 self.media(now, stream, track, sequence, chunk, timestamp, codes, out);
             }
             Input::Dtmf { stream, sequence, key } => self.dtmf(now, stream, sequence, key, out),
-            Input::Mark { stream, play } => self.marked(stream, play),
-            Input::Stopped(stream) | Input::Lost(stream) => self.stream_ended(now, stream, out),
+            Input::Mark { stream, play } => self.marked(stream, play, out),
+            Input::Bot { stream, said } => self.bot_said(now, stream, said, out),
+            Input::Stopped(stream) => self.stream_ended(now, stream, out),
+            Input::Lost(stream) => self.stream_lost(now, stream, "the client's leg broke", out),
             Input::Garbled(stream) => self.garbled(now, stream, out),
             Input::Sealed(receipt) => self.sealed(now, receipt, out),
             Input::NotSealed(why) => self.not_sealed(now, why, out),
             Input::OptOut { actor, reason, since } => self.opt_out(now, actor, reason, since, out),
             Input::Revoked { entry } => self.revoked(now, entry, out),
+            Input::Objected { stream, at } => self.objected(now, stream, at, out),
             Input::Pause { by, reason } => self.pause(now, by, reason, out),
             Input::Resume { by } => self.resume(now, by, out),
-            Input::SinkFailed => self.sink_failed(now, out),
+            Input::Transfer { by, to } => self.transfer(now, by, to, out),
+            Input::NotTransferred => self.not_transferred(now, out),
+            Input::SinkFailed => self.capture_fails(now, "the spool could not take the audio", out),
+            Input::LeaseLost => self.lease_lost(now, out),
             Input::AnsweredBy(by) => self.answered_by(now, by, out),
             Input::Named(call_sid) => self.named(call_sid, out),
             Input::PutThrough => {
@@ -227,6 +274,9 @@ impl Call {
             Input::HungUp => self.hung_up(now, out),
             Input::Shutdown => self.shut_down(now, out),
             Input::Wake => self.wake(now, out),
+        }
+        if self.relay.is_some() {
+            self.relay_on(now, out);
         }
         self.deadline()
     }
@@ -256,6 +306,7 @@ impl Call {
             unrecorded_reason: self.reason,
             recording: if paused { RecordingState::Paused } else { self.recording },
             pauses,
+            transfers: self.transfers.views(),
             captured: if kept { frames(self.captured) } else { Frames::default() },
             withheld: frames(self.withheld),
             segments: if kept { self.segments.clone() } else { Vec::new() },
@@ -269,9 +320,16 @@ impl Call {
 
     fn stream_started(&mut self, now: Now, start: StreamStart, out: &mut Outbox) {
         let Some(no) = self.next_stream() else { return };
-        let StreamStart { stream_sid, mode, tracks, leg, answered_by } = start;
+        let StreamStart { stream_sid, mode, mut tracks, leg, answered_by, bot, bridged } = start;
         if answered_by.is_some() {
             self.answered_by = answered_by;
+        }
+        if let Some(bot) = bot {
+            tracks[1] = false; // what the bot says is the outbound track
+            self.relay = Some(Box::new(Relay::new(bot, no)));
+        } else if bridged {
+            tracks[1] = false; // and so is what the other party says on its own leg
+            self.relay = Some(Box::new(Relay::party(no)));
         }
         // One line of delay, one time line: a call is captured from one stream at a time.
         let rival = self.streams.iter().position(|stream| stream.live && stream.mode != Mode::Consent);
@@ -283,17 +341,22 @@ impl Call {
             leg,
             ears: [ear(0), ear(1)],
             clock: Place(0),
+            presses: Presses::default(),
             sequence: 0,
             last_media: now.tick,
             live: true,
             silent: false,
         });
+        let handed = self.transfers.is_pending() && mode != Mode::Consent;
+        if handed {
+            self.party_came(now, out);
+        }
         match (&self.state, mode) {
             (State::Over, _) => out.effects.push(Effect::Close { stream: no }),
             (State::Open(_), Mode::Capture | Mode::Stay) => match rival {
-                Some(rival) if !self.streams[rival].silent => self.turn_away(usize::from(no.0), out),
+                Some(rival) if !self.streams[rival].silent && !handed => self.turn_away(now, usize::from(no.0), out),
                 Some(rival) => {
-                    self.turn_away(rival, out);
+                    self.turn_away(now, rival, out);
                     self.recording_goes_on(now, no, out);
                 }
                 None => self.recording_goes_on(now, no, out),
@@ -307,10 +370,27 @@ impl Call {
     }
 
     /// A stream that nothing is wanted of: its socket is closed, and whatever it still says is not heard.
-    fn turn_away(&mut self, index: usize, out: &mut Outbox) {
+    fn turn_away(&mut self, now: Now, index: usize, out: &mut Outbox) {
+        let Ok(no) = u8::try_from(index).map(StreamNo) else { return };
+        self.fall_silent(now, no, out);
+        out.effects.push(Effect::Close { stream: no });
+    }
+
+    /// Nothing more is heard on a stream. What was pressed on it last is its last word.
+    fn fall_silent(&mut self, now: Now, no: StreamNo, out: &mut Outbox) {
+        let index = usize::from(no.0);
         self.streams[index].live = false;
+        for track in 0..2 {
+            if let Some(ear) = &mut self.streams[index].ears[track] {
+                ear.finish();
+            }
+            self.take_tones(now, no, track, out);
+        }
         self.streams[index].ears = [None, None];
-        out.effects.extend(u8::try_from(index).ok().map(|no| Effect::Close { stream: StreamNo(no) }));
+        self.relayed_stream_ended(no, out);
+        if self.keys_pending_on() == Some(no) {
+            self.settle_keys(now, out);
+        }
     }
 
     fn first_stream(&mut self, now: Now, no: StreamNo, mode: Mode, out: &mut Outbox) {
@@ -328,27 +408,17 @@ impl Call {
 
     fn stream_ended(&mut self, now: Now, no: StreamNo, out: &mut Outbox) {
         let index = usize::from(no.0);
-        match self.streams.get_mut(index) {
-            Some(stream) if stream.live => stream.live = false,
-            _ => return,
+        if !self.streams.get(index).is_some_and(|stream| stream.live) {
+            return;
         }
-        for track in 0..2 {
-            if let Some(ear) = &mut self.streams[index].ears[track] {
-                ear.finish();
-            }
-            self.take_tones(now, no, track, out);
-        }
-        self.streams[index].ears = [None, None];
+        self.fall_silent(now, no, out);
         let mode = self.streams[index].mode;
         match &mut self.state {
             State::Asking(asking) if asking.stream == no => self.abandoned_by(now, out),
             State::Asking(_) | State::Created | State::Over => {}
             State::Sealing(_) => {}
             State::Open(_) => self.talk_ended(now, no, mode, out),
-            State::Refused(_) => {
-                self.listen_on(now, out, Conversation::ended);
-                self.over_without_streams(now, out);
-            }
+            State::Refused(_) => self.over_without_streams(now, out),
         }
         out.effects.push(Effect::Changed);
     }
@@ -356,6 +426,10 @@ impl Call {
     /// We close, not the client: that is no hang-up, and the rest of the call goes unrecorded (P6).
     fn garbled(&mut self, now: Now, no: StreamNo, out: &mut Outbox) {
         let why = "the stream carried what no media stream carries";
+        if self.joins(no) {
+            self.stream_lost(now, no, why, out);
+            return;
+        }
         match &self.state {
             State::Asking(asking) if asking.stream == no => self.go_unrecorded(now, UnrecordedReason::SystemError, why, None, out),
             State::Open(open) if open.recorded == Some(no) => {
@@ -369,7 +443,8 @@ impl Call {
 
     // === what every phase needs ===
 
-    fn marked(&mut self, no: StreamNo, play: u32) {
+    fn marked(&mut self, no: StreamNo, play: u32, out: &mut Outbox) {
+        self.bot_marked(no, play, out);
         let Some(clock) = self.streams.get(usize::from(no.0)).map(|stream| stream.clock) else { return };
         if let Some(playback) = self.playback() {
             playback.marked(play, clock);
@@ -414,6 +489,8 @@ impl Call {
             at: now.wall,
             reason: None,
             evidence,
+            policy_version: self.ruling.as_ref().map(|ruling| ruling.version.clone()),
+            policy_basis: self.ruling.as_ref().map(|ruling| ruling.basis.clone()),
         }
     }
 
@@ -435,7 +512,9 @@ impl Call {
     }
 
     fn position(&self) -> Option<Position> {
-        let stream = self.streams.last()?;
+        // The one that is captured, or was; before that, the newest that anything is wanted of.
+        let concerned = self.concerned.and_then(|no| self.streams.get(usize::from(no.0)));
+        let stream = concerned.or_else(|| self.streams.iter().rfind(|stream| stream.live)).or(self.streams.last())?;
         Some(Position { stream_sid: stream.sid.clone(), sequence: stream.sequence, timestamp_ms: stream.clock.media_time().0 })
     }
 
@@ -445,26 +524,23 @@ impl Call {
         }
         self.state = State::Over;
         self.ended_at = Some(now.wall);
-        for (index, stream) in self.streams.iter_mut().enumerate() {
-            if stream.live {
-                stream.live = false;
-                stream.ears = [None, None];
-                if let Ok(no) = u8::try_from(index) {
-                    out.effects.push(Effect::Close { stream: StreamNo(no) });
-                }
+        for index in 0..self.streams.len() {
+            if self.streams[index].live {
+                self.turn_away(now, index, out);
             }
         }
         out.effects.extend([Effect::Changed, Effect::Over]);
     }
 
     fn hung_up(&mut self, now: Now, out: &mut Outbox) {
+        self.settle_keys(now, out);
         match &self.state {
             State::Asking(_) => self.abandoned_by(now, out),
             State::Open(open) => {
-                if self.told && open.recorded.is_none() {
+                if self.told && open.recorded.is_none() && !open.begun {
                     self.reason = Some(UnrecordedReason::SystemError);
                 }
-                self.end_recording_with_everything(out);
+                self.end_recording_with_everything(now, out);
                 self.over(now, out);
             }
             // Twilio calls `completed` what was answered: somebody was there, and was never heard to answer the question.
@@ -483,8 +559,9 @@ impl Call {
             out.effects.push(Effect::Over);
             return;
         }
+        self.settle_keys(now, out);
         if matches!(self.state, State::Open(_)) {
-            self.end_recording_with_everything(out);
+            self.end_recording_with_everything(now, out);
         } else if !matches!(self.state, State::Over | State::Refused(_)) {
             self.reason = Some(UnrecordedReason::SystemError);
             self.audit(now, EventKind::CallUnrecorded, serde_json::json!({ "reason": "SYSTEM_ERROR", "why": "the gateway stopped" }), out);
@@ -507,13 +584,14 @@ impl Call {
             }
             if quiet_ms >= LOST_AFTER_MS {
                 out.effects.push(Effect::Close { stream: StreamNo(no) });
-                self.stream_ended(now, StreamNo(no), out);
+                self.stream_lost(now, StreamNo(no), "the client's leg carried nothing any more", out);
             }
         }
         match &self.state {
             State::Sealing(sealing) if now.tick >= sealing.by => self.not_sealed(now, NotSealed::Unavailable, out),
             State::Open(open) if open.fork_by.is_some_and(|by| now.tick >= by) => self.fork_never_came(now, out),
             State::Open(open) if open.pauses.ends_by().is_some_and(|by| now.tick >= by) => self.pauses_expire(now, out),
+            State::Open(_) | State::Refused(_) if self.transfers.by().is_some_and(|by| now.tick >= by) => self.party_never_came(now, out),
             State::Created if self.heard_by.is_some_and(|by| now.tick >= by) => self.unreached(now, Unreached::Unheard, out),
             State::Refused(_) if self.rests_until().is_some_and(|by| now.tick >= by) => self.over(now, out),
             State::Created | State::Asking(_) | State::Sealing(_) | State::Open(_) | State::Refused(_) | State::Over => {}
@@ -527,7 +605,7 @@ impl Call {
                 out.effects.push(Effect::Close { stream: no });
             }
             // Nothing more is coming that could turn out to be a no: what waits may go.
-            State::Open(_) => self.line_is_quiet(now, no, out),
+            State::Open(_) => self.line_is_quiet(now, out),
             State::Refused(_) | State::Sealing(_) | State::Asking(_) | State::Created | State::Over => {}
         }
         out.effects.push(Effect::Changed);
@@ -548,7 +626,8 @@ impl Call {
             State::Refused(_) => self.rests_until(),
             State::Asking(_) | State::Over => None,
         };
-        streams.chain(phase).min()
+        let relay = self.relay.as_ref().and_then(|relay| relay.deadline(&self.streams));
+        streams.chain(phase).chain(relay).chain(self.transfers.by()).min()
     }
 }
 

@@ -20,12 +20,18 @@ pub enum News {
     RecordingFinished,
     /// Its recording was destroyed.
     RecordingDiscarded,
+    /// A pause that nobody ended has ended its recording: somebody forgot to resume.
+    RecordingPauseExpired,
     /// Its recording could not be kept, or not yet.
     RecordingFailed,
+    /// Its transcript is stored.
+    TranscriptionFinished,
+    /// Its transcript, or a part of it, is lost.
+    TranscriptionFailed,
 }
 
 /// What makes a state another one. Counters do not: they move with every frame.
-const TOLD: [&str; 11] = [
+const TOLD: [&str; 13] = [
     "/callSid",
     "/phase",
     "/consent/status",
@@ -36,12 +42,14 @@ const TOLD: [&str; 11] = [
     "/unrecordedReason",
     "/recording/state",
     "/recording/recordingId",
+    "/recording/pauses",
     "/transcription/state",
+    "/transfers",
 ];
 
 impl News {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::CallUpdated,
         Self::ConsentGranted,
         Self::ConsentRevoked,
@@ -49,7 +57,10 @@ impl News {
         Self::CallUnrecorded,
         Self::RecordingFinished,
         Self::RecordingDiscarded,
+        Self::RecordingPauseExpired,
         Self::RecordingFailed,
+        Self::TranscriptionFinished,
+        Self::TranscriptionFailed,
     ];
 
     /// The word for it.
@@ -63,7 +74,10 @@ impl News {
             Self::CallUnrecorded => "call.unrecorded",
             Self::RecordingFinished => "recording.finished",
             Self::RecordingDiscarded => "recording.discarded",
+            Self::RecordingPauseExpired => "recording.pause_expired",
             Self::RecordingFailed => "recording.failed",
+            Self::TranscriptionFinished => "transcription.finished",
+            Self::TranscriptionFailed => "transcription.failed",
         }
     }
 
@@ -95,17 +109,21 @@ impl News {
             }
             Self::RecordingFinished => is("/recording/state", "FINISHED"),
             Self::RecordingDiscarded => is("/recording/state", "DISCARDED"),
+            Self::RecordingPauseExpired => is("/recording/state", "HALTED") && is("/unrecordedReason", "MANUAL_OVERRIDE"),
             Self::RecordingFailed => is("/recording/state", "FAILED"),
+            Self::TranscriptionFinished => is("/transcription/state", "FINISHED"),
+            Self::TranscriptionFailed => is("/transcription/state", "FAILED"),
         }
     }
 }
 
-/// Whether nothing more is expected of a call: it is over, and its recording, if there is one, has come to an end.
+/// Whether nothing more is expected of a call: it is over, and its recording and its transcript, if there are any, have come to an end.
 #[must_use]
 pub fn is_over(state: &Value) -> bool {
     let over = matches!(told(state, "/phase"), Some("ENDED" | "ABANDONED"));
     let settled = matches!(told(state, "/recording/state"), Some("FINISHED" | "DISCARDED" | "FAILED"));
-    over && (settled || told(state, "/recording/recordingId").is_none())
+    let told_all = !matches!(told(state, "/transcription/state"), Some("ACTIVE" | "PAUSED" | "HALTED"));
+    over && told_all && (settled || told(state, "/recording/recordingId").is_none())
 }
 
 fn told<'a>(state: &'a Value, pointer: &str) -> Option<&'a str> {
@@ -140,6 +158,13 @@ mod tests {
         let mut prior = granted.clone();
         prior["consent"]["prior"] = json!(true);
         assert_eq!(words(&asking, &prior), "call.updated", "a yes of an earlier call is no news");
+        let mut paused = granted.clone();
+        paused["recording"]["pauses"] = json!([{ "reason": "OPT_OUT_HEARD" }]);
+        assert_eq!(words(&granted, &paused), "call.updated", "whoever looks on sees that there is something to judge");
+        let mut forgotten = state("CONNECTED", "GRANTED", "HALTED");
+        forgotten["consent"]["grantedAt"] = granted["consent"]["grantedAt"].clone();
+        forgotten["unrecordedReason"] = json!("MANUAL_OVERRIDE");
+        assert_eq!(words(&paused, &forgotten), "call.updated recording.pause_expired");
         let mut no = state("CONNECTED", "REVOKED", "HALTED");
         no["unrecordedReason"] = json!("CLIENT_OPT_OUT");
         assert_eq!(words(&granted, &no), "call.updated consent.revoked");

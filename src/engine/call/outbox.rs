@@ -1,17 +1,21 @@
 //! Everything a call can cause. If it is not in [`Effect`], the engine cannot do it.
 
+use super::relay::{Speech, ToBot};
+use super::transfer::TransferView;
 use crate::engine::audio::frame::{Place, StreamNo};
 use crate::engine::audio::prompts::Prompt;
 use crate::engine::consent::{Batch, ConsentRecord, Grant, GrantSeq};
 use crate::engine::ledger::Event;
 
-/// What one step causes, in order: `captured` first, then `effects`. The caller owns and reuses it.
+/// What one step causes, in order: `captured` first, then `effects`, then `to_bot`. The caller owns and reuses it.
 #[derive(Default)]
 pub struct Outbox {
     /// Frames that consent covers, for the sinks.
     pub captured: Batch,
     /// Everything else.
     pub effects: Vec<Effect>,
+    /// For the bot that serves the call.
+    pub to_bot: Vec<ToBot>,
 }
 
 /// One thing the world is asked to do.
@@ -29,6 +33,13 @@ pub enum Effect {
         /// Just past the last.
         to: usize,
     },
+    /// Play the tone that tells that the call is recorded.
+    Beep {
+        /// Into which stream.
+        stream: StreamNo,
+        /// Its clock.
+        at: Place,
+    },
     /// Label what was sent so far; it comes back when played.
     Mark {
         /// On which stream.
@@ -41,6 +52,27 @@ pub enum Effect {
         /// On which stream.
         stream: StreamNo,
     },
+    /// Play what a bot said.
+    Say {
+        /// Into which stream.
+        stream: StreamNo,
+        /// mu-law.
+        said: Speech,
+    },
+    /// The bot's turn has come: it is called, as by Twilio.
+    RelayBegins {
+        /// Which stream it serves.
+        stream: StreamNo,
+        /// Its name in the configuration.
+        bot: String,
+    },
+    /// The other party is called: the client hears it ring.
+    PartyWanted {
+        /// The client's stream.
+        stream: StreamNo,
+    },
+    /// The bot, or the other party, is hung up on.
+    RelayEnds,
     /// Close the socket: the call goes on with the next verb of its TwiML.
     Close {
         /// Of which stream.
@@ -92,6 +124,15 @@ pub enum Effect {
         stream: StreamNo,
         /// Its clock.
         at: Place,
+    },
+    /// The call was handed over while it was recorded.
+    Transferred {
+        /// Which stream was captured.
+        stream: StreamNo,
+        /// Its clock.
+        at: Place,
+        /// To what.
+        view: TransferView,
     },
     /// The recording is over.
     RecordingEnds(RecordingEnd),

@@ -38,6 +38,13 @@ enum Heard {
     Unbelievable,
 }
 
+/// A short line, all of it at once: nobody waits for its end, and nothing comes after it.
+pub(super) fn play_at_once(prompt: &'static Prompt, stream: StreamNo, effects: &mut Vec<Effect>) {
+    for from in (0..prompt.codes.len()).step_by(PIECE_SAMPLES) {
+        effects.push(Effect::Play { stream, prompt, from, to: (from + PIECE_SAMPLES).min(prompt.codes.len()) });
+    }
+}
+
 impl Playback {
     /// Begins, and sends what may go at once.
     pub(super) fn begin(

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::outbox::Effect;
 use super::talk::Refused;
-use super::{Call, FORK_WITHIN_MS, Now, Outbox, SEAL_WITHIN_MS, Sealing, State, Unreached};
+use super::{Call, FORK_WITHIN_MS, Now, Outbox, RecordingState, SEAL_WITHIN_MS, Sealing, State, Unreached};
 use crate::engine::audio::prompts::{Language, Line};
 use crate::engine::consent::keys::Answer;
 use crate::engine::consent::{Actor, ConsentStatus, Direction, Grant, Method, UnrecordedReason};
@@ -79,7 +79,7 @@ impl Call {
         let outbound = self.identity.direction == Direction::Outbound;
         match self.standing.status {
             ConsentStatus::Granted if outbound => {
-                self.state = State::Sealing(Sealing { by: now.tick.plus_ms(SEAL_WITHIN_MS), prior: true, decided_at: 0 });
+                self.state = State::Sealing(Sealing { by: now.tick.plus_ms(SEAL_WITHIN_MS), prior: true, decided_at: None });
                 out.effects.push(Effect::Recall);
             }
             ConsentStatus::Revoked if outbound => {
@@ -106,10 +106,10 @@ impl Call {
                     "answeredBy": self.answered_by,
                 });
                 let record = self.record(now, ConsentStatus::Granted, Method::Keypress, client, evidence);
-                self.state = State::Sealing(Sealing { by: now.tick.plus_ms(SEAL_WITHIN_MS), prior: false, decided_at: 0 });
+                self.state = State::Sealing(Sealing { by: now.tick.plus_ms(SEAL_WITHIN_MS), prior: false, decided_at: None });
                 out.effects.extend([Effect::Seal(Grant { record, seen: self.standing.seen }), Effect::Changed]);
             }
-            (State::Created | State::Asking(_), Answer::Spanish | Answer::Nothing) => {
+            (State::Created | State::Asking(_), Answer::Speak(_) | Answer::Nothing) => {
                 let why = "the keypad question was not answered: nobody is known to have heard it";
                 self.go_unrecorded(now, UnrecordedReason::SystemError, why, None, out);
             }
@@ -146,6 +146,10 @@ impl Call {
 
     /// Consent stands, and the stream that was to be captured never came: people talk on unrecorded (P6).
     pub(super) fn fork_never_came(&mut self, now: Now, out: &mut Outbox) {
+        self.end_recording_with_everything(now, out);
+        if self.recording == RecordingState::Active {
+            self.recording = RecordingState::Halted;
+        }
         self.state = State::Refused(Refused::default());
         self.reason = Some(UnrecordedReason::SystemError);
         let why = "the stream that was to be captured never began";

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::outbox::{Effect, RecordingEnd};
 use super::talk::Refused;
-use super::{Call, Mode, Now, OnOptOut, Outbox, RecordingState, State, StreamNo};
+use super::{Call, Mode, NotSealed, Now, OnOptOut, Outbox, RecordingState, State, StreamNo};
 use crate::engine::audio::frame::{Channel, Place};
 use crate::engine::audio::key::Key;
 use crate::engine::audio::prompts::Line;
@@ -22,7 +22,7 @@ impl Call {
         let State::Open(open) = &mut self.state else { return };
         if !new {
             if heard == Heard::Tone {
-                let verdict = open.keys.onset_is(at);
+                let verdict = open.keys.onset_is(no, at);
                 self.act_on(now, no, verdict, out);
             }
             return;
@@ -30,7 +30,7 @@ impl Call {
         let cut = match heard {
             Heard::Tone => at,
             Heard::Event => {
-                open.gate.look_for(Channel::Client, key, at.plus_ms(EVENT_LOOK_MS));
+                open.gate.look_for(no, Channel::Client, key, at.plus_ms(EVENT_LOOK_MS));
                 at.minus_ms(DELAY_LINE_MS)
             }
         };
@@ -38,8 +38,31 @@ impl Call {
             // "1, then 2": the question was still open in the client's ear.
             self.decline_after_all(now, no, cut, out);
         } else {
-            let verdict = open.keys.pressed(key, at, cut);
+            let verdict = open.keys.pressed(no, key, at, cut);
             self.act_on(now, no, verdict, out);
+        }
+    }
+
+    /// The stream on which it is open what the client's last keys come to.
+    pub(super) fn keys_pending_on(&self) -> Option<StreamNo> {
+        match &self.state {
+            State::Open(open) => open.keys.pending_on(),
+            State::Refused(refused) => refused.keys.as_ref().and_then(Conversation::pending_on),
+            State::Created | State::Asking(_) | State::Sealing(_) | State::Over => None,
+        }
+    }
+
+    /// No key follows on the stream of the last one: a 2 stood alone, and is a no before anything else is decided.
+    pub(super) fn settle_keys(&mut self, now: Now, out: &mut Outbox) {
+        let Some(no) = self.keys_pending_on() else { return };
+        match &mut self.state {
+            State::Open(open) => {
+                let verdict = open.keys.ended();
+                self.act_on(now, no, verdict, out);
+            }
+            State::Created | State::Asking(_) | State::Sealing(_) | State::Refused(_) | State::Over => {
+                self.listen_on(now, out, Conversation::ended);
+            }
         }
     }
 
@@ -52,6 +75,7 @@ impl Call {
             Verdict::OptOut(at) => {
                 let actor = Actor::Client { id: self.identity.client_id.clone() };
                 self.shut(now, no, at, self.settings.on_opt_out, out);
+                self.announce(Line::Stopped, out);
                 self.write_refusal(now, Method::Keypress, actor, None, out);
             }
         }
@@ -87,9 +111,12 @@ impl Call {
         let State::Open(open) = state else { return };
         let begun = open.begun;
         // Another stream's time line says nothing about this one: then nothing that waits is let out.
-        let at = if open.recorded.is_none_or(|recorded| recorded == no) { at } else { open.gate.line_start() };
+        let (on, at) = match open.recorded {
+            Some(recorded) if recorded != no => (open.gate.stream(), open.gate.line_start()),
+            Some(_) | None => (no, at),
+        };
         let before = out.captured.len();
-        let cut = open.gate.cut(at, &mut out.captured);
+        let cut = open.gate.cut(on, at, &mut out.captured);
         self.count(before, out);
         for channel in 0..2 {
             self.withheld[channel] += cut.dropped[channel];
@@ -119,7 +146,7 @@ impl Call {
     }
 
     /// Frames that had left the line already: counted back as far as the cut reaches, each channel by its own.
-    fn go_back(&mut self, cut: Cut, out: &mut Outbox) {
+    pub(super) fn go_back(&mut self, cut: Cut, out: &mut Outbox) {
         let Some((stream, at)) = cut.back_to else { return };
         out.effects.push(Effect::CutBack { stream, at });
         for (channel, back) in cut.let_out.into_iter().enumerate() {
@@ -128,14 +155,35 @@ impl Call {
         }
         // Segments are told in Twilio's timestamps, which drift against places: the distance holds, not the place.
         let sid = &self.streams[usize::from(stream.0)].sid;
+        let Some(last) = self.segments.last().filter(|last| last.stream_sid == *sid) else { return };
+        let end = MediaTime(last.end_ms.0.saturating_sub(cut.past.div_ceil(SAMPLES_PER_MS)));
+        // It may reach back over pauses: what lies behind it whole is gone, but one trace of the recording is left.
+        while self.segments.len() > 1 && self.segments.last().is_some_and(|last| last.stream_sid == *sid && last.start_ms >= end) {
+            self.segments.pop();
+        }
         if let Some(last) = self.segments.last_mut().filter(|last| last.stream_sid == *sid) {
-            let past_ms = cut.past.div_ceil(SAMPLES_PER_MS);
-            last.end_ms = MediaTime(last.end_ms.0.saturating_sub(past_ms)).max(last.start_ms);
+            last.end_ms = last.end_ms.min(end).max(last.start_ms);
         }
     }
 
     pub(super) fn write_refusal(&mut self, now: Now, method: Method, actor: Actor, reason: Option<String>, out: &mut Outbox) {
-        let evidence = json!({ "position": self.position(), "language": self.language.code() });
+        self.write_answer(now, method, actor, reason, None, out);
+    }
+
+    /// `prompt`: what the client had been told when the no came.
+    fn write_answer(
+        &mut self,
+        now: Now,
+        method: Method,
+        actor: Actor,
+        reason: Option<String>,
+        prompt: Option<serde_json::Value>,
+        out: &mut Outbox,
+    ) {
+        let mut evidence = json!({ "position": self.position(), "language": self.language.code() });
+        if let Some(prompt) = prompt {
+            evidence["prompt"] = prompt;
+        }
         let mut record = self.record(now, ConsentStatus::Revoked, method, actor, evidence);
         record.reason = reason;
         out.effects.push(Effect::Refuse(Box::new(record)));
@@ -155,8 +203,9 @@ impl Call {
     /// The client said no to the question.
     pub(super) fn refuse(&mut self, now: Now, actor: Actor, reason: Option<String>, out: &mut Outbox) {
         let method = if matches!(actor, Actor::Client { .. }) { Method::Keypress } else { Method::Verbal };
+        let prompt = self.prompt_told();
         self.decline_aloud(now, out);
-        self.write_refusal(now, method, actor, reason, out);
+        self.write_answer(now, method, actor, reason, prompt, out);
         self.rest(now);
     }
 
@@ -176,6 +225,10 @@ impl Call {
     ) {
         self.reason = Some(reason);
         self.connected_at = Some(now.wall);
+        let mut detail = json!({ "reason": reason, "why": why, "heard": evidence, "answeredBy": self.answered_by });
+        if let Some(prompt) = self.prompt_told() {
+            detail["prompt"] = prompt;
+        }
         if reason == UnrecordedReason::PriorOptOut {
             self.consent.status = ConsentStatus::Revoked;
         } else if !matches!(self.state, State::Created) {
@@ -190,13 +243,9 @@ impl Call {
         }
         let closing = self.stream_that_plays().filter(|_| asked).map(|no| self.play(now, no, Line::Declined, out));
         let silent = closing.is_none();
-        self.state = State::Refused(Refused { closing, keys: None });
-        self.audit(
-            now,
-            EventKind::CallUnrecorded,
-            json!({ "reason": reason, "why": why, "heard": evidence, "answeredBy": self.answered_by }),
-            out,
-        );
+        // Nothing is captured, and still their no is a no: the next call is not to be recorded unasked (design 6.1).
+        self.state = State::Refused(Refused { closing, keys: Some(Conversation::new(self.settings.opt_out_keys)) });
+        self.audit(now, EventKind::CallUnrecorded, detail, out);
         if silent {
             self.hand_back(out);
         }
@@ -215,6 +264,7 @@ impl Call {
             State::Open(_) => match since.filter(|since| *since < now.wall) {
                 Some(since) => {
                     self.shut_since(now, since, out);
+                    self.announce(Line::Stopped, out);
                     self.write_refusal(now, Method::Verbal, actor, reason, out);
                     self.rest(now);
                 }
@@ -265,6 +315,7 @@ impl Call {
     /// The client said no on another way than a stream: the cut falls where the captured stream stands.
     pub(super) fn stop_here(&mut self, now: Now, method: Method, actor: Actor, reason: Option<String>, out: &mut Outbox) {
         self.shut_at_once(now, out);
+        self.announce(Line::Stopped, out);
         self.write_refusal(now, method, actor, reason, out);
         self.rest(now);
     }
@@ -272,10 +323,11 @@ impl Call {
     /// Consent was withdrawn outside this call. Decline wins (P2): whatever was about to become a yes is none any more. Once
     /// the revocation stands in the chain, versions are compared and not times: a newer yes is an answer to it.
     pub(super) fn revoked(&mut self, now: Now, entry: Option<GrantSeq>, out: &mut Outbox) {
+        self.withdrawn_at = self.withdrawn_at.max(entry);
         match &mut self.state {
             State::Open(open) if entry.is_some_and(|entry| open.gate.seq() > entry) => return,
             State::Open(_) => self.shut_at_once(now, out),
-            // The ledger refuses what they ask for, unless they have seen the revocation.
+            // The ledger refuses what they ask for, unless they have seen the revocation. What it granted before is refused by `sealed`.
             State::Created | State::Asking(_) | State::Sealing(_) if entry.is_some() => return,
             State::Asking(asking) => {
                 out.effects.push(Effect::Clear { stream: asking.stream });
@@ -311,7 +363,10 @@ impl Call {
     }
 
     /// The disk is full or stuck: the recording stops, the call does not (P6).
-    pub(super) fn sink_failed(&mut self, now: Now, out: &mut Outbox) {
+    pub(super) fn capture_fails(&mut self, now: Now, why: &str, out: &mut Outbox) {
+        if self.objection_stands(now, out) {
+            return;
+        }
         let state = std::mem::replace(&mut self.state, State::Refused(Refused::default()));
         let State::Open(open) = state else {
             self.state = state;
@@ -324,7 +379,13 @@ impl Call {
         self.state = State::Refused(Refused { closing: None, keys: Some(open.keys) });
         self.recording = RecordingState::Failed;
         self.reason = Some(UnrecordedReason::SystemError);
-        self.audit(now, EventKind::RecordingFailed, json!({ "why": "the spool could not take the audio" }), out);
+        self.audit(now, EventKind::RecordingFailed, json!({ "why": why }), out);
         out.effects.extend([Effect::RecordingEnds(RecordingEnd::Keep), Effect::Changed]);
+    }
+
+    /// Others may have withdrawn what this call's gate rests on, and could not tell us (design 7).
+    pub(super) fn lease_lost(&mut self, now: Now, out: &mut Outbox) {
+        self.not_sealed(now, NotSealed::Unavailable, out);
+        self.capture_fails(now, "this gateway lost its lease: it was cut off from the database", out);
     }
 }

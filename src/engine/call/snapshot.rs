@@ -2,12 +2,13 @@
 
 use serde::Serialize;
 
-use super::{CallIdentity, PauseView};
+use super::{CallIdentity, PauseView, TransferView};
 use crate::engine::consent::{ConsentStatus, Method, UnrecordedReason};
 use crate::engine::time::{MediaTime, WallTime};
 
 /// Where a call is in its life.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Phase {
     /// Made, no stream yet.
@@ -26,6 +27,7 @@ pub enum Phase {
 
 /// Where a recording is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, serde::Deserialize, Hash)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum RecordingState {
     /// Nothing captured yet, and perhaps nothing ever will be.
@@ -46,6 +48,7 @@ pub enum RecordingState {
 
 /// Consent as it stands on this call.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ConsentView {
     /// Granted, revoked, or pending.
@@ -64,6 +67,7 @@ pub struct ConsentView {
 
 /// A stretch of one stream that was captured without a gap of more than a second.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Segment {
     /// Twilio's id of the stream.
@@ -76,6 +80,7 @@ pub struct Segment {
 
 /// Frames of the two parties' tracks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Frames {
     /// What Twilio receives from the client's leg.
     pub inbound: u64,
@@ -100,6 +105,8 @@ pub struct Snapshot {
     pub recording: RecordingState,
     /// Pauses in force.
     pub pauses: Vec<PauseView>,
+    /// To whom it was handed over, in order.
+    pub transfers: Vec<TransferView>,
     /// Frames captured.
     pub captured: Frames,
     /// Frames heard and not captured.
@@ -128,6 +135,7 @@ pub struct Told {
     is_recorded: bool,
     unrecorded_reason: Option<UnrecordedReason>,
     pauses: usize,
+    transfers: usize,
 }
 
 impl Snapshot {
@@ -143,6 +151,7 @@ impl Snapshot {
             is_recorded: self.is_recorded,
             unrecorded_reason: self.unrecorded_reason,
             pauses: self.pauses.len(),
+            transfers: self.transfers.len(),
         }
     }
 }

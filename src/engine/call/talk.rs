@@ -1,9 +1,10 @@
 //! After the decision: the gate open, frames on their way through it, and the end of the conversation. How a gate is shut
 //! before that is in `refusal`.
 
+use super::ask::SILENCE_IS_NO_CONSENT;
 use super::outbox::{Effect, RecordingEnd};
 use super::pause::Pauses;
-use super::playback::Playback;
+use super::playback::{Playback, play_at_once};
 use super::{Call, FORK_WITHIN_MS, Mode, NotSealed, Now, Outbox, RecordingState, SEGMENT_GAP_MS, Segment, State, StreamNo};
 use crate::engine::audio::frame::{Frame, Place};
 use crate::engine::audio::prompts::Line;
@@ -20,7 +21,8 @@ const CLOSING_WALL_SLACK_MS: u64 = 4_000;
 pub(super) struct Open {
     pub(super) gate: Gate,
     pub(super) prior: bool,
-    pub(super) decided_at: u64,
+    /// The stream and the sequence number of the message that decided, if one did.
+    pub(super) decided_at: Option<(StreamNo, u64)>,
     /// "Thank you…": while it plays, a 2 still answers the question.
     pub(super) closing: Option<Playback>,
     /// The consent stream was handed back; the fork must come by then.
@@ -28,10 +30,14 @@ pub(super) struct Open {
     pub(super) keys: Conversation,
     pub(super) begun: bool,
     pub(super) pauses: Pauses,
+    /// The next tone is due there.
+    pub(super) beep_at: Place,
     /// The stream that is captured. Frames of any other are withheld.
     pub(super) recorded: Option<StreamNo>,
     /// Since when.
     pub(super) recorded_at: Option<Tick>,
+    /// The stream in which the recording was told of the pause in force.
+    pub(super) paused_on: Option<StreamNo>,
 }
 
 /// No consent, or no more. The call goes on without us.
@@ -48,10 +54,20 @@ impl Call {
     pub(super) fn sealed(&mut self, now: Now, receipt: Receipt<Grant>, out: &mut Outbox) {
         let State::Sealing(sealing) = &self.state else { return }; // refused meanwhile: decline wins
         let (prior, decided_at) = (sealing.prior, sealing.decided_at);
+        if self.withdrawn_at.is_some_and(|entry| receipt.seq() < entry) {
+            // It was committed before the withdrawal, and told after it (P2).
+            self.not_sealed(now, NotSealed::Superseded, out);
+            return;
+        }
         let record = receipt.record();
         if !prior && record.method == Method::SilenceTimeout && self.is_screened_out() {
             let why = "a machine answered the call: its silence was no consent";
             self.go_unrecorded(now, UnrecordedReason::SystemError, why, None, out);
+            return;
+        }
+        if record.method == Method::SilenceTimeout && !self.takes_silence() {
+            // A yes of before, given where silence was one.
+            self.go_unrecorded(now, UnrecordedReason::SystemError, SILENCE_IS_NO_CONSENT, None, out);
             return;
         }
         self.consent.status = ConsentStatus::Granted;
@@ -66,8 +82,8 @@ impl Call {
                 let channel = stream.channel(side);
                 if let Some(ear) = &mut stream.ears[side] {
                     ear.stop_listening_for_machines();
-                    if let Some(onset) = ear.sounding() {
-                        gate.tone_began(channel, onset);
+                    if let (Some(onset), Ok(no)) = (ear.sounding(), u8::try_from(index)) {
+                        gate.tone_began(StreamNo(no), channel, onset);
                     }
                 }
             }
@@ -86,8 +102,10 @@ impl Call {
             keys: Conversation::new(self.settings.opt_out_keys),
             begun: false,
             pauses: Pauses::default(),
+            beep_at: Place(0),
             recorded: None,
             recorded_at: None,
+            paused_on: None,
         }));
         if let Some(no) = stays {
             self.recording_goes_on(now, no, out);
@@ -119,6 +137,8 @@ impl Call {
         let State::Open(open) = &mut self.state else { return };
         open.fork_by = None;
         open.recorded = Some(no);
+        self.concerned = Some(no);
+        open.beep_at = Place(0);
         open.recorded_at = Some(now.tick);
         if !open.begun {
             open.begun = true;
@@ -127,7 +147,8 @@ impl Call {
             out.effects.push(Effect::RecordingBegins { grant: open.gate.seq(), record: Box::new(open.gate.record().clone()), lead });
         }
         out.effects.push(Effect::RecordedStream { stream: no, stream_sid: self.streams[usize::from(no.0)].sid.clone() });
-        let paused = if let State::Open(open) = &self.state { open.pauses.reason() } else { None };
+        let paused =
+            if let State::Open(open) = &mut self.state { open.pauses.reason().inspect(|_| open.paused_on = Some(no)) } else { None };
         if let Some(reason) = paused {
             out.effects.push(Effect::Paused { stream: no, at: self.streams[usize::from(no.0)].clock, reason });
         }
@@ -188,20 +209,44 @@ impl Call {
             State::Asking(_) => self.asking_passed(now, no, samples, out),
             State::Open(open) => {
                 let closed = closing_passed(&mut open.closing, clock, now.tick, out);
-                let verdict = open.keys.passed(clock);
+                let verdict = open.keys.passed(no, clock);
                 self.act_on(now, no, verdict, out);
                 if closed {
                     self.hand_back(out);
                 }
+                self.beep(no, out);
             }
             State::Refused(refused) => {
                 let closed = closing_passed(&mut refused.closing, clock, now.tick, out);
-                self.listen_on(now, out, |keys| keys.passed(clock));
+                self.listen_on(now, out, |keys| keys.passed(no, clock));
                 if closed {
                     self.hand_back(out);
                 }
             }
             State::Created | State::Sealing(_) | State::Over => {}
+        }
+    }
+
+    /// Both people are told once more that they are recorded: at the beginning, and then at regular intervals. Only where what the client hears
+    /// is ours to send, which a fork is not, nor a stream that a bot speaks into, whose words are placed to the sample; not into a key, and
+    /// not in a pause, when nobody is recorded.
+    fn beep(&mut self, no: StreamNo, out: &mut Outbox) {
+        let (Some(every_ms), None) = (self.settings.beep_every_ms, &self.relay) else { return };
+        let stream = &self.streams[usize::from(no.0)];
+        let State::Open(open) = &mut self.state else { return };
+        let pressed = open.gate.is_holding() || stream.ears[0].as_ref().is_some_and(|ear| ear.sounding().is_some());
+        let recorded = stream.mode == Mode::Stay && open.recorded == Some(no) && !open.pauses.in_force();
+        if recorded && open.closing.is_none() && !pressed && stream.clock >= open.beep_at {
+            open.beep_at = stream.clock.plus_ms(every_ms);
+            out.effects.push(Effect::Beep { stream: no, at: stream.clock });
+        }
+    }
+
+    /// Who listens to us is told what has become of the recording, if the configuration wants it, and where [`Self::beep`] could tell it.
+    pub(super) fn announce(&self, line: Line, out: &mut Outbox) {
+        let Some(no) = self.stream_that_plays().filter(|_| self.settings.announces && self.relay.is_none()) else { return };
+        if self.streams[usize::from(no.0)].mode == Mode::Stay {
+            play_at_once(self.settings.prompts.prompt(self.language, line), no, &mut out.effects);
         }
     }
 
@@ -218,9 +263,7 @@ impl Call {
 
     /// A captured stream, or the consent stream that was handed back, is over.
     pub(super) fn talk_ended(&mut self, now: Now, no: StreamNo, mode: Mode, out: &mut Outbox) {
-        let State::Open(open) = &mut self.state else { return };
-        let verdict = open.keys.ended();
-        self.act_on(now, no, verdict, out);
+        let goes_on = self.goes_on_after(no);
         match (&mut self.state, mode) {
             (State::Open(open), Mode::Consent) => {
                 open.closing = None;
@@ -228,20 +271,25 @@ impl Call {
                     open.fork_by = Some(now.tick.plus_ms(FORK_WITHIN_MS));
                 }
             }
+            // Somebody else goes on, and is captured in a stream of their own.
+            (State::Open(open), Mode::Stay | Mode::Capture) if goes_on => {
+                let before = out.captured.len();
+                open.gate.let_out_all(&mut out.captured);
+                open.recorded = None;
+                open.fork_by = Some(now.tick.plus_ms(FORK_WITHIN_MS));
+                self.count(before, out);
+            }
             (State::Open(_), Mode::Stay | Mode::Capture) => {
-                self.end_recording_with_everything(out);
+                self.end_recording_with_everything(now, out);
                 self.over(now, out);
             }
-            // The last key turned out to be a no.
-            _ => self.over_without_streams(now, out),
+            _ => {}
         }
     }
 
     /// The line went quiet: whatever waits was consented to, unless a key says otherwise.
-    pub(super) fn line_is_quiet(&mut self, now: Now, no: StreamNo, out: &mut Outbox) {
-        let State::Open(open) = &mut self.state else { return };
-        let verdict = open.keys.ended();
-        self.act_on(now, no, verdict, out);
+    pub(super) fn line_is_quiet(&mut self, now: Now, out: &mut Outbox) {
+        self.settle_keys(now, out);
         if let State::Open(open) = &mut self.state {
             let before = out.captured.len();
             open.gate.let_out_all(&mut out.captured);
@@ -249,7 +297,10 @@ impl Call {
         }
     }
 
-    pub(super) fn end_recording_with_everything(&mut self, out: &mut Outbox) {
+    pub(super) fn end_recording_with_everything(&mut self, now: Now, out: &mut Outbox) {
+        if self.objection_stands(now, out) {
+            return;
+        }
         let State::Open(open) = &mut self.state else { return };
         let before = out.captured.len();
         open.gate.let_out_all(&mut out.captured);

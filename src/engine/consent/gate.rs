@@ -4,6 +4,7 @@
 //! maker of [`Admitted`], and sinks take nothing else (P5). Frames stay in the line for [`DELAY_LINE_MS`]: when a
 //! detector says that a key tone began 60 ms ago, the frames since then are still ours to drop or to blank (P3).
 
+use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::fmt;
 
@@ -44,8 +45,8 @@ pub struct Gate {
     reached: Option<(StreamNo, Place)>,
     /// What each channel was let out last, newest first: for counting, where `reached` is for cutting.
     gone: [[Option<Stretch>; STRETCHES]; 2],
-    /// Keys whose fragments are looked for, and until where.
-    wanted: [Option<(Key, Place)>; 2],
+    /// Keys whose fragments are looked for, on which stream, and until where.
+    wanted: [Option<(Key, StreamNo, Place)>; 2],
 }
 
 /// A frame that consent covers: blanked where a key sounded, readable, and tied to the entry that allows it.
@@ -76,6 +77,7 @@ pub struct Cut {
 
 #[derive(Clone, Copy)]
 struct Blank {
+    stream: StreamNo,
     from: Place,
     to: Option<Place>,
 }
@@ -129,6 +131,12 @@ impl Gate {
         self.receipt.seq()
     }
 
+    /// The stream that the line is filled from.
+    #[must_use]
+    pub const fn stream(&self) -> StreamNo {
+        self.clock.0
+    }
+
     /// Takes a frame into the line and lets out what has waited long enough. Returns how many frames had to be
     /// thrown away because the line was full: none, unless a hold was never lifted.
     pub fn admit(&mut self, mut frame: Frame, out: &mut Batch) -> u64 {
@@ -139,7 +147,7 @@ impl Gate {
         }
         self.clock.1 = self.clock.1.max(frame.end());
         match self.wanted[frame.channel.index()] {
-            Some((key, until)) if frame.at <= until => blank_fragments(key, &mut frame),
+            Some((key, stream, until)) if stream == frame.stream && frame.at <= until => blank_fragments(key, &mut frame),
             Some(_) => self.wanted[frame.channel.index()] = None,
             None => {}
         }
@@ -161,41 +169,48 @@ impl Gate {
         }
     }
 
-    /// A key tone began on `channel`: everything from there on is blanked until [`Self::tone_ended`].
-    pub fn tone_began(&mut self, channel: Channel, onset: Place) {
+    /// A key tone began on `channel`: everything of its stream from there on is blanked until [`Self::tone_ended`].
+    pub fn tone_began(&mut self, stream: StreamNo, channel: Channel, onset: Place) {
         let blanks = &mut self.blanks[channel.index()];
         let from = onset.minus_ms(BLANK_LEAD_MS);
         if blanks.len() == BLANKS_MAX {
             blanks[BLANKS_MAX - 1].to = None;
         } else {
-            blanks.push(Blank { from, to: None });
+            blanks.push(Blank { stream, from, to: None });
         }
     }
 
     /// The key tone that sounded on `channel` is over.
-    pub fn tone_ended(&mut self, channel: Channel, end: Place) {
-        if let Some(blank) = self.blanks[channel.index()].last_mut() {
+    pub fn tone_ended(&mut self, stream: StreamNo, channel: Channel, end: Place) {
+        if let Some(blank) = self.blanks[channel.index()].last_mut().filter(|blank| blank.stream == stream) {
             blank.to = Some(end.plus_ms(BLANK_TAIL_MS));
         }
     }
 
     /// Twilio's event told of a key at `at`, and its tone was not heard: what suppression left of it may lie anywhere
     /// near, too short to be known by itself. It is looked for in what waits, and in what comes until `until`.
-    pub fn look_for(&mut self, channel: Channel, key: Key, until: Place) {
-        for frame in self.line.iter_mut().filter(|frame| frame.channel == channel) {
+    pub fn look_for(&mut self, stream: StreamNo, channel: Channel, key: Key, until: Place) {
+        for frame in self.line.iter_mut().filter(|frame| frame.stream == stream && frame.channel == channel) {
             blank_fragments(key, frame);
         }
-        self.wanted[channel.index()] = Some((key, until));
+        self.wanted[channel.index()] = Some((key, stream, until));
     }
 
-    /// Lets nothing out from `at` on, until [`Self::release`] or a cut: it is open whether a key means "stop".
-    pub fn hold(&mut self, at: Place) {
-        self.hold = Some(self.hold.map_or(at, |held| held.min(at)));
+    /// Lets nothing out from `at` on, until [`Self::release`] or a cut: it is open whether a key means "stop". One key at a time
+    /// is asked about: what an earlier one held goes its way.
+    pub const fn hold(&mut self, at: Place) {
+        self.hold = Some(at);
     }
 
     /// The key meant something else. What was held goes its way with the next frame.
     pub fn release(&mut self) {
         self.hold = None;
+    }
+
+    /// Whether it is open what a key means.
+    #[must_use]
+    pub const fn is_holding(&self) -> bool {
+        self.hold.is_some()
     }
 
     /// Lets out everything that waits: the stream is over and nobody said no.
@@ -221,11 +236,24 @@ impl Gate {
         })
     }
 
-    /// Closes for good. Frames that end by `at` are let out; what reaches past it is dropped, and where it was
-    /// already let out the answer says how far the sinks must go back.
+    /// Closes for good. Frames of `stream` that end by `at` are let out; what reaches past it is dropped, and where it was
+    /// already let out the answer says how far the sinks must go back. While it is open whether a key means "stop", nothing
+    /// from that key on is let out by anybody's cut.
     #[must_use]
-    pub fn cut(mut self, at: Place, out: &mut Batch) -> Cut {
+    pub fn cut(mut self, stream: StreamNo, at: Place, out: &mut Batch) -> Cut {
+        self.cut_back(stream, at, out)
+    }
+
+    /// The same of what was taken in so far, and stays open for what comes.
+    #[must_use]
+    pub fn cut_back(&mut self, stream: StreamNo, at: Place, out: &mut Batch) -> Cut {
         let mut cut = Cut::default();
+        if stream != self.clock.0 {
+            // Nothing of it was taken in yet: what waits was said before it began.
+            self.let_out_all(out);
+            return cut;
+        }
+        let at = self.hold.take().map_or(at, |held| held.min(at));
         while let Some(frame) = self.line.pop_front() {
             if frame.end() <= at {
                 self.let_out(frame, out);
@@ -233,13 +261,20 @@ impl Gate {
                 cut.dropped[frame.channel.index()] += 1;
             }
         }
-        let (stream, _) = self.clock;
-        for (let_out, gone) in cut.let_out.iter_mut().zip(&self.gone) {
-            *let_out = gone.iter().flatten().filter(|stretch| stretch.stream == stream).map(|stretch| stretch.past(at)).sum();
+        for (let_out, gone) in cut.let_out.iter_mut().zip(&mut self.gone) {
+            for stretch in gone.iter_mut().flatten().filter(|stretch| stretch.stream == stream) {
+                let past = stretch.past(at);
+                // What was cut once is not counted again by the next cut.
+                stretch.frames -= past;
+                *let_out += past;
+            }
         }
         let reached = self.reached.filter(|(reached, _)| *reached == stream).map_or(at, |(_, end)| end);
         cut.past = reached.0.saturating_sub(at.0);
         cut.back_to = (cut.past > 0).then_some((stream, at));
+        if cut.past > 0 {
+            self.reached = Some((stream, at));
+        }
         cut
     }
 
@@ -263,8 +298,8 @@ impl Gate {
     fn let_out(&mut self, mut frame: Frame, out: &mut Batch) {
         let blanks = &mut self.blanks[frame.channel.index()];
         if !blanks.is_empty() {
-            let (start, end) = (frame.at.0, frame.end().0);
-            for blank in blanks.iter() {
+            let (stream, start, end) = (frame.stream, frame.at.0, frame.end().0);
+            for blank in blanks.iter().filter(|blank| blank.stream == stream) {
                 let from = blank.from.0.clamp(start, end) - start;
                 let to = blank.to.map_or(end, |to| to.0.clamp(start, end)) - start;
                 if let (Ok(from), Ok(to)) = (usize::try_from(from), usize::try_from(to))
@@ -275,7 +310,11 @@ impl Gate {
             }
             // Frames of one channel leave in order, so a tone that ended a delay line ago touches nothing to come.
             let past = start.saturating_sub(Place::default().plus_ms(DELAY_LINE_MS).0);
-            blanks.retain(|blank| blank.to.is_none_or(|to| to.0 > past));
+            blanks.retain(|blank| match blank.stream.cmp(&stream) {
+                Ordering::Less => false,
+                Ordering::Equal => blank.to.is_none_or(|to| to.0 > past),
+                Ordering::Greater => true,
+            });
         }
         let end = frame.end();
         if self.reached.is_none_or(|(stream, reached)| stream != frame.stream || reached < end) {
@@ -407,7 +446,26 @@ mod tests {
             gate.admit(frame(n), &mut out);
         }
         assert_eq!(out.len(), 41, "frame 40 is out, and the late ones behind it");
-        let cut = gate.cut(Place(30 * 160), &mut out);
+        let cut = gate.cut(StreamNo(0), Place(30 * 160), &mut out);
         assert_eq!((cut.back_to, cut.past), (Some((StreamNo(0), Place(30 * 160))), 11 * 160), "sinks hold frames 30 to 40");
+    }
+
+    #[test]
+    fn a_gate_that_was_cut_back_goes_on_and_counts_nothing_twice() {
+        let frame = |n: u64| Frame::new(Channel::Client, StreamNo(0), Place(n * 160), MediaTime(n * 20), &[0x55; 160]);
+        let (mut gate, mut out) = (Gate::open(testing::receipt("record")), Batch::default());
+        for n in 0..=52 {
+            gate.admit(frame(n), &mut out);
+        }
+        out.clear();
+        let cut = gate.cut_back(StreamNo(0), Place(30 * 160), &mut out);
+        assert_eq!((cut.let_out, cut.dropped, out.len()), ([11, 0], [12, 0], 0), "frames 30 to 40 were out, 41 to 52 waited");
+        for n in 60..=80 {
+            gate.admit(frame(n), &mut out);
+        }
+        let let_out: Vec<_> = out.iter().map(|frame| frame.at().0 / 160).collect();
+        assert_eq!(let_out, (60..=68).collect::<Vec<_>>());
+        let cut = gate.cut(StreamNo(0), Place(25 * 160), &mut out);
+        assert_eq!(cut.let_out, [5 + 9, 0], "25 to 29 and what came after the first cut");
     }
 }

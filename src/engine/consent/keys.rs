@@ -2,10 +2,11 @@
 //!
 //! A press may be told twice, by Twilio's `dtmf` event and by its tone in the audio; [`Presses`] makes one of the
 //! two. [`Conversation`] tells a lone 2 ("people were told: press 2") from a 2 in a card number. Places are on the
-//! client's stream, in samples of media time; no clock is read.
+//! stream they are told with, in samples of media time, and no two streams have one time line; no clock is read.
 
-use crate::engine::audio::frame::Place;
+use crate::engine::audio::frame::{Place, StreamNo};
 use crate::engine::audio::key::Key;
+use crate::engine::audio::prompts::{Language, PromptLibrary};
 
 /// No other key this long before and after: then a 2 stands alone.
 pub const LONE_WITHIN_MS: u64 = 1_500;
@@ -30,24 +31,23 @@ pub enum Answer {
     Accept,
     /// 2, from the first instant of the call on.
     Decline,
-    /// 9: play Spanish from the start.
-    Spanish,
+    /// 9, or another key that the question offers: play this language from the start.
+    Speak(Language),
     /// Any other key, and a 1 that nobody had been told of.
     Nothing,
 }
 
-/// What `key` answers. `accept_named`: the sentence that names 1 has begun to play.
+/// What `key` answers to a question of `prompts`. `accept_named`: the sentence that names 1 has begun to play.
 #[must_use]
-pub const fn answer(key: Key, accept_named: bool) -> Answer {
+pub fn answer(key: Key, accept_named: bool, prompts: &PromptLibrary) -> Answer {
     match key.symbol() {
         '2' => Answer::Decline,
         '1' if accept_named => Answer::Accept,
-        '9' => Answer::Spanish,
-        _ => Answer::Nothing,
+        symbol => prompts.language_of(symbol).map_or(Answer::Nothing, Answer::Speak),
     }
 }
 
-/// Joins the two tellings of one press.
+/// Joins the two tellings of one press on one stream.
 #[derive(Default)]
 pub struct Presses {
     unmatched: Vec<(Key, Heard, Place)>,
@@ -118,13 +118,14 @@ pub enum Verdict {
 /// Listens for an opt-out among the keys of a conversation.
 pub struct Conversation {
     rules: OptOutKeys,
-    last: Option<Place>,
+    last: Option<(StreamNo, Place)>,
     pending: Option<Pending>,
 }
 
 #[derive(Clone, Copy)]
 struct Pending {
     what: Maybe,
+    stream: StreamNo,
     cut: Place,
     until: Place,
 }
@@ -142,10 +143,18 @@ impl Conversation {
         Self { rules, last: None, pending: None }
     }
 
-    /// A key was pressed at `at`; if it opts out the cut falls at `cut`.
-    pub fn pressed(&mut self, key: Key, at: Place, cut: Place) -> Verdict {
-        let alone = self.last.is_none_or(|last| at.0.saturating_sub(last.0) > Place::default().plus_ms(LONE_WITHIN_MS).0);
-        self.last = Some(at);
+    /// The stream on which it is open what the last keys come to.
+    #[must_use]
+    pub fn pending_on(&self) -> Option<StreamNo> {
+        self.pending.map(|pending| pending.stream)
+    }
+
+    /// A key was pressed on `stream` at `at`; if it opts out the cut falls at `cut`. What is pending on another stream has
+    /// [ended](Self::ended) before.
+    pub fn pressed(&mut self, stream: StreamNo, key: Key, at: Place, cut: Place) -> Verdict {
+        let near = |last: Place| at.0.saturating_sub(last.0) <= Place::default().plus_ms(LONE_WITHIN_MS).0;
+        let alone = self.last.is_none_or(|(on, last)| on != stream || !near(last));
+        self.last = Some((stream, at));
         let pending = self.pending.take();
         let until = at.plus_ms(LONE_WITHIN_MS);
         match (key.symbol(), pending) {
@@ -156,12 +165,12 @@ impl Conversation {
                 Verdict::Nothing
             }
             ('2', _) if alone && self.rules.lone_2 => {
-                self.pending = Some(Pending { what: Maybe::Lone2, cut, until });
+                self.pending = Some(Pending { what: Maybe::Lone2, stream, cut, until });
                 Verdict::Hold(cut)
             }
             ('*', _) if self.rules.star_2 => {
-                self.pending = Some(Pending { what: Maybe::Star, cut, until });
-                // A hold of an earlier key ends here; the new one begins no earlier than it.
+                self.pending = Some(Pending { what: Maybe::Star, stream, cut, until });
+                // A hold of an earlier key ends here.
                 Verdict::Hold(cut)
             }
             (_, Some(_)) => Verdict::Release,
@@ -170,9 +179,9 @@ impl Conversation {
     }
 
     /// The tone of a press told by event turns up, or a better onset: the cut moves to the earlier place.
-    pub fn onset_is(&mut self, cut: Place) -> Verdict {
+    pub fn onset_is(&mut self, stream: StreamNo, cut: Place) -> Verdict {
         match &mut self.pending {
-            Some(pending) if cut < pending.cut => {
+            Some(pending) if pending.stream == stream && cut < pending.cut => {
                 pending.cut = cut;
                 Verdict::Hold(cut)
             }
@@ -180,10 +189,10 @@ impl Conversation {
         }
     }
 
-    /// The media clock has come to `now`.
-    pub fn passed(&mut self, now: Place) -> Verdict {
+    /// The media clock of `stream` has come to `now`.
+    pub fn passed(&mut self, stream: StreamNo, now: Place) -> Verdict {
         match self.pending {
-            Some(pending) if now > pending.until => {
+            Some(pending) if pending.stream == stream && now > pending.until => {
                 self.pending = None;
                 match pending.what {
                     Maybe::Lone2 => Verdict::OptOut(pending.cut),
@@ -194,7 +203,7 @@ impl Conversation {
         }
     }
 
-    /// The stream is over: a 2 after which nothing came stood alone.
+    /// Its stream is over, or the call: a 2 after which nothing came stood alone.
     pub fn ended(&mut self) -> Verdict {
         match self.pending.take() {
             Some(pending) if pending.what == Maybe::Lone2 => Verdict::OptOut(pending.cut),
@@ -212,6 +221,8 @@ mod tests {
         Key::from_symbol(symbol).unwrap()
     }
 
+    const ON: StreamNo = StreamNo(0);
+
     fn at(ms: u64) -> Place {
         Place::default().plus_ms(ms)
     }
@@ -222,9 +233,9 @@ mod tests {
         let mut seen = Vec::new();
         let mut presses = presses.iter().peekable();
         for ms in 0..20_000 {
-            let mut said = vec![conversation.passed(at(ms))];
+            let mut said = vec![conversation.passed(ON, at(ms))];
             while let Some((_, symbol)) = presses.next_if(|(when, _)| *when == ms) {
-                said.push(conversation.pressed(key(*symbol), at(ms), at(ms)));
+                said.push(conversation.pressed(ON, key(*symbol), at(ms), at(ms)));
             }
             seen.extend(said.into_iter().filter(|verdict| *verdict != Verdict::Nothing).map(|verdict| (ms, verdict)));
         }
@@ -269,8 +280,18 @@ mod tests {
     #[test]
     fn hanging_up_after_a_two_is_an_opt_out() {
         let mut conversation = Conversation::new(OptOutKeys::ALL);
-        conversation.pressed(key('2'), at(100), at(90));
+        conversation.pressed(ON, key('2'), at(100), at(90));
         assert_eq!(conversation.ended(), Verdict::OptOut(at(90)));
+    }
+
+    #[test]
+    fn a_two_on_a_new_stream_stands_alone_whatever_was_pressed_on_the_last() {
+        let mut conversation = Conversation::new(OptOutKeys::ALL);
+        conversation.pressed(ON, key('5'), at(300_000), at(300_000));
+        let next = StreamNo(1);
+        assert_eq!(conversation.pressed(next, key('2'), at(4_000), at(4_000)), Verdict::Hold(at(4_000)));
+        assert_eq!(conversation.passed(ON, at(310_000)), Verdict::Nothing, "the old stream's clock says nothing about it");
+        assert_eq!(conversation.passed(next, at(5_501)), Verdict::OptOut(at(4_000)));
     }
 
     #[test]

@@ -2,10 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::engine::policy::Basis;
 use crate::engine::time::WallTime;
 
 /// Where a client stands (PX-735 §3.3). `Pending` is also the answer for a client never asked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum ConsentStatus {
     /// Recording, transcription and storage are allowed.
@@ -18,6 +20,7 @@ pub enum ConsentStatus {
 
 /// How consent was given or withdrawn (PX-735 `ConsentCollectionMethod`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Method {
     /// A key, by Twilio's event or by its tone in the audio.
@@ -32,6 +35,7 @@ pub enum Method {
 
 /// Who called whom.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Direction {
     /// The client called the organisation.
@@ -42,6 +46,7 @@ pub enum Direction {
 
 /// Why a call, or the rest of one, went unrecorded (PX-735 §4.2).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum UnrecordedReason {
     /// The client pressed 2, or said no during this call.
@@ -56,6 +61,7 @@ pub enum UnrecordedReason {
 
 /// Who did it: the client on the line, a person of the organisation, or callgate itself.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(tag = "kind", rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Actor {
     /// The client, on the line.
@@ -102,4 +108,10 @@ pub struct ConsentRecord {
     pub reason: Option<String>,
     /// What the decision was seen in: stream, place, prompt hash, levels. JSON, no audio and no digits but the meaning.
     pub evidence: serde_json::Value,
+    /// The version of the policy by place that the call was held to. None where no call was: a revocation through the API.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy_version: Option<String>,
+    /// The class that it gave the call, and what that was decided from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy_basis: Option<Basis>,
 }

@@ -19,6 +19,8 @@ pub(crate) fn record(id: &str) -> ConsentRecord {
         at: WallTime(1_790_000_000_000),
         reason: None,
         evidence: serde_json::Value::Null,
+        policy_version: None,
+        policy_basis: None,
     }
 }
 
@@ -29,6 +31,7 @@ pub(crate) fn receipt(id: &str) -> Receipt<Grant> {
 }
 
 /// Frames admitted by a real gate: `count` of 20 ms on the client's channel from `from_ms` on, frame `n` made by `codes`.
+#[cfg(feature = "server")]
 pub(crate) fn admitted(from_ms: u64, count: u64, codes: impl Fn(u64) -> Vec<u8>) -> super::Batch {
     use crate::engine::audio::frame::{Channel, Frame, Place, StreamNo};
     use crate::engine::time::MediaTime;

@@ -68,7 +68,7 @@ impl Decision {
         let text = canonical(record)?;
         let granted = record.status == ConsentStatus::Granted;
         let position = record.evidence.get("position").and_then(|position| serde_json::from_value::<Position>(position.clone()).ok());
-        let detail = json!({
+        let mut detail = json!({
             "recordId": record.id,
             "version": version,
             "commitment": commitment(salt, text.as_bytes()).to_string(),
@@ -78,6 +78,11 @@ impl Decision {
             "promptVersion": record.prompt_version,
             "evidence": record.evidence,
         });
+        // Places are the client's: they are committed to, and not told.
+        if let Some(version) = &record.policy_version {
+            detail["policyVersion"] = json!(version);
+            detail["policyClass"] = json!(record.policy_basis.as_ref().map(|basis| basis.class));
+        }
         let event = Event {
             org_id: record.org_id.clone(),
             kind: if granted { EventKind::ConsentGranted } else { EventKind::ConsentRevoked },
@@ -130,6 +135,7 @@ mod tests {
     use super::*;
     use crate::engine::consent::{Actor, Method};
     use crate::engine::ledger::Head;
+    use crate::engine::policy::{Basis, Class, Ground, Source};
     use crate::engine::time::WallTime;
 
     fn record() -> ConsentRecord {
@@ -146,6 +152,8 @@ mod tests {
             at: WallTime(1_790_000_000_000),
             reason: Some("called from 555-0100".into()),
             evidence: json!({ "position": { "streamSid": "MZ1", "sequence": 7, "timestampMs": 140 } }),
+            policy_version: None,
+            policy_basis: None,
         }
     }
 
@@ -156,6 +164,25 @@ mod tests {
         assert!(decision.record.contains("Maria Canary") && decision.record.contains("555-0100"));
         assert!(!entry.contains("Canary") && !entry.contains("555"), "{entry}");
         assert!(entry.contains(r#""actor":{"id":"u1","kind":"USER"}"#) && entry.contains(r#""sequence":7"#), "{entry}");
+    }
+
+    #[test]
+    fn the_class_of_a_call_is_told_and_the_places_it_was_decided_from_are_committed_to() {
+        let ground = Ground { source: Source::ClientAddress, region: Some("US-CA".into()), class: Class::All };
+        let basis = Basis { class: Class::All, grounds: vec![ground] };
+        let record = ConsentRecord { policy_version: Some("p-1".into()), policy_basis: Some(basis), ..record() };
+        let (salt, decision) = (Salt([7; 16]), Decision::of(&record, 1, Salt([7; 16])).unwrap());
+        let entry = Head::default().follow(&decision.event).unwrap().canonical;
+        assert!(entry.contains(r#""policyClass":"all","policyVersion":"p-1""#) && !entry.contains("US-CA"), "{entry}");
+        assert!(
+            decision.record.contains(r#""policyBasis":{"class":"all","grounds":[{"class":"all","region":"US-CA""#),
+            "{}",
+            decision.record
+        );
+        let told = DecisionTold::read(&decision.event.detail.to_string()).unwrap();
+        assert_eq!(told.record(decision.record.as_bytes(), salt.to_string().as_bytes()), Some(record));
+        let edited = decision.record.replace("US-CA", "US-VT");
+        assert_eq!(told.record(edited.as_bytes(), salt.to_string().as_bytes()), None, "nobody moves a client unseen");
     }
 
     #[test]

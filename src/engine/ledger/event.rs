@@ -27,6 +27,27 @@ pub enum EventKind {
     /// A call that was placed reached nobody.
     #[serde(rename = "call.unreached")]
     CallUnreached,
+    /// A voice bot serves the call.
+    #[serde(rename = "call.relayed")]
+    CallRelayed,
+    /// The bot hung up; the call goes on with whoever is next.
+    #[serde(rename = "call.relay_ended")]
+    RelayEnded,
+    /// The bot could not be reached, or broke off; the call goes on with whoever is next.
+    #[serde(rename = "call.relay_lost")]
+    RelayLost,
+    /// The other party has come, on a leg of its own.
+    #[serde(rename = "call.bridged")]
+    CallBridged,
+    /// It is gone: it hung up, or could not be reached, or its leg broke.
+    #[serde(rename = "call.bridge_ended")]
+    BridgeEnded,
+    /// Somebody hands the call over.
+    #[serde(rename = "call.transferred")]
+    CallTransferred,
+    /// Twilio did not do it: whoever was there is there.
+    #[serde(rename = "call.transfer_failed")]
+    TransferFailed,
     /// A recording began.
     #[serde(rename = "recording.started")]
     RecordingStarted,
@@ -54,6 +75,18 @@ pub enum EventKind {
     /// A recording was described or heard.
     #[serde(rename = "recording.read")]
     RecordingRead,
+    /// A recording's words are being taken down.
+    #[serde(rename = "transcription.started")]
+    TranscriptionStarted,
+    /// A transcript is stored, redacted.
+    #[serde(rename = "transcription.finished")]
+    TranscriptionFinished,
+    /// A transcript, or a part of it, is lost; its recording is not.
+    #[serde(rename = "transcription.failed")]
+    TranscriptionFailed,
+    /// A transcript was dropped with its recording.
+    #[serde(rename = "transcription.discarded")]
+    TranscriptionDiscarded,
     /// Recordings of a client wait for deletion.
     #[serde(rename = "recording.queued")]
     RecordingQueued,
@@ -78,6 +111,24 @@ pub enum EventKind {
     /// A spool without a durable grant was destroyed after a restart.
     #[serde(rename = "spool.destroyed")]
     SpoolDestroyed,
+    /// Somebody made something of a call in another system, and said so.
+    #[serde(rename = "artifact.registered")]
+    ArtifactRegistered,
+    /// Artifacts wait for deletion.
+    #[serde(rename = "artifact.queued")]
+    ArtifactQueued,
+    /// An artifact's owner has taken the request to delete it.
+    #[serde(rename = "artifact.asked")]
+    ArtifactAsked,
+    /// An artifact's owner has not confirmed that it is deleted. An alarm.
+    #[serde(rename = "artifact.overdue")]
+    ArtifactOverdue,
+    /// An artifact is deleted, by its owner's word.
+    #[serde(rename = "artifact.deleted")]
+    ArtifactDeleted,
+    /// A call's evidence was handed out; its detail commits to what was.
+    #[serde(rename = "evidence.exported")]
+    EvidenceExported,
     /// Somebody asked for what is not theirs.
     #[serde(rename = "access.denied")]
     AccessDenied,
@@ -157,6 +208,13 @@ impl EventKind {
             Self::ConsentViewed => "consent.viewed",
             Self::CallPlaced => "call.placed",
             Self::CallUnreached => "call.unreached",
+            Self::CallRelayed => "call.relayed",
+            Self::RelayEnded => "call.relay_ended",
+            Self::RelayLost => "call.relay_lost",
+            Self::CallBridged => "call.bridged",
+            Self::BridgeEnded => "call.bridge_ended",
+            Self::CallTransferred => "call.transferred",
+            Self::TransferFailed => "call.transfer_failed",
             Self::RecordingStarted => "recording.started",
             Self::RecordingFinished => "recording.finished",
             Self::RecordingHalted => "recording.halted",
@@ -166,6 +224,10 @@ impl EventKind {
             Self::RecordingResumed => "recording.resumed",
             Self::PauseExpired => "recording.pause_expired",
             Self::RecordingRead => "recording.read",
+            Self::TranscriptionStarted => "transcription.started",
+            Self::TranscriptionFinished => "transcription.finished",
+            Self::TranscriptionFailed => "transcription.failed",
+            Self::TranscriptionDiscarded => "transcription.discarded",
             Self::RecordingQueued => "recording.queued",
             Self::RecordingDeleted => "recording.deleted",
             Self::HoldPlaced => "hold.placed",
@@ -174,6 +236,12 @@ impl EventKind {
             Self::TaskCompleted => "task.completed",
             Self::CallUnrecorded => "call.unrecorded",
             Self::SpoolDestroyed => "spool.destroyed",
+            Self::ArtifactRegistered => "artifact.registered",
+            Self::ArtifactQueued => "artifact.queued",
+            Self::ArtifactAsked => "artifact.asked",
+            Self::ArtifactOverdue => "artifact.overdue",
+            Self::ArtifactDeleted => "artifact.deleted",
+            Self::EvidenceExported => "evidence.exported",
             Self::AccessDenied => "access.denied",
             Self::ConfigInForce => "config.in_force",
         }
@@ -185,26 +253,42 @@ impl EventKind {
         match self {
             Self::ConsentGranted
             | Self::RecordingStarted
+            | Self::TranscriptionStarted
             | Self::CallPlaced
             | Self::CallUnrecorded
             | Self::InteractionLogged
             | Self::ConsentAbandoned
             | Self::HoldPlaced
+            | Self::ArtifactRegistered
             | Self::ConfigInForce => Action::Create,
-            Self::ConsentViewed | Self::RecordingRead | Self::AccessDenied => Action::View,
+            Self::ConsentViewed | Self::RecordingRead | Self::EvidenceExported | Self::AccessDenied => Action::View,
             Self::CallUnreached
+            | Self::CallRelayed
+            | Self::RelayEnded
+            | Self::RelayLost
+            | Self::CallBridged
+            | Self::BridgeEnded
+            | Self::CallTransferred
+            | Self::TransferFailed
             | Self::RecordingFinished
             | Self::RecordingHalted
             | Self::RecordingPaused
             | Self::RecordingResumed
             | Self::PauseExpired
             | Self::RecordingFailed
+            | Self::TranscriptionFinished
+            | Self::TranscriptionFailed
+            | Self::ArtifactAsked
+            | Self::ArtifactOverdue
             | Self::TaskCompleted => Action::Update,
             Self::ConsentRevoked
             | Self::RecordingDiscarded
+            | Self::TranscriptionDiscarded
             | Self::RecordingQueued
             | Self::RecordingDeleted
             | Self::HoldLifted
+            | Self::ArtifactQueued
+            | Self::ArtifactDeleted
             | Self::SpoolDestroyed => Action::Delete,
         }
     }
@@ -215,17 +299,29 @@ impl EventKind {
         match self {
             Self::ConsentViewed
             | Self::RecordingRead
+            | Self::EvidenceExported
+            | Self::ArtifactAsked
             | Self::CallPlaced
             | Self::CallUnreached
+            | Self::CallRelayed
+            | Self::RelayEnded
+            | Self::CallBridged
+            | Self::BridgeEnded
             | Self::ConsentAbandoned
             | Self::TaskCompleted
             | Self::ConfigInForce => Severity::Low,
             Self::ConsentGranted
+            | Self::RelayLost
+            | Self::CallTransferred
+            | Self::TransferFailed
             | Self::RecordingStarted
             | Self::RecordingPaused
             | Self::RecordingResumed
             | Self::RecordingFinished
+            | Self::TranscriptionStarted
+            | Self::TranscriptionFinished
             | Self::CallUnrecorded
+            | Self::ArtifactRegistered
             | Self::InteractionLogged => Severity::Medium,
             Self::ConsentRevoked
             | Self::RecordingQueued
@@ -236,7 +332,12 @@ impl EventKind {
             | Self::PauseExpired
             | Self::RecordingDiscarded
             | Self::RecordingFailed
+            | Self::TranscriptionFailed
+            | Self::TranscriptionDiscarded
             | Self::SpoolDestroyed
+            | Self::ArtifactQueued
+            | Self::ArtifactOverdue
+            | Self::ArtifactDeleted
             | Self::AccessDenied => Severity::High,
         }
     }

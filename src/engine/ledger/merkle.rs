@@ -42,7 +42,8 @@ impl Merkle {
     }
 }
 
-fn node(left: Hash, right: Hash) -> Hash {
+/// The hash of two subtrees side by side.
+pub(super) fn node(left: Hash, right: Hash) -> Hash {
     let mut digest = Sha256::new();
     digest.update([1]);
     digest.update(left.0);

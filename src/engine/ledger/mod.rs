@@ -7,6 +7,7 @@ mod canonical;
 mod chain;
 mod decision;
 mod event;
+mod inclusion;
 mod merkle;
 mod note;
 
@@ -14,6 +15,7 @@ pub use canonical::canonical;
 pub use chain::{Broken, Entry, Hash, Head, Link, Verifier};
 pub use decision::{Decision, DecisionTold, Salt, commitment};
 pub use event::{Action, Event, EventKind, Position, Severity};
+pub use inclusion::{Inclusion, Prover};
 pub use merkle::Merkle;
 pub use note::{Checkpoint, NOTE_MAX, NotProven, NoteSigner, NoteVerifier};
 
@@ -25,7 +27,8 @@ pub struct Committed {
 }
 
 impl Committed {
-    /// To be called by `io::database` after COMMIT and by nothing else (`tests/tidy.rs` looks).
+    /// To be called by `io::database` after COMMIT and by nothing else (`tests/engine/tidy.rs` looks).
+    #[cfg_attr(not(any(test, feature = "server")), expect(dead_code, reason = "the engine alone has nothing that commits"))]
     pub(crate) const fn after_fsync(seq: u64, record_id: Option<String>) -> Self {
         Self { seq, record_id }
     }

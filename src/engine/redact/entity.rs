@@ -154,6 +154,43 @@ impl Default for Policy {
 }
 
 impl Policy {
+    /// What may stand in configuration.
+    pub const ALLOWED: &'static str =
+        "all or none; or names like CARD_NUMBER with commas; -NAME takes one out of all; strict masks every number";
+
+    /// Reads `all`, `all,-NAME,strict`, `CARD_NUMBER,CVV`, `none`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let words: Vec<&str> = text.split(',').map(str::trim).collect();
+        let chosen = |word: &&&str| **word == "none" || Entity::from_code(word).is_some();
+        let from = if words.iter().find(chosen).is_some() { Entities::NONE } else { Entities::ALL };
+        let mut policy = Self { entities: from, strict: false };
+        for word in words {
+            policy = match (word, word.strip_prefix('-')) {
+                ("strict", _) => Self { strict: true, ..policy },
+                ("all", _) => Self { entities: Entities::ALL, ..policy },
+                ("none", _) => policy,
+                (_, Some(code)) => Self { entities: policy.entities.without(Entity::from_code(code)?), ..policy },
+                (code, None) => Self { entities: policy.entities.with(Entity::from_code(code)?), ..policy },
+            };
+        }
+        Some(policy)
+    }
+
+    /// As it would be written.
+    #[must_use]
+    pub fn shown(self) -> String {
+        let is_one = |entity: &Entity| *entity != Entity::Number;
+        let left_out: Vec<String> = Entity::ALL
+            .into_iter()
+            .filter(is_one)
+            .filter(|entity| !self.entities.has(*entity))
+            .map(|entity| format!("-{}", entity.code()))
+            .collect();
+        let words = std::iter::once("all".to_owned()).chain(left_out).chain(self.strict.then(|| "strict".to_owned()));
+        words.collect::<Vec<_>>().join(",")
+    }
+
     pub(super) const fn masks(&self, entity: Entity) -> bool {
         match entity {
             Entity::Number => self.strict,
@@ -176,6 +213,28 @@ impl Policy {
             | Entity::Pan
             | Entity::Address
             | Entity::Name => self.entities.has(entity),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_is_read_as_it_is_written() {
+        for (text, shown) in
+            [("all", "all"), ("strict", "all,strict"), ("all, -NAME, -ADDRESS", "all,-ADDRESS,-NAME"), ("-NAME,strict", "all,-NAME,strict")]
+        {
+            let policy = Policy::parse(text).unwrap();
+            assert_eq!(policy.shown(), shown);
+            assert_eq!(Policy::parse(&policy.shown()), Some(policy));
+        }
+        let cards = Policy::parse("CARD_NUMBER,CVV").unwrap();
+        assert!(cards.masks(Entity::Cvv) && !cards.masks(Entity::Name) && !cards.masks(Entity::Number));
+        assert!(!Policy::parse("none").unwrap().masks(Entity::CardNumber));
+        for wrong in ["", "card_number", "all,-EVERYTHING", "all;strict"] {
+            assert_eq!(Policy::parse(wrong), None, "{wrong}");
         }
     }
 }

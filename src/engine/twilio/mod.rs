@@ -6,5 +6,6 @@
 pub mod message;
 pub mod outgoing;
 pub mod signature;
+pub mod speaker;
 pub mod twiml;
 pub mod verbs;

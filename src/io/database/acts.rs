@@ -1,11 +1,12 @@
 //! What people and rules do about a client's data: each is one piece of work, with its chain entry in the same commit.
 
-use sqlx::sqlite::SqliteConnection;
-
-use super::append::Heads;
+use super::append::{Batch, Heads};
+use super::artifacts::{self, ArtifactRow, Registered};
+use super::backend::Session;
 use super::clients::{self, Hold, Revocation, Revoked};
 use super::retention::{self, Claim, RetentionRow};
 use super::tasks::{self, TaskRow};
+use crate::engine::consent::Queues;
 use crate::engine::ledger::Event;
 use crate::engine::time::WallTime;
 
@@ -40,6 +41,48 @@ pub enum Act {
         /// Why not.
         why: String,
     },
+    /// Something was made of a call in another system.
+    RegisterArtifact(Box<ArtifactRow>, Event),
+    /// What an artifact was made of was discarded: it is due.
+    QueueArtifact {
+        /// Which.
+        id: String,
+        /// When.
+        at: WallTime,
+        /// The line for the chain.
+        event: Event,
+    },
+    /// An artifact's owner has taken the request to delete it.
+    ArtifactAsked {
+        /// Which.
+        id: String,
+        /// How often it had before.
+        asks: u64,
+        /// When.
+        at: WallTime,
+        /// The line for the chain, the first time.
+        event: Event,
+    },
+    /// It is told that an artifact is overdue.
+    ArtifactAlarmed {
+        /// Which.
+        id: String,
+        /// When.
+        at: WallTime,
+        /// The line for the chain, the first time.
+        event: Event,
+    },
+    /// An artifact's owner says that it is deleted.
+    ArtifactDeleted {
+        /// Which.
+        id: String,
+        /// Who says so.
+        by: String,
+        /// When.
+        at: WallTime,
+        /// The line for the chain, unless it was said before.
+        event: Event,
+    },
     /// A case manager has documented a call.
     CompleteTask {
         /// Which task.
@@ -62,20 +105,109 @@ pub enum Acted {
     Claimed(Option<RetentionRow>),
     /// Whether it changed anything.
     Done(bool),
+    /// What came of a registration.
+    Registered(Registered),
+    /// The artifact as it stands.
+    Artifact(Option<ArtifactRow>),
     /// The task as it stands.
     Task(Option<TaskRow>),
 }
 
-pub(super) async fn write(connection: &mut SqliteConnection, heads: &mut Heads, act: &Act) -> Result<Acted, sqlx::Error> {
-    Ok(match act {
-        Act::Revoke(revocation) => Acted::Revoked(clients::revoke(connection, heads, revocation).await?),
-        Act::PlaceHold(hold, event) => Acted::Hold(clients::place_hold(connection, heads, hold, event).await?),
-        Act::LiftHold(hold, event) => Acted::Hold(clients::lift_hold(connection, heads, hold, event).await?),
-        Act::Claim(claim) => Acted::Claimed(retention::claim(connection, claim).await?),
-        Act::Deleted { recording_id, by, at, event } => {
-            Acted::Done(retention::deleted(connection, heads, recording_id, by, *at, event).await?)
+impl Act {
+    /// Whether it looks at more than what the batch knows. A no by key does not: a thousand at once are a few statements.
+    pub(super) fn rests_on_tables(&self) -> bool {
+        match self {
+            Self::Revoke(revocation) => revocation.record.call_id.is_none() || revocation.queues != Queues::Nothing,
+            Self::PlaceHold(..)
+            | Self::LiftHold(..)
+            | Self::Claim(_)
+            | Self::Deleted { .. }
+            | Self::NotDeleted { .. }
+            | Self::RegisterArtifact(..)
+            | Self::QueueArtifact { .. }
+            | Self::ArtifactAsked { .. }
+            | Self::ArtifactAlarmed { .. }
+            | Self::ArtifactDeleted { .. }
+            | Self::CompleteTask { .. } => true,
         }
-        Act::NotDeleted { recording_id, by, why } => Acted::Done(retention::not_deleted(connection, recording_id, by, why).await?),
-        Act::CompleteTask { id, at, event } => Acted::Task(tasks::complete(connection, heads, id, *at, event).await?),
+    }
+
+    /// The organisation whose chain it writes to, if to one.
+    pub(super) fn chain(&self) -> Option<&str> {
+        match self {
+            Self::Revoke(revocation) => Some(&revocation.record.org_id),
+            Self::PlaceHold(_, event)
+            | Self::LiftHold(_, event)
+            | Self::Deleted { event, .. }
+            | Self::RegisterArtifact(_, event)
+            | Self::QueueArtifact { event, .. }
+            | Self::ArtifactAsked { event, .. }
+            | Self::ArtifactAlarmed { event, .. }
+            | Self::ArtifactDeleted { event, .. }
+            | Self::CompleteTask { event, .. } => Some(&event.org_id),
+            Self::Claim(_) | Self::NotDeleted { .. } => None,
+        }
+    }
+}
+
+pub(super) async fn write<'w>(
+    batch: &mut Batch<'w>,
+    session: &mut Session<'_>,
+    heads: &mut Heads,
+    act: &'w Act,
+) -> Result<Acted, sqlx::Error> {
+    Ok(match act {
+        Act::Revoke(revocation) => Acted::Revoked(clients::revoke(batch, session, heads, revocation).await?),
+        Act::PlaceHold(hold, event) => Acted::Hold(clients::place_hold(batch, session, heads, hold, event).await?),
+        Act::LiftHold(hold, event) => Acted::Hold(clients::lift_hold(batch, session, heads, hold, event).await?),
+        Act::Claim(claim) => Acted::Claimed(retention::claim(session, claim).await?),
+        Act::Deleted { recording_id, by, at, event } => {
+            let done = retention::deleted(session, recording_id, by, *at).await?;
+            if done {
+                batch.append(heads, event)?;
+            }
+            Acted::Done(done)
+        }
+        Act::NotDeleted { recording_id, by, why } => Acted::Done(retention::not_deleted(session, recording_id, by, why).await?),
+        Act::RegisterArtifact(row, event) => {
+            let registered = artifacts::register(session, row).await?;
+            if matches!(registered, Registered::New(_)) {
+                batch.append(heads, event)?;
+            }
+            Acted::Registered(registered)
+        }
+        Act::QueueArtifact { id, at, event } => {
+            let done = artifacts::queue_one(session, id, *at).await?;
+            if done {
+                batch.append(heads, event)?;
+            }
+            Acted::Done(done)
+        }
+        Act::ArtifactAsked { id, asks, at, event } => {
+            let done = artifacts::asked(session, id, *asks, *at).await?;
+            if done && *asks == 0 {
+                batch.append(heads, event)?;
+            }
+            Acted::Done(done)
+        }
+        Act::ArtifactAlarmed { id, at, event } => {
+            let done = artifacts::alarmed(session, id, *at).await?;
+            if done {
+                batch.append(heads, event)?;
+            }
+            Acted::Done(done)
+        }
+        Act::ArtifactDeleted { id, by, at, event } => {
+            if artifacts::deleted(session, id, by, *at).await? {
+                batch.append(heads, event)?;
+            }
+            Acted::Artifact(artifacts::one(session, id).await?)
+        }
+        Act::CompleteTask { id, at, event } => {
+            if tasks::complete(session, id, *at).await? {
+                batch.append(heads, event)?;
+            }
+            Acted::Task(tasks::one(session, id).await?)
+        }
     })
 }

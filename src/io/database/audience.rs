@@ -44,7 +44,8 @@ impl Audience {
         self.posts.load(Ordering::Relaxed)
     }
 
-    pub(super) fn call_changed(&self, call_id: &str) {
+    /// A call was written, here or by another gateway.
+    pub fn call_changed(&self, call_id: &str) {
         if let Some(bell) = self.by_call.get(call_id) {
             bell.send_replace(());
         }

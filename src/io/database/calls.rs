@@ -1,13 +1,12 @@
 //! Calls that this gateway makes: the row, where the client is connected to, and the key by which a request asked twice
 //! makes one call. All of it is committed, with its line in the chain, before Twilio is asked.
 
-use sqlx::Row;
-use sqlx::sqlite::SqliteConnection;
-
-use super::append::Heads;
+use super::backend::{Session, on};
+use super::columns::time;
 use super::read::CallRow;
 use super::{Database, DatabaseError};
 use crate::engine::ledger::Event;
+use crate::engine::time::WallTime;
 
 /// Something to be placed, or only to be answered: everything in it is written in one commit, or nothing.
 #[derive(Debug)]
@@ -86,86 +85,73 @@ pub struct Answer {
 }
 
 impl Placement {
-    pub(super) async fn write(&self, connection: &mut SqliteConnection, heads: &mut Heads) -> Result<Placed, sqlx::Error> {
+    pub(super) async fn write(&self, session: &mut Session<'_>, node: Option<&str>) -> Result<Placed, sqlx::Error> {
         if let Some(claim) = &self.claim {
-            if let Some(known) = claim.known(connection).await? {
+            if let Some(known) = claim.known(session).await? {
                 return Ok(Placed::Known(known));
             }
-            claim.write(connection).await?;
+            claim.write(session).await?;
         }
         if let Some(placed) = &self.call {
-            placed.call.write(connection).await?;
+            CallRow::write(session, &[&placed.call], node).await?;
             let form_ids = serde_json::to_string(&placed.form_ids).map_err(|why| sqlx::Error::Encode(Box::new(why)))?;
-            sqlx::query(r#"INSERT INTO "PlacedCall" ("callId", "connectTo", "formIds", "createdAt") VALUES ($1, $2, $3, $4)"#)
-                .bind(&placed.call.id)
-                .bind(&placed.connect_to)
-                .bind(form_ids)
-                .bind(&placed.call.started_at)
-                .execute(&mut *connection)
-                .await?;
+            on!(session, c => {
+                let query = sqlx::query(r#"INSERT INTO "PlacedCall" ("callId", "connectTo", "formIds", "createdAt") VALUES ($1, $2, $3, $4)"#);
+                let query = query.bind(&placed.call.id).bind(&placed.connect_to).bind(form_ids).bind(time(&placed.call.started_at)?);
+                query.execute(&mut **c).await?;
+            });
         }
-        heads.append(connection, &self.event).await?;
         Ok(Placed::New)
     }
 }
 
 impl KeyClaim {
-    async fn known(&self, connection: &mut SqliteConnection) -> Result<Option<KeyUse>, sqlx::Error> {
-        let row = sqlx::query(
-            r#"SELECT "salt", "commitment", "callId", "status", "answer", "createdAt" FROM "IdempotencyKey"
-               WHERE "orgId" = $1 AND "userId" = $2 AND "key" = $3"#,
-        )
-        .bind(&self.org_id)
-        .bind(&self.user_id)
-        .bind(&self.key)
-        .fetch_optional(connection)
-        .await?;
-        let Some(row) = row else { return Ok(None) };
-        Ok(Some(KeyUse {
-            salt: row.try_get(0)?,
-            commitment: row.try_get(1)?,
-            call_id: row.try_get(2)?,
-            status: row.try_get::<Option<i64>, _>(3)?.and_then(|status| u16::try_from(status).ok()),
-            answer: row.try_get(4)?,
-            at: row.try_get(5)?,
+    async fn known(&self, session: &mut Session<'_>) -> Result<Option<KeyUse>, sqlx::Error> {
+        type Found = (String, String, Option<String>, Option<i64>, String, WallTime);
+        let found: Option<Found> = on!(session, c => {
+            let query = sqlx::query_as(
+                r#"SELECT "salt", "commitment", "callId", "status", "answer", "createdAt" FROM "IdempotencyKey"
+                   WHERE "orgId" = $1 AND "userId" = $2 AND "key" = $3"#,
+            );
+            query.bind(&self.org_id).bind(&self.user_id).bind(&self.key).fetch_optional(&mut **c).await?
+        });
+        Ok(found.map(|(salt, commitment, call_id, status, answer, at)| KeyUse {
+            salt,
+            commitment,
+            call_id,
+            status: status.and_then(|status| u16::try_from(status).ok()),
+            answer,
+            at: at.to_string(),
         }))
     }
 
-    async fn write(&self, connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
-        sqlx::query(
-            r#"INSERT INTO "IdempotencyKey" ("orgId", "userId", "key", "salt", "commitment", "callId", "status", "answer", "createdAt")
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"#,
-        )
-        .bind(&self.org_id)
-        .bind(&self.user_id)
-        .bind(&self.key)
-        .bind(&self.used.salt)
-        .bind(&self.used.commitment)
-        .bind(&self.used.call_id)
-        .bind(self.used.status.map(i64::from))
-        .bind(&self.used.answer)
-        .bind(&self.used.at)
-        .execute(connection)
-        .await
-        .map(|_| ())
+    async fn write(&self, session: &mut Session<'_>) -> Result<(), sqlx::Error> {
+        let used = &self.used;
+        on!(session, c => {
+            let query = sqlx::query(
+                r#"INSERT INTO "IdempotencyKey" ("orgId", "userId", "key", "salt", "commitment", "callId", "status", "answer", "createdAt")
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"#,
+            );
+            let query = query.bind(&self.org_id).bind(&self.user_id).bind(&self.key).bind(&used.salt).bind(&used.commitment);
+            let query = query.bind(&used.call_id).bind(used.status.map(i64::from)).bind(&used.answer).bind(time(&used.at)?);
+            query.execute(&mut **c).await?;
+        });
+        Ok(())
     }
 }
 
 impl Answer {
     /// The first answer stands.
-    pub(super) async fn write(&self, connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
-        sqlx::query(
-            r#"UPDATE "IdempotencyKey" SET "status" = $4, "answer" = coalesce($5, "answer")
-               WHERE "orgId" = $1 AND "userId" = $2 AND "key" = $3 AND "status" IS NULL"#,
-        )
-        .bind(&self.org_id)
-        .bind(&self.user_id)
-        .bind(&self.key)
-        .bind(i64::from(self.status))
-        .bind(&self.body)
-        .execute(connection)
-        .await
-        .map(|_| ())
+    pub(super) async fn write(&self, session: &mut Session<'_>) -> Result<(), sqlx::Error> {
+        on!(session, c => {
+            let query = sqlx::query(
+                r#"UPDATE "IdempotencyKey" SET "status" = $4, "answer" = coalesce($5, "answer")
+                   WHERE "orgId" = $1 AND "userId" = $2 AND "key" = $3 AND "status" IS NULL"#,
+            );
+            let query = query.bind(&self.org_id).bind(&self.user_id).bind(&self.key).bind(i64::from(self.status)).bind(&self.body);
+            query.execute(&mut **c).await?;
+        });
+        Ok(())
     }
 }
 
@@ -175,27 +161,28 @@ impl Database {
     /// # Errors
     /// [`DatabaseError::Query`], or [`DatabaseError::Row`].
     pub async fn placed(&self, call_id: &str) -> Result<Option<PlacedRow>, DatabaseError> {
-        let row = sqlx::query(r#"SELECT "connectTo", "formIds" FROM "PlacedCall" WHERE "callId" = $1"#)
-            .bind(call_id)
-            .fetch_optional(self.readers())
-            .await?;
-        let (Some(row), Some(call)) = (row, self.call(call_id).await?) else { return Ok(None) };
-        let form_ids = serde_json::from_str(row.try_get(1)?).map_err(|_| DatabaseError::Row("PlacedCall"))?;
-        Ok(Some(PlacedRow { call, connect_to: row.try_get(0)?, form_ids }))
+        let found: Option<(Option<String>, String)> = on!(&self.readers, pool => {
+            let query = sqlx::query_as(r#"SELECT "connectTo", "formIds" FROM "PlacedCall" WHERE "callId" = $1"#);
+            query.bind(call_id).fetch_optional(pool).await?
+        });
+        let (Some((connect_to, form_ids)), Some(call)) = (found, self.call(call_id).await?) else { return Ok(None) };
+        let form_ids = serde_json::from_str(&form_ids).map_err(|_| DatabaseError::Row("PlacedCall"))?;
+        Ok(Some(PlacedRow { call, connect_to, form_ids }))
     }
 
     /// Ids of calls that were placed and of which nothing has been heard, newest first.
     ///
     /// # Errors
     /// [`DatabaseError::Query`].
-    pub async fn placed_unheard(&self, limit: u32) -> Result<Vec<String>, DatabaseError> {
-        let rows = sqlx::query(
-            r#"SELECT "PlacedCall"."callId" FROM "PlacedCall" JOIN "Call" ON "Call"."id" = "PlacedCall"."callId"
-               WHERE "Call"."phase" = 'CREATED' ORDER BY "PlacedCall"."createdAt" DESC LIMIT $1"#,
-        )
-        .bind(i64::from(limit))
-        .fetch_all(self.readers())
-        .await?;
-        rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    pub async fn placed_unheard(&self, node: Option<&str>, limit: u32) -> Result<Vec<String>, DatabaseError> {
+        let rows: Vec<(String,)> = on!(&self.readers, pool => {
+            let query = sqlx::query_as(
+                r#"SELECT "PlacedCall"."callId" FROM "PlacedCall" JOIN "Call" ON "Call"."id" = "PlacedCall"."callId"
+                   WHERE "Call"."phase" = 'CREATED' AND ($2 IS NULL OR "Call"."nodeId" = $2)
+                   ORDER BY "PlacedCall"."createdAt" DESC LIMIT $1"#,
+            );
+            query.bind(i64::from(limit)).bind(node).fetch_all(pool).await?
+        });
+        Ok(rows.into_iter().map(|(id,)| id).collect())
     }
 }

@@ -1,8 +1,9 @@
 //! What checkpoints are made of, the entries of chains in order, and which were made.
 
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteConnection;
+use sqlx::AssertSqlSafe;
 
+use super::append::values;
+use super::backend::{Session, on};
 use super::{Database, DatabaseError};
 use crate::engine::ledger::Hash;
 
@@ -28,15 +29,21 @@ const ORGANISATIONS: &str = r#"
   SELECT o."orgId", (SELECT max(a."seq") FROM "AuditEvent" a WHERE a."orgId" = o."orgId") FROM o WHERE o."orgId" IS NOT NULL"#;
 
 impl CheckpointRow {
-    pub(super) async fn write(&self, connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
-        sqlx::query(r#"INSERT INTO "Checkpoint" ("orgId", "size", "root", "key") VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING"#)
-            .bind(&self.org_id)
-            .bind(self.size.cast_signed())
-            .bind(self.root.to_string())
-            .bind(&self.key)
-            .execute(connection)
-            .await
-            .map(|_| ())
+    pub(super) async fn write(session: &mut Session<'_>, rows: &[&Self]) -> Result<(), sqlx::Error> {
+        for some in session.pieces(rows) {
+            let text = format!(
+                r#"INSERT INTO "Checkpoint" ("orgId", "size", "root", "key") {} ON CONFLICT ("orgId", "size") DO NOTHING"#,
+                values(4, some.len())
+            );
+            on!(session, c => {
+                let mut query = sqlx::query(AssertSqlSafe(text));
+                for row in some {
+                    query = query.bind(&row.org_id).bind(row.size.cast_signed()).bind(row.root.to_string()).bind(&row.key);
+                }
+                query.execute(&mut **c).await?;
+            });
+        }
+        Ok(())
     }
 }
 
@@ -46,8 +53,8 @@ impl Database {
     /// # Errors
     /// [`DatabaseError::Query`].
     pub async fn chains(&self) -> Result<Vec<(String, u64)>, DatabaseError> {
-        let rows = sqlx::query(ORGANISATIONS).fetch_all(self.readers()).await?;
-        rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get::<i64, _>(1)?.cast_unsigned()))).collect()
+        let rows: Vec<(String, i64)> = on!(&self.readers, pool => sqlx::query_as(ORGANISATIONS).fetch_all(pool).await?);
+        Ok(rows.into_iter().map(|(org, length)| (org, length.cast_unsigned())).collect())
     }
 
     /// The hashes of a chain's entries after number `after`, made anew of their bytes, with their numbers.
@@ -55,16 +62,11 @@ impl Database {
     /// # Errors
     /// [`DatabaseError::Query`].
     pub async fn leaves(&self, org_id: &str, after: u64, limit: u32) -> Result<Vec<(u64, Hash)>, DatabaseError> {
-        let rows = sqlx::query(r#"SELECT "seq", "entry" FROM "AuditEvent" WHERE "orgId" = $1 AND "seq" > $2 ORDER BY "seq" LIMIT $3"#)
-            .bind(org_id)
-            .bind(after.cast_signed())
-            .bind(i64::from(limit))
-            .fetch_all(self.readers())
-            .await?;
-        let leaf = |row: &sqlx::sqlite::SqliteRow| {
-            Ok((row.try_get::<i64, _>(0)?.cast_unsigned(), Hash::of_entry(row.try_get::<&str, _>(1)?.as_bytes())))
-        };
-        rows.iter().map(leaf).collect()
+        let rows: Vec<(i64, String)> = on!(&self.readers, pool => {
+            let query = sqlx::query_as(r#"SELECT "seq", "entry" FROM "AuditEvent" WHERE "orgId" = $1 AND "seq" > $2 ORDER BY "seq" LIMIT $3"#);
+            query.bind(org_id).bind(after.cast_signed()).bind(i64::from(limit)).fetch_all(pool).await?
+        });
+        Ok(rows.into_iter().map(|(seq, entry)| (seq.cast_unsigned(), Hash::of_entry(entry.as_bytes()))).collect())
     }
 
     /// An organisation's newest checkpoint.
@@ -72,12 +74,12 @@ impl Database {
     /// # Errors
     /// [`DatabaseError::Query`], or [`DatabaseError::Row`].
     pub async fn newest_checkpoint(&self, org_id: &str) -> Result<Option<CheckpointRow>, DatabaseError> {
-        let row = sqlx::query(r#"SELECT "size", "root", "key" FROM "Checkpoint" WHERE "orgId" = $1 ORDER BY "size" DESC LIMIT 1"#)
-            .bind(org_id)
-            .fetch_optional(self.readers())
-            .await?;
-        let Some(row) = row else { return Ok(None) };
-        let root = Hash::parse(row.try_get::<&str, _>(1)?.as_bytes()).ok_or(DatabaseError::Row("Checkpoint"))?;
-        Ok(Some(CheckpointRow { org_id: org_id.to_owned(), size: row.try_get::<i64, _>(0)?.cast_unsigned(), root, key: row.try_get(2)? }))
+        let found: Option<(i64, String, String)> = on!(&self.readers, pool => {
+            let query = sqlx::query_as(r#"SELECT "size", "root", "key" FROM "Checkpoint" WHERE "orgId" = $1 ORDER BY "size" DESC LIMIT 1"#);
+            query.bind(org_id).fetch_optional(pool).await?
+        });
+        let Some((size, root, key)) = found else { return Ok(None) };
+        let root = Hash::parse(root.as_bytes()).ok_or(DatabaseError::Row("Checkpoint"))?;
+        Ok(Some(CheckpointRow { org_id: org_id.to_owned(), size: size.cast_unsigned(), root, key }))
     }
 }

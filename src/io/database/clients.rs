@@ -1,15 +1,20 @@
 //! A client's consent as people of the organisation see and withdraw it, and legal holds.
 
 use serde_json::json;
-use sqlx::Row;
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::Row as _;
 
-use super::append::{Counted, Heads, latest, stands_already, write_record};
+use super::append::{Batch, Heads, latest};
+use super::artifacts;
+use super::backend::{Session, from_row, on};
+use super::columns::{Word, time, time_if_any};
 use super::retention::{marked, queue};
 use super::{Database, DatabaseError};
 use crate::engine::consent::{ConsentRecord, ConsentStatus, Queues, due};
 use crate::engine::ledger::Event;
 use crate::engine::time::WallTime;
+
+/// Nothing begins as late as the end of the year 9999.
+const END_OF_TIME: WallTime = WallTime(253_402_300_799_999);
 
 /// A withdrawal that queues recordings.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -88,145 +93,126 @@ impl Database {
         &self,
         org_id: &str,
         client_id: &str,
-        after: Option<(&str, &str)>,
+        after: Option<(WallTime, &str)>,
         limit: u32,
     ) -> Result<Vec<InteractionRow>, DatabaseError> {
-        // Nothing begins as late as this.
-        let (started, id) = after.unwrap_or(("~", ""));
-        let rows = sqlx::query(
-            r#"SELECT * FROM "InteractionMetadata" WHERE "orgId" = $1 AND "clientId" = $2
-                 AND ("startedAt" < $3 OR ("startedAt" = $3 AND "id" > $4))
-               ORDER BY "startedAt" DESC, "id" LIMIT $5"#,
-        )
-        .bind(org_id)
-        .bind(client_id)
-        .bind(started)
-        .bind(id)
-        .bind(i64::from(limit))
-        .fetch_all(self.readers())
-        .await?;
-        rows.iter().map(InteractionRow::read).collect()
-    }
-
-    /// The legal hold in force on a client's recordings.
-    ///
-    /// # Errors
-    /// [`DatabaseError::Query`].
-    pub async fn hold(&self, org_id: &str, client_id: &str) -> Result<Option<Hold>, DatabaseError> {
-        let row = sqlx::query(HOLD).bind(org_id).bind(client_id).fetch_optional(self.readers()).await?;
-        Ok(row.as_ref().map(Hold::read).transpose()?)
+        let (started, id) = after.unwrap_or((END_OF_TIME, ""));
+        let rows = on!(&self.readers, pool => {
+            let query = sqlx::query_as(
+                r#"SELECT "id", "clientId", "caseManagerId", "orgId", "interactionType", "direction", "startedAt", "endedAt",
+                     "durationSeconds", "reason", "createdAt" FROM "InteractionMetadata"
+                   WHERE "orgId" = $1 AND "clientId" = $2 AND ("startedAt" < $3 OR ("startedAt" = $3 AND "id" > $4))
+                   ORDER BY "startedAt" DESC, "id" LIMIT $5"#,
+            );
+            query.bind(org_id).bind(client_id).bind(started).bind(id).bind(i64::from(limit)).fetch_all(pool).await?
+        });
+        Ok(rows)
     }
 }
 
-const HOLD: &str = r#"SELECT * FROM "LegalHold" WHERE "orgId" = $1 AND "clientId" = $2 AND "liftedAt" IS NULL"#;
+const HOLD: &str = r#"SELECT "id", "orgId", "clientId", "reason", "placedBy", "placedByName", "placedAt", "liftedBy", "liftedByName", "liftedAt"
+  FROM "LegalHold" WHERE "orgId" = $1 AND "clientId" = $2 AND "liftedAt" IS NULL"#;
 
 /// Record, entry and queue by one commit. A client who stands revoked gets no second record.
-pub(super) async fn revoke(connection: &mut SqliteConnection, heads: &mut Heads, revocation: &Revocation) -> Result<Revoked, sqlx::Error> {
+pub(super) async fn revoke<'w>(
+    batch: &mut Batch<'w>,
+    session: &mut Session<'_>,
+    heads: &mut Heads,
+    revocation: &'w Revocation,
+) -> Result<Revoked, sqlx::Error> {
     let record = &revocation.record;
-    let standing = match stands_already(connection, record).await? {
+    let standing = match batch.stands(record)? {
         Some(entry) => Some((record.at, entry)),
         None if record.call_id.is_some() => None,
-        None => latest(connection, &record.org_id, &record.client_id)
+        None => latest(session, &record.org_id, &record.client_id)
             .await?
             .filter(|(standing, ..)| standing.status == ConsentStatus::Revoked)
             .map(|(standing, _, entry)| (standing.at, entry)),
     };
     let (revoked_at, entry) = match standing {
         Some(standing) => standing,
-        None => {
-            let counted = Counted::of(connection, record).await?;
-            (record.at, write_record(connection, heads, record, counted.records + 1).await?)
-        }
+        None => (record.at, batch.decide(heads, record)?),
     };
-    queue(connection, heads, record, entry, revocation.queues).await?;
-    let (marked, latest_due) = marked(connection, &record.org_id, &record.client_id).await?;
+    if let Some(event) = queue(session, record, entry, revocation.queues).await? {
+        batch.append(heads, &event)?;
+    }
+    if let Some(event) = artifacts::queue(session, record, entry, revocation.queues).await? {
+        batch.append(heads, &event)?;
+    }
+    let (marked, latest_due) = marked(session, &record.org_id, &record.client_id).await?;
     Ok(Revoked { entry, marked, until: latest_due.unwrap_or_else(|| due(revoked_at)) })
 }
 
-/// The hold in force: this one, unless there is one already.
+/// The hold in force: this one, unless there is one already. Who writes holds the organisation's chain, so there is no second.
 pub(super) async fn place_hold(
-    connection: &mut SqliteConnection,
+    batch: &mut Batch<'_>,
+    session: &mut Session<'_>,
     heads: &mut Heads,
     hold: &Hold,
     event: &Event,
 ) -> Result<Option<Hold>, sqlx::Error> {
-    let placed = sqlx::query(
-        r#"INSERT INTO "LegalHold" ("id", "orgId", "clientId", "reason", "placedBy", "placedByName", "placedAt")
-           VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING"#,
-    )
-    .bind(&hold.id)
-    .bind(&hold.org_id)
-    .bind(&hold.client_id)
-    .bind(&hold.reason)
-    .bind(&hold.placed_by.0)
-    .bind(&hold.placed_by.1)
-    .bind(&hold.placed_at)
-    .execute(&mut *connection)
-    .await?;
-    if placed.rows_affected() > 0 {
-        heads.append(connection, event).await?;
+    if let Some(in_force) = in_force(session, hold).await? {
+        return Ok(Some(in_force));
     }
-    let row = sqlx::query(HOLD).bind(&hold.org_id).bind(&hold.client_id).fetch_optional(connection).await?;
-    row.as_ref().map(Hold::read).transpose()
+    on!(session, c => {
+        let query = sqlx::query(
+            r#"INSERT INTO "LegalHold" ("id", "orgId", "clientId", "reason", "placedBy", "placedByName", "placedAt")
+               VALUES ($1, $2, $3, $4, $5, $6, $7)"#,
+        );
+        let query = query.bind(&hold.id).bind(&hold.org_id).bind(&hold.client_id).bind(&hold.reason);
+        query.bind(&hold.placed_by.0).bind(&hold.placed_by.1).bind(time(&hold.placed_at)?).execute(&mut **c).await?;
+    });
+    batch.append(heads, event)?;
+    in_force(session, hold).await
 }
 
 /// The hold that was lifted, if one was in force.
 pub(super) async fn lift_hold(
-    connection: &mut SqliteConnection,
+    batch: &mut Batch<'_>,
+    session: &mut Session<'_>,
     heads: &mut Heads,
-    hold: &Hold,
+    lifting: &Hold,
     event: &Event,
 ) -> Result<Option<Hold>, sqlx::Error> {
+    let Some(mut hold) = in_force(session, lifting).await? else { return Ok(None) };
+    hold.lifted_by.clone_from(&lifting.lifted_by);
+    hold.lifted_at.clone_from(&lifting.lifted_at);
     let by = hold.lifted_by.as_ref();
-    let row = sqlx::query(
-        r#"UPDATE "LegalHold" SET "liftedBy" = $1, "liftedByName" = $2, "liftedAt" = $3
-           WHERE "orgId" = $4 AND "clientId" = $5 AND "liftedAt" IS NULL RETURNING *"#,
-    )
-    .bind(by.map(|(id, _)| id))
-    .bind(by.map(|(_, name)| name))
-    .bind(&hold.lifted_at)
-    .bind(&hold.org_id)
-    .bind(&hold.client_id)
-    .fetch_optional(&mut *connection)
-    .await?;
-    let lifted = row.as_ref().map(Hold::read).transpose()?;
-    if let Some(lifted) = &lifted {
-        let event = Event { detail: json!({ "holdId": lifted.id }), ..event.clone() };
-        heads.append(connection, &event).await?;
-    }
-    Ok(lifted)
+    on!(session, c => {
+        let query = sqlx::query(r#"UPDATE "LegalHold" SET "liftedBy" = $1, "liftedByName" = $2, "liftedAt" = $3 WHERE "id" = $4"#);
+        let query = query.bind(by.map(|(id, _)| id)).bind(by.map(|(_, name)| name));
+        query.bind(time_if_any(hold.lifted_at.as_deref())?).bind(&hold.id).execute(&mut **c).await?;
+    });
+    batch.append(heads, &Event { detail: json!({ "holdId": hold.id }), ..event.clone() })?;
+    Ok(Some(hold))
 }
 
-impl Hold {
-    fn read(row: &SqliteRow) -> Result<Self, sqlx::Error> {
-        let lifted_by: Option<String> = row.try_get("liftedBy")?;
-        Ok(Self {
-            id: row.try_get("id")?,
-            org_id: row.try_get("orgId")?,
-            client_id: row.try_get("clientId")?,
-            reason: row.try_get("reason")?,
-            placed_by: (row.try_get("placedBy")?, row.try_get("placedByName")?),
-            placed_at: row.try_get("placedAt")?,
-            lifted_by: lifted_by.zip(row.try_get("liftedByName")?),
-            lifted_at: row.try_get("liftedAt")?,
-        })
-    }
+async fn in_force(session: &mut Session<'_>, hold: &Hold) -> Result<Option<Hold>, sqlx::Error> {
+    Ok(on!(session, c => sqlx::query_as(HOLD).bind(&hold.org_id).bind(&hold.client_id).fetch_optional(&mut **c).await?))
 }
 
-impl InteractionRow {
-    fn read(row: &SqliteRow) -> Result<Self, DatabaseError> {
-        Ok(Self {
-            id: row.try_get("id")?,
-            client_id: row.try_get("clientId")?,
-            case_manager_id: row.try_get("caseManagerId")?,
-            org_id: row.try_get("orgId")?,
-            interaction_type: row.try_get("interactionType")?,
-            direction: row.try_get("direction")?,
-            started_at: row.try_get("startedAt")?,
-            ended_at: row.try_get("endedAt")?,
-            duration_seconds: row.try_get::<Option<i64>, _>("durationSeconds")?.map(i64::cast_unsigned),
-            reason: row.try_get("reason")?,
-            created_at: row.try_get("createdAt")?,
-        })
-    }
-}
+from_row!(Hold, row => Ok(Self {
+    id: row.try_get("id")?,
+    org_id: row.try_get("orgId")?,
+    client_id: row.try_get("clientId")?,
+    reason: row.try_get("reason")?,
+    placed_by: (row.try_get("placedBy")?, row.try_get("placedByName")?),
+    placed_at: row.try_get::<WallTime, _>("placedAt")?.to_string(),
+    lifted_by: row.try_get::<Option<String>, _>("liftedBy")?.zip(row.try_get("liftedByName")?),
+    lifted_at: row.try_get::<Option<WallTime>, _>("liftedAt")?.map(|at| at.to_string()),
+}));
+
+from_row!(InteractionRow, row => Ok(Self {
+    id: row.try_get("id")?,
+    client_id: row.try_get("clientId")?,
+    case_manager_id: row.try_get("caseManagerId")?,
+    org_id: row.try_get("orgId")?,
+    interaction_type: row.try_get::<Word, _>("interactionType")?.0,
+    direction: row.try_get::<Word, _>("direction")?.0,
+    started_at: row.try_get::<WallTime, _>("startedAt")?.to_string(),
+    ended_at: row.try_get::<Option<WallTime>, _>("endedAt")?.map(|at| at.to_string()),
+    // Of four bytes on PostgreSQL, as PX-735's Int is.
+    duration_seconds: row.try_get_unchecked::<Option<i64>, _>("durationSeconds")?.map(i64::cast_unsigned),
+    reason: row.try_get::<Word, _>("reason")?.0,
+    created_at: row.try_get::<WallTime, _>("createdAt")?.to_string(),
+}));

@@ -1,8 +1,9 @@
 //! The facts that PX-735 §6 counts, from what calls have left: their rows, their events, the records that recordings rest on.
 
 use futures_util::TryStreamExt as _;
-use sqlx::{AssertSqlSafe, Row as _};
+use sqlx::AssertSqlSafe;
 
+use super::backend::on;
 use super::{Database, DatabaseError};
 use crate::engine::figures::{CallFact, Figures, Share};
 use crate::engine::time::WallTime;
@@ -24,7 +25,7 @@ pub struct FiguresFilter {
 
 /// What was asked and answered, by the call's own events: later changes of a row do not undo that it happened.
 const FACTS: &str = r#"
-  SELECT c."phase", c."startedAt", c."connectedAt",
+  SELECT CAST(c."phase" AS TEXT), c."startedAt", c."connectedAt",
     CAST(CASE WHEN EXISTS (SELECT 1 FROM "CallEvent" e WHERE e."callId" = c."id" AND e."phase" = 'PROMPTING')
       THEN 1 ELSE 0 END AS BIGINT),
     CAST(CASE WHEN EXISTS (SELECT 1 FROM "CallEvent" e WHERE e."callId" = c."id" AND e."kinds" LIKE '%consent.granted%')
@@ -45,64 +46,64 @@ const DOCUMENTED: &str = r#"
   FROM "DocumentationTask" t JOIN "Call" c ON c."id" = t."callId" WHERE "#;
 
 impl FiguresFilter {
-    /// The conditions on a call, and what to bind to them.
-    fn terms(&self) -> (String, Vec<String>) {
-        let from = self.from.unwrap_or(WallTime(0)).to_string();
-        let columns = [
-            (r#"c."startedAt" >="#, Some(from)),
-            (r#"c."startedAt" <"#, self.to.map(|to| to.to_string())),
-            (r#"c."orgId" ="#, self.org_id.clone()),
-            (r#"c."languageCode" ="#, self.language.clone()),
-            (r#"c."promptVersion" ="#, self.prompt_version.clone()),
-        ];
-        let asked: Vec<_> = columns.into_iter().filter_map(|(column, value)| value.map(|value| (column, value))).collect();
-        let terms: Vec<_> = asked.iter().enumerate().map(|(n, (column, _))| format!("{column} ${}", n + 1)).collect();
-        (terms.join(" AND "), asked.into_iter().map(|(_, value)| value).collect())
+    /// The conditions on a call, and what to bind to them: times first, then words.
+    fn terms(&self) -> (String, [WallTime; 2], Vec<&str>) {
+        let times = [self.from.unwrap_or(WallTime(0)), self.to.unwrap_or(END_OF_TIME)];
+        let words =
+            [(r#"c."orgId" ="#, &self.org_id), (r#"c."languageCode" ="#, &self.language), (r#"c."promptVersion" ="#, &self.prompt_version)];
+        let asked: Vec<_> = words.into_iter().filter_map(|(column, value)| Some((column, value.as_deref()?))).collect();
+        let columns = [r#"c."startedAt" >="#, r#"c."startedAt" <"#].into_iter().chain(asked.iter().map(|(column, _)| *column));
+        let terms: Vec<_> = columns.enumerate().map(|(n, column)| format!("{column} ${}", n + 1)).collect();
+        (terms.join(" AND "), times, asked.into_iter().map(|(_, value)| value).collect())
     }
 }
+
+/// 9999-12-31, the last day of RFC 3339.
+const END_OF_TIME: WallTime = WallTime(253_402_214_400_000);
 
 impl Database {
     /// Figures over the calls that `filter` lets in; `None` if they are more than `calls_max`.
     ///
     /// # Errors
-    /// [`DatabaseError::Query`], or [`DatabaseError::Row`].
+    /// [`DatabaseError::Query`].
     pub async fn figures(&self, filter: &FiguresFilter, calls_max: usize) -> Result<Option<Figures>, DatabaseError> {
-        let (terms, values) = filter.terms();
+        let (terms, times, words) = filter.terms();
         let mut figures = Figures::default();
-        // Built of our own column names alone; values are bound.
-        let mut query = sqlx::query(AssertSqlSafe(format!("{FACTS}{terms}")));
-        for value in &values {
-            query = query.bind(value);
-        }
-        let mut rows = query.fetch(self.readers());
         let mut calls = 0;
-        while let Some(row) = rows.try_next().await? {
-            calls += 1;
-            if calls > calls_max {
-                return Ok(None);
+        // Built of our own column names alone; values are bound.
+        let (facts, recorded) = (AssertSqlSafe(format!("{FACTS}{terms}")), AssertSqlSafe(format!("{RECORDED}{terms}")));
+        on!(&self.readers, pool => {
+            let mut query = sqlx::query_as(facts).bind(times[0]).bind(times[1]);
+            for word in &words {
+                query = query.bind(*word);
             }
-            let time = |text: &str| WallTime::parse(text).ok_or(DatabaseError::Row("Call"));
-            let began = time(row.try_get(1)?)?;
-            let connected = row.try_get::<Option<&str>, _>(2)?.map(time).transpose()?;
-            figures.add(CallFact {
-                prompted: row.try_get::<i64, _>(3)? == 1,
-                granted: row.try_get::<i64, _>(4)? == 1,
-                abandoned: row.try_get::<&str, _>(0)? == "ABANDONED",
-                waited_ms: connected.map(|connected| u64::try_from(connected.0 - began.0).unwrap_or(0)),
-            });
-        }
-        drop(rows);
-        figures.recorded = self.share(RECORDED, &terms, &values).await?;
-        figures.documented = self.share(DOCUMENTED, &terms, &values).await?;
+            let mut rows = query.fetch(pool);
+            while let Some(row) = rows.try_next().await? {
+                let (phase, began, connected, prompted, granted): (String, WallTime, Option<WallTime>, i64, i64) = row;
+                calls += 1;
+                if calls > calls_max {
+                    return Ok(None);
+                }
+                figures.add(CallFact {
+                    prompted: prompted == 1,
+                    granted: granted == 1,
+                    abandoned: phase == "ABANDONED",
+                    waited_ms: connected.map(|connected| u64::try_from(connected.0 - began.0).unwrap_or(0)),
+                });
+            }
+        });
+        let documented = AssertSqlSafe(format!("{DOCUMENTED}{terms}"));
+        let (recorded, documented): ((i64, i64), (i64, i64)) = on!(&self.readers, pool => {
+            let (mut whole, mut tasks) = (sqlx::query_as(recorded), sqlx::query_as(documented));
+            (whole, tasks) = (whole.bind(times[0]).bind(times[1]), tasks.bind(times[0]).bind(times[1]));
+            for word in &words {
+                (whole, tasks) = (whole.bind(*word), tasks.bind(*word));
+            }
+            (whole.fetch_one(pool).await?, tasks.fetch_one(pool).await?)
+        });
+        let share = |(whole, part): (i64, i64)| Share { part: part.cast_unsigned(), whole: whole.cast_unsigned() };
+        figures.recorded = share(recorded);
+        figures.documented = share(documented);
         Ok(Some(figures))
-    }
-
-    async fn share(&self, counts: &str, terms: &str, values: &[String]) -> Result<Share, DatabaseError> {
-        let mut query = sqlx::query(AssertSqlSafe(format!("{counts}{terms}")));
-        for value in values {
-            query = query.bind(value);
-        }
-        let row = query.fetch_one(self.readers()).await?;
-        Ok(Share { part: row.try_get::<i64, _>(1)?.cast_unsigned(), whole: row.try_get::<i64, _>(0)?.cast_unsigned() })
     }
 }

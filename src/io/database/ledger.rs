@@ -3,6 +3,9 @@
 //! A thousand calls that decide in one second are a handful of fsyncs. Handing work in never waits (P7): the queue is
 //! bounded and a full one is an answer. When a transaction fails, everybody who waits is answered at once, so nobody
 //! waits longer than [`ANSWER_WITHIN`]; what nobody waits for is kept and tried again, so that an outage leaves no hole.
+//!
+//! On PostgreSQL several gateways append to the same chains: a transaction first takes the locks of all chains that it
+//! will grow, in one order for everybody, and reads their heads after that.
 
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
@@ -10,13 +13,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{ConnectOptions as _, Connection, Row};
+use sqlx::Row as _;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use super::append::{Heads, write_one};
+use super::append::{Batch, Heads, Needs, Origin, lock_key};
 use super::audience::Audience;
+use super::backend::{Address, Backend, Connection, Session, Transaction};
 use super::error::{advice, is_its_own_fault};
 use super::work::{Work, Written};
 use crate::engine::ledger::{Committed, Head};
@@ -42,6 +45,7 @@ pub struct LedgerFull(pub Box<Work>);
 pub struct Ledger {
     queue: mpsc::Sender<Item>,
     commits: Arc<AtomicU64>,
+    waiting: Arc<AtomicU64>,
     audience: Arc<Audience>,
 }
 
@@ -53,12 +57,15 @@ enum Item {
 }
 
 impl Ledger {
-    pub(super) fn start(connection: SqliteConnection, options: SqliteConnectOptions) -> Self {
+    /// `node`: what it writes into calls as their gateway.
+    pub(super) fn start(connection: Connection, address: Address, node: Option<Arc<str>>) -> Self {
         let (queue, items) = mpsc::channel(LEDGER_QUEUE_MAX);
-        let writer = Writer::new(connection, options);
-        let (commits, audience) = (Arc::clone(&writer.commits), Arc::clone(&writer.audience));
+        let mut writer = Writer::new(connection, address);
+        writer.node = node;
+        let (commits, waiting) = (Arc::clone(&writer.commits), Arc::clone(&writer.waiting));
+        let audience = Arc::clone(&writer.audience);
         tokio::spawn(writer.run(items));
-        Self { queue, commits, audience }
+        Self { queue, commits, waiting, audience }
     }
 
     /// Hands work in. Never waits; its answer comes within [`ANSWER_WITHIN`] of the transaction that it meets.
@@ -94,12 +101,18 @@ impl Ledger {
     pub fn commits(&self) -> u64 {
         self.commits.load(Ordering::Relaxed)
     }
+
+    /// Pieces that the database has not taken yet and that are tried again: 0 while it is well.
+    #[must_use]
+    pub fn waiting(&self) -> u64 {
+        self.waiting.load(Ordering::Relaxed)
+    }
 }
 
 pub(super) struct Writer {
-    options: SqliteConnectOptions,
-    /// None after an error: what SQLite rolled back by itself, sqlx does not know of, so its connection is not used again.
-    connection: Option<SqliteConnection>,
+    address: Address,
+    /// None after an error: what was rolled back behind sqlx's back, or lost on the way, is not used again.
+    connection: Option<Connection>,
     /// Heads of the chains, read once and then followed.
     heads: Heads,
     /// SQLite's word for "another connection has written since": then the heads are read anew.
@@ -112,21 +125,26 @@ pub(super) struct Writer {
     /// The last transaction failed; told once.
     failing: bool,
     commits: Arc<AtomicU64>,
+    /// How long the backlog is, for others to see.
+    waiting: Arc<AtomicU64>,
     audience: Arc<Audience>,
+    node: Option<Arc<str>>,
 }
 
 impl Writer {
-    pub(super) fn new(connection: SqliteConnection, options: SqliteConnectOptions) -> Self {
+    pub(super) fn new(connection: Connection, address: Address) -> Self {
         Self {
-            options,
+            address,
             connection: Some(connection),
-            heads: Heads::new(),
+            heads: Heads::default(),
             data_version: None,
             backlog: VecDeque::new(),
             unsure: None,
             failing: false,
             commits: Arc::default(),
+            waiting: Arc::default(),
             audience: Arc::default(),
+            node: None,
         }
     }
 
@@ -140,11 +158,14 @@ impl Writer {
             }
             let mut flushes = Vec::new();
             let group = sort(arrived.drain(..), &mut flushes);
-            if !self.turn(group).await {
+            let taken = self.turn(group).await;
+            self.waiting.store(self.backlog.len() as u64, Ordering::Relaxed);
+            if !taken {
                 // Whoever came meanwhile has waited as well, and would only wait for the same.
                 let late: Vec<Item> = std::iter::from_fn(|| items.try_recv().ok()).take(LEDGER_QUEUE_MAX).collect();
                 let kept = refuse(sort(late, &mut flushes));
                 self.keep(kept);
+                self.waiting.store(self.backlog.len() as u64, Ordering::Relaxed);
                 if !open {
                     tracing::error!(lost = self.backlog.len(), "ledger: the gateway ends and the database takes nothing");
                     return;
@@ -156,12 +177,12 @@ impl Writer {
 
     /// One transaction: the backlog's beginning, then the group. Everybody who waits is answered when it returns.
     pub(super) async fn turn(&mut self, group: Vec<Work>) -> bool {
-        let kept = self.backlog.len().min(GROUP_MAX);
+        let mut kept = self.backlog.len().min(GROUP_MAX);
         let mut group: Vec<Work> = self.backlog.drain(..kept).chain(group).collect();
         if group.is_empty() {
             return true;
         }
-        match timeout(ANSWER_WITHIN, self.write(&mut group, kept)).await {
+        match timeout(ANSWER_WITHIN, self.write(&mut group, &mut kept)).await {
             Ok(Ok(written)) => {
                 self.commits.fetch_add(1, Ordering::Relaxed);
                 if std::mem::take(&mut self.failing) {
@@ -176,85 +197,174 @@ impl Writer {
                 return true;
             }
             Ok(Err(why)) => {
-                // What SQLite has rolled back by itself, sqlx does not know of: its connection is not used again.
                 self.connection = None;
                 if !std::mem::replace(&mut self.failing, true) {
                     tracing::error!(error = %why, "ledger: the database fails: {}", advice(&why));
                 }
             }
             Err(_) => {
-                // The statement may still be under way; what comes next on this connection queues behind it.
+                // SQLite's statement may still be under way; what comes next on this connection queues behind it.
+                // A server finishes or ends its own without us, and holds the chains' locks until it has.
+                if matches!(self.connection, Some(Backend::Postgres(_))) {
+                    self.connection = None;
+                }
                 if !std::mem::replace(&mut self.failing, true) {
                     tracing::error!("ledger: the database did not answer within {ANSWER_WITHIN:?}; look for a stuck disk");
                 }
             }
         }
-        let end = self.heads.forget();
+        let end = self.heads.last();
+        self.heads.forget();
         self.data_version = None;
-        let again = refuse(group);
-        let unsure = self.unsure.take().or_else(|| end.map(|(org, head)| (org, head, again.len())));
-        self.give_up(again, unsure);
+        // Nobody waits for what comes from the backlog: all of it is given back.
+        let mut again = refuse(group);
+        match end {
+            Some((org, head)) => {
+                let count = again.len();
+                self.give_up(again, Some((org, head, count)));
+            }
+            // Nothing was written: what is new goes behind what waits already, of which a part may be unsure.
+            None => {
+                let new = again.split_off(kept);
+                let unsure = self.unsure.take();
+                self.give_up(again, unsure);
+                self.keep(new);
+            }
+        }
         false
     }
 
+    /// Puts work before what waits; `unsure` tells of how much of the front it is not known whether it stands.
     pub(super) fn give_up(&mut self, again: Vec<Work>, unsure: Option<(String, Head, usize)>) {
         self.unsure = unsure;
         for work in again.into_iter().rev() {
             self.backlog.push_front(work);
         }
+        self.keep(Vec::new());
     }
 
     /// `kept`: how many of the group come from the backlog.
-    async fn write(&mut self, group: &mut Vec<Work>, kept: usize) -> Result<Vec<Written>, sqlx::Error> {
+    async fn write(&mut self, group: &mut Vec<Work>, kept: &mut usize) -> Result<Vec<Written>, sqlx::Error> {
+        match self.transaction(group, kept, Manner::Together).await {
+            // One piece that cannot be written does not sink the others.
+            Err(why) if is_its_own_fault(&why) => {
+                self.heads.forget();
+                self.transaction(group, kept, Manner::Apart).await
+            }
+            done => done,
+        }
+    }
+
+    async fn transaction(&mut self, group: &mut Vec<Work>, kept: &mut usize, manner: Manner) -> Result<Vec<Written>, sqlx::Error> {
         self.heads.begin();
         let connection = match &mut self.connection {
             Some(connection) => connection,
-            none => none.insert(self.options.clone().connect().await?),
+            none => none.insert(self.address.writer().await?),
         };
-        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-        // With the lock in hand nobody else can write: what is read from here on is so until the COMMIT.
-        let version = Some(sqlx::query("PRAGMA data_version").fetch_one(&mut *transaction).await?.try_get(0)?);
-        if version != self.data_version {
-            self.heads.forget();
-            self.data_version = version;
+        let mut orgs = Needs::of(group).orgs;
+        orgs.extend(self.unsure.iter().map(|(org, ..)| org.clone()));
+        let mut locks: Vec<i64> = orgs.iter().map(|org| lock_key(org)).collect();
+        locks.sort_unstable();
+        locks.dedup();
+        let mut transaction = connection.begin(&locks).await?;
+        let mut session = transaction.session();
+        // With the locks in hand nobody else can write: what is read from here on is so until the COMMIT.
+        match &mut session {
+            Session::Sqlite(c) => {
+                let version = Some(sqlx::query("PRAGMA data_version").fetch_one(&mut **c).await?.try_get(0)?);
+                if version != self.data_version {
+                    self.heads.forget();
+                    self.data_version = version;
+                }
+            }
+            Session::Postgres(_) => self.heads.forget(),
         }
         if let Some((org, head, count)) = &self.unsure {
-            if self.heads.holds(&mut transaction, org, *head).await? {
-                let here = (*count).min(kept);
+            if self.heads.holds(&mut session, org, *head).await? {
+                let here = (*count).min(*kept);
                 group.drain(..here);
+                *kept -= here;
                 self.backlog.drain(..*count - here);
             }
             self.unsure = None;
         }
-        let mut written = Vec::with_capacity(group.len());
-        for work in group.iter_mut() {
-            // One piece that cannot be written does not sink the others.
-            let mut save = transaction.begin().await?;
-            match write_one(&mut save, &mut self.heads, self.audience.posts(), work).await {
-                Ok(outcome) => {
-                    save.commit().await?;
-                    written.push(outcome);
-                }
-                Err(why) if is_its_own_fault(&why) => {
-                    tracing::error!(error = %why, ?work, "ledger: a piece of work was refused by the database: {}", advice(&why));
-                    self.heads.forget();
-                    save.rollback().await?;
-                    written.push(Written::Failed);
-                }
-                Err(why) => return Err(why),
-            }
-        }
+        let origin = Origin { posts: self.audience.posts(), node: self.node.as_deref() };
+        let written = match manner {
+            Manner::Together => write_all(&mut session, &mut self.heads, group, origin).await?,
+            Manner::Apart => write_apart(&mut transaction, &mut self.heads, group, origin).await?,
+        };
         transaction.commit().await?;
         Ok(written)
     }
 
+    /// Puts work behind what waits, within the bound.
     fn keep(&mut self, works: Vec<Work>) {
-        let room = BACKLOG_MAX.saturating_sub(self.backlog.len());
-        if works.len() > room {
-            tracing::error!(lost = works.len() - room, "ledger: the database is away for too long; audit lines and call rows are lost");
+        self.backlog.extend(works);
+        let lost = self.backlog.len().saturating_sub(BACKLOG_MAX);
+        if lost > 0 {
+            self.backlog.truncate(BACKLOG_MAX);
+            tracing::error!(lost, "ledger: the database is away for too long; audit lines and call rows are lost");
         }
-        self.backlog.extend(works.into_iter().take(room));
     }
+}
+
+/// How a group is written.
+#[derive(Clone, Copy)]
+enum Manner {
+    /// All at once, or not at all.
+    Together,
+    /// In halves of halves, until what cannot be written stands alone.
+    Apart,
+}
+
+async fn write_all(
+    session: &mut Session<'_>,
+    heads: &mut Heads,
+    works: &mut [Work],
+    origin: Origin<'_>,
+) -> Result<Vec<Written>, sqlx::Error> {
+    let needs = Needs::of(works);
+    let mut batch = Batch::prepare(session, heads, needs, origin).await?;
+    let mut written = Vec::with_capacity(works.len());
+    for work in works {
+        written.push(batch.add(session, heads, work).await?);
+    }
+    batch.flush(session).await?;
+    Ok(written)
+}
+
+async fn write_apart(
+    transaction: &mut Transaction<'_>,
+    heads: &mut Heads,
+    group: &mut [Work],
+    origin: Origin<'_>,
+) -> Result<Vec<Written>, sqlx::Error> {
+    let mut written = Vec::with_capacity(group.len());
+    let mut parts = Vec::from([(0, group.len())]);
+    while let Some((from, to)) = parts.pop() {
+        let before = heads.last();
+        let mut save = transaction.savepoint().await?;
+        match write_all(&mut save.session(), heads, &mut group[from..to], origin).await {
+            Ok(some) => {
+                save.commit().await?;
+                written.extend(some);
+            }
+            Err(why) if is_its_own_fault(&why) => {
+                save.rollback().await?;
+                heads.back_to(before);
+                let half = from + (to - from) / 2;
+                if to - from > 1 {
+                    parts.extend([(half, to), (from, half)]);
+                } else {
+                    let work = group.get(from);
+                    tracing::error!(error = %why, ?work, "ledger: the database refused a piece of work and takes the others");
+                    written.push(Written::Failed);
+                }
+            }
+            Err(why) => return Err(why),
+        }
+    }
+    Ok(written)
 }
 
 /// Parts work from flushes.

@@ -3,9 +3,12 @@
 //! call arrive in order, and those of different calls do not wait for each other.
 
 use serde_json::Value;
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteConnection;
+use sqlx::AssertSqlSafe;
+use sqlx::types::Json;
 
+use super::append::values;
+use super::backend::{Session, on};
+use super::columns::Word;
 use super::work::{Then, Written};
 use super::{Database, DatabaseError};
 use crate::engine::call::News;
@@ -104,66 +107,78 @@ impl OutboxWork {
     }
 }
 
-/// Writes one post for each piece of news.
-pub(super) async fn write_posts(connection: &mut SqliteConnection, call_id: &str, version: i64, news: &[News]) -> Result<(), sqlx::Error> {
-    for (n, news) in (0_i64..).zip(news) {
-        sqlx::query(r#"INSERT INTO "WebhookPost" ("id", "callId", "version", "place", "kind") VALUES ($1, $2, $3, $4, $5)"#)
-            .bind(format!("evt_{call_id}_{version}_{n}"))
-            .bind(call_id)
-            .bind(version)
-            .bind(version * POSTS_AN_EVENT + n)
-            .bind(news.word())
-            .execute(&mut *connection)
-            .await?;
+/// A post that an event gives.
+pub(super) struct PostRow<'w> {
+    pub(super) call_id: &'w str,
+    /// The event's number.
+    pub(super) version: i64,
+    /// Its own among the event's posts.
+    pub(super) n: i64,
+    pub(super) news: News,
+}
+
+/// Writes posts.
+pub(super) async fn write_posts(session: &mut Session<'_>, posts: &[PostRow<'_>]) -> Result<(), sqlx::Error> {
+    for some in session.pieces(posts) {
+        let text = format!(r#"INSERT INTO "WebhookPost" ("id", "callId", "version", "place", "kind") {}"#, values(5, some.len()));
+        on!(session, c => {
+            let mut query = sqlx::query(AssertSqlSafe(text));
+            for post in some {
+                query = query
+                    .bind(format!("evt_{}_{}_{}", post.call_id, post.version, post.n))
+                    .bind(post.call_id)
+                    .bind(post.version)
+                    .bind(post.version * POSTS_AN_EVENT + post.n)
+                    .bind(post.news.word());
+            }
+            query.execute(&mut **c).await?;
+        });
     }
     Ok(())
 }
 
-pub(super) async fn write(connection: &mut SqliteConnection, work: &mut OutboxWork) -> Result<Written, sqlx::Error> {
+pub(super) async fn write(session: &mut Session<'_>, work: &mut OutboxWork) -> Result<Written, sqlx::Error> {
     match work {
-        OutboxWork::Claim { by, now, until, limit, then: _ } => claim(connection, by, *now, *until, *limit).await.map(Written::Claimed),
-        OutboxWork::Settle { id, by, now, verdict, then: _ } => {
-            let (state, due, why) = match verdict {
-                Verdict::Delivered => ("DELIVERED", None, None),
-                Verdict::Again { due, why } => ("PENDING", Some(due.to_string()), Some(&*why)),
-                Verdict::Failed { why } => ("FAILED", None, Some(&*why)),
-            };
-            let settled = due.is_none().then(|| now.to_string());
-            if let Some(due) = &due {
-                // What waits behind it is not looked at meanwhile.
-                sqlx::query(
-                    r#"UPDATE "WebhookPost" SET "dueAt" = $2 WHERE "state" = 'PENDING' AND "dueAt" < $2
-                       AND "callId" = (SELECT "callId" FROM "WebhookPost" WHERE "id" = $1)"#,
-                )
-                .bind(&*id)
-                .bind(due)
-                .execute(&mut *connection)
-                .await?;
-            }
-            sqlx::query(
-                r#"UPDATE "WebhookPost" SET "state" = $3, "tries" = "tries" + 1, "dueAt" = coalesce($4, "dueAt"), "claimedBy" = NULL,
-                     "claimedUntil" = '', "why" = $5, "settledAt" = $6
-                   WHERE "id" = $1 AND "claimedBy" = $2 AND "state" = 'PENDING'"#,
-            )
-            .bind(&*id)
-            .bind(&*by)
-            .bind(state)
-            .bind(due)
-            .bind(why)
-            .bind(settled)
-            .execute(connection)
-            .await?;
-            Ok(Written::Row)
-        }
+        OutboxWork::Claim { by, now, until, limit, then: _ } => claim(session, by, *now, *until, *limit).await.map(Written::Claimed),
+        OutboxWork::Settle { id, by, now, verdict, then: _ } => settle(session, id, by, *now, verdict).await.map(|()| Written::Row),
         OutboxWork::Release { by } => {
-            sqlx::query(r#"UPDATE "WebhookPost" SET "claimedUntil" = '' WHERE "state" = 'PENDING' AND "claimedBy" <> $1"#)
-                .bind(&*by)
-                .execute(connection)
-                .await?;
+            on!(session, c => {
+                let query = sqlx::query(r#"UPDATE "WebhookPost" SET "claimedUntil" = $2 WHERE "state" = 'PENDING' AND "claimedBy" <> $1"#);
+                query.bind(&*by).bind(NEVER).execute(&mut **c).await?;
+            });
             Ok(Written::Row)
         }
     }
 }
+
+async fn settle(session: &mut Session<'_>, id: &str, by: &str, now: WallTime, verdict: &Verdict) -> Result<(), sqlx::Error> {
+    let (state, due, why) = match verdict {
+        Verdict::Delivered => ("DELIVERED", None, None),
+        Verdict::Again { due, why } => ("PENDING", Some(*due), Some(why)),
+        Verdict::Failed { why } => ("FAILED", None, Some(why)),
+    };
+    let settled = due.is_none().then_some(now);
+    on!(session, c => {
+        if let Some(due) = due {
+            // What waits behind it is not looked at meanwhile.
+            let query = sqlx::query(
+                r#"UPDATE "WebhookPost" SET "dueAt" = $2 WHERE "state" = 'PENDING' AND "dueAt" < $2
+                   AND "callId" = (SELECT "callId" FROM "WebhookPost" WHERE "id" = $1)"#,
+            );
+            query.bind(id).bind(due).execute(&mut **c).await?;
+        }
+        let query = sqlx::query(
+            r#"UPDATE "WebhookPost" SET "state" = $3, "tries" = "tries" + 1, "claimedBy" = NULL, "claimedUntil" = $4, "why" = $5,
+                 "settledAt" = $6
+               WHERE "id" = $1 AND "claimedBy" = $2 AND "state" = 'PENDING'"#,
+        );
+        query.bind(id).bind(by).bind(Word::from_text(state)).bind(NEVER).bind(why).bind(settled).execute(&mut **c).await?;
+    });
+    Ok(())
+}
+
+/// A claim that nobody has.
+const NEVER: WallTime = WallTime(0);
 
 /// The oldest pending post of each call, if it is due and nobody's. The outer conditions are asked again of a row that
 /// another process has changed meanwhile.
@@ -176,30 +191,17 @@ const CLAIM: &str = r#"
     ORDER BY p."dueAt", p."createdAt", p."id" LIMIT $4)
   RETURNING "id", "callId", "kind", "tries", "createdAt", "version""#;
 
-async fn claim(connection: &mut SqliteConnection, by: &str, now: WallTime, until: WallTime, limit: u32) -> Result<Vec<Post>, sqlx::Error> {
-    let rows = sqlx::query(CLAIM)
-        .bind(by)
-        .bind(now.to_string())
-        .bind(until.to_string())
-        .bind(i64::from(limit))
-        .fetch_all(&mut *connection)
-        .await?;
-    let mut posts = Vec::with_capacity(rows.len());
-    for row in rows {
-        let call_id: String = row.try_get(1)?;
-        let state = sqlx::query(r#"SELECT "state" FROM "CallEvent" WHERE "callId" = $1 AND "version" = $2"#)
-            .bind(&call_id)
-            .bind(row.try_get::<i64, _>(5)?)
-            .fetch_one(&mut *connection)
-            .await?;
-        posts.push(Post {
-            id: row.try_get(0)?,
-            call_id,
-            kind: row.try_get(2)?,
-            tries: u32::try_from(row.try_get::<i64, _>(3)?).unwrap_or(u32::MAX),
-            at: WallTime::parse(row.try_get(4)?).ok_or_else(|| sqlx::Error::Decode("a post's time is no time".into()))?,
-            state: serde_json::from_str(state.try_get(0)?).map_err(|why| sqlx::Error::Decode(Box::new(why)))?,
+async fn claim(session: &mut Session<'_>, by: &str, now: WallTime, until: WallTime, limit: u32) -> Result<Vec<Post>, sqlx::Error> {
+    let claimed: Vec<(String, String, String, i64, WallTime, i64)> = on!(session, c => {
+        sqlx::query_as(CLAIM).bind(by).bind(now).bind(until).bind(i64::from(limit)).fetch_all(&mut **c).await?
+    });
+    let mut posts = Vec::with_capacity(claimed.len());
+    for (id, call_id, kind, tries, at, version) in claimed {
+        let (state,): (Json<Value>,) = on!(session, c => {
+            let query = sqlx::query_as(r#"SELECT "state" FROM "CallEvent" WHERE "callId" = $1 AND "version" = $2"#);
+            query.bind(&call_id).bind(version).fetch_one(&mut **c).await?
         });
+        posts.push(Post { id, call_id, kind, tries: u32::try_from(tries).unwrap_or(u32::MAX), at, state: state.0 });
     }
     Ok(posts)
 }
@@ -210,14 +212,14 @@ impl Database {
     /// # Errors
     /// [`DatabaseError::Query`].
     pub async fn posts_are_due(&self, now: WallTime) -> Result<bool, DatabaseError> {
-        let row = sqlx::query(
-            r#"SELECT 1 FROM "WebhookPost" p WHERE p."state" = 'PENDING' AND p."dueAt" <= $1 AND p."claimedUntil" <= $1 AND NOT EXISTS (
-                 SELECT 1 FROM "WebhookPost" e WHERE e."callId" = p."callId" AND e."place" < p."place" AND e."state" = 'PENDING') LIMIT 1"#,
-        )
-        .bind(now.to_string())
-        .fetch_optional(self.readers())
-        .await?;
-        Ok(row.is_some())
+        let due = on!(&self.readers, pool => {
+            let query = sqlx::query(
+                r#"SELECT 1 FROM "WebhookPost" p WHERE p."state" = 'PENDING' AND p."dueAt" <= $1 AND p."claimedUntil" <= $1 AND NOT EXISTS (
+                     SELECT 1 FROM "WebhookPost" e WHERE e."callId" = p."callId" AND e."place" < p."place" AND e."state" = 'PENDING') LIMIT 1"#,
+            );
+            query.bind(now).fetch_optional(pool).await?.is_some()
+        });
+        Ok(due)
     }
 
     /// Posts by where they stand: pending, delivered, failed.
@@ -225,12 +227,14 @@ impl Database {
     /// # Errors
     /// [`DatabaseError::Query`].
     pub async fn posts(&self) -> Result<[u64; 3], DatabaseError> {
-        let rows = sqlx::query(r#"SELECT "state", count(*) FROM "WebhookPost" GROUP BY "state""#).fetch_all(self.readers()).await?;
+        let rows: Vec<(Word, i64)> = on!(&self.readers, pool => {
+            sqlx::query_as(r#"SELECT "state", count(*) FROM "WebhookPost" GROUP BY "state""#).fetch_all(pool).await?
+        });
         let mut counts = [0; 3];
-        for row in rows {
-            let place = ["PENDING", "DELIVERED", "FAILED"].iter().position(|state| row.get::<&str, _>(0) == *state);
+        for (state, posts) in rows {
+            let place = ["PENDING", "DELIVERED", "FAILED"].iter().position(|known| state.0 == *known);
             if let Some(count) = place.and_then(|place| counts.get_mut(place)) {
-                *count = row.get::<i64, _>(1).cast_unsigned();
+                *count = posts.cast_unsigned();
             }
         }
         Ok(counts)

@@ -1,12 +1,19 @@
 //! Rows as others see them, and the questions that readers ask. None of them waits for the writer.
 
-use serde_json::Value;
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use sqlx::{AssertSqlSafe, Row};
+use std::time::Duration;
 
+use serde_json::Value;
+use sqlx::types::Json;
+use sqlx::{AssertSqlSafe, Row as _};
+use tokio::time::timeout;
+
+use super::append::values;
+use super::backend::{Session, from_row, on};
+use super::columns::{Word, time, time_if_any};
 use super::{Database, DatabaseError};
 use crate::engine::call::RecordingState;
 use crate::engine::consent::{ConsentRecord, ConsentStatus};
+use crate::engine::time::WallTime;
 
 /// Where a client stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -114,55 +121,49 @@ pub struct CallFilter {
     pub call_sid: Option<String>,
     /// Of this client.
     pub client_id: Option<String>,
+    /// Of one of these clients.
+    pub clients: Option<Vec<String>>,
     /// In this phase.
     pub phase: Option<String>,
     /// Before this start time: the page after the one that ended there.
-    pub before: Option<String>,
+    pub before: Option<WallTime>,
     /// At most so many.
     pub limit: u32,
 }
 
 impl Database {
-    /// Where a client stands.
+    /// Where a client stands. A call waits for it, and so not for long.
     ///
     /// # Errors
-    /// [`DatabaseError::Query`].
+    /// [`DatabaseError::Query`], or [`DatabaseError::Late`].
     pub async fn standing(&self, org_id: &str, client_id: &str) -> Result<StandingRow, DatabaseError> {
-        let row = sqlx::query(
-            r#"SELECT "status", "version" FROM "ConsentRecord" WHERE "orgId" = $1 AND "clientId" = $2 ORDER BY "version" DESC LIMIT 1"#,
-        )
-        .bind(org_id)
-        .bind(client_id)
-        .fetch_optional(self.readers())
-        .await?;
-        Ok(row.map_or(StandingRow { status: ConsentStatus::Pending, seen: 0 }, |row| StandingRow {
-            status: if row.get::<&str, _>(0) == "GRANTED" { ConsentStatus::Granted } else { ConsentStatus::Revoked },
-            seen: row.get::<i64, _>(1).cast_unsigned(),
-        }))
+        let asked = async {
+            let found: Option<StandingRow> = on!(&self.readers, pool => {
+                let query = sqlx::query_as(
+                    r#"SELECT "status", "version" FROM "ConsentRecord" WHERE "orgId" = $1 AND "clientId" = $2
+                       ORDER BY "version" DESC LIMIT 1"#,
+                );
+                query.bind(org_id).bind(client_id).fetch_optional(pool).await?
+            });
+            Ok::<_, DatabaseError>(found)
+        };
+        let found = timeout(STANDING_WITHIN, asked).await.map_err(|_| DatabaseError::Late(STANDING_WITHIN))??;
+        Ok(found.unwrap_or(StandingRow { status: ConsentStatus::Pending, seen: 0 }))
     }
 
     /// A client's consent history, newest first.
     ///
     /// # Errors
-    /// [`DatabaseError::Query`], or [`DatabaseError::Row`].
+    /// [`DatabaseError::Query`].
     pub async fn consent_history(&self, org_id: &str, client_id: &str, limit: u32) -> Result<Vec<HistoryRow>, DatabaseError> {
-        let rows = sqlx::query(
-            r#"SELECT "record", "version", "auditSeq" FROM "ConsentRecord" WHERE "orgId" = $1 AND "clientId" = $2
-               ORDER BY "version" DESC LIMIT $3"#,
-        )
-        .bind(org_id)
-        .bind(client_id)
-        .bind(i64::from(limit))
-        .fetch_all(self.readers())
-        .await?;
-        let read = |row: &SqliteRow| {
-            Ok(HistoryRow {
-                record: serde_json::from_str(row.try_get(0)?).map_err(|_| DatabaseError::Row("ConsentRecord"))?,
-                version: row.try_get::<i64, _>(1)?.cast_unsigned(),
-                seq: row.try_get::<i64, _>(2)?.cast_unsigned(),
-            })
-        };
-        rows.iter().map(read).collect()
+        let rows = on!(&self.readers, pool => {
+            let query = sqlx::query_as(
+                r#"SELECT "record", "version", "auditSeq" FROM "ConsentRecord" WHERE "orgId" = $1 AND "clientId" = $2
+                   ORDER BY "version" DESC LIMIT $3"#,
+            );
+            query.bind(org_id).bind(client_id).bind(i64::from(limit)).fetch_all(pool).await?
+        });
+        Ok(rows)
     }
 
     /// Whether a chain's entry carries this consent record: whether a spool left by a crash may be kept.
@@ -170,14 +171,13 @@ impl Database {
     /// # Errors
     /// [`DatabaseError::Query`].
     pub async fn grant_is_durable(&self, org_id: &str, seq: u64, record_id: &str) -> Result<bool, DatabaseError> {
-        let row =
-            sqlx::query(r#"SELECT 1 FROM "ConsentRecord" WHERE "orgId" = $1 AND "auditSeq" = $2 AND "id" = $3 AND "status" = 'GRANTED'"#)
-                .bind(org_id)
-                .bind(seq.cast_signed())
-                .bind(record_id)
-                .fetch_optional(self.readers())
-                .await?;
-        Ok(row.is_some())
+        let found = on!(&self.readers, pool => {
+            let query = sqlx::query(
+                r#"SELECT 1 FROM "ConsentRecord" WHERE "orgId" = $1 AND "auditSeq" = $2 AND "id" = $3 AND "status" = 'GRANTED'"#,
+            );
+            query.bind(org_id).bind(seq.cast_signed()).bind(record_id).fetch_optional(pool).await?.is_some()
+        });
+        Ok(found)
     }
 
     /// What a call's chain says of how its recording was to end.
@@ -185,21 +185,20 @@ impl Database {
     /// # Errors
     /// [`DatabaseError::Query`], or [`DatabaseError::Row`].
     pub async fn ruling(&self, org_id: &str, call_id: &str) -> Result<Ruling, DatabaseError> {
-        let rows = sqlx::query(
-            r#"SELECT "kind", "entry" FROM "AuditEvent" WHERE "callId" = $1 AND "orgId" = $2
-               AND "kind" IN ('recording.halted', 'recording.discarded', 'consent.revoked') ORDER BY "seq""#,
-        )
-        .bind(call_id)
-        .bind(org_id)
-        .fetch_all(self.readers())
-        .await?;
+        let rows: Vec<(String, String)> = on!(&self.readers, pool => {
+            let query = sqlx::query_as(
+                r#"SELECT "kind", "entry" FROM "AuditEvent" WHERE "callId" = $1 AND "orgId" = $2
+                   AND "kind" IN ('recording.halted', 'recording.discarded', 'consent.revoked') ORDER BY "seq""#,
+            );
+            query.bind(call_id).bind(org_id).fetch_all(pool).await?
+        });
         let mut ruling = Ruling::default();
-        for row in rows {
-            match row.try_get(0)? {
+        for (kind, entry) in rows {
+            match kind.as_str() {
                 "recording.discarded" => ruling.discarded = true,
                 "consent.revoked" => ruling.revoked = true,
                 _ => {
-                    let entry: Value = serde_json::from_str(row.try_get(1)?).map_err(|_| DatabaseError::Row("AuditEvent"))?;
+                    let entry: Value = serde_json::from_str(&entry).map_err(|_| DatabaseError::Row("AuditEvent"))?;
                     let stream = entry.pointer("/position/streamSid").and_then(Value::as_str);
                     let at = entry.pointer("/detail/cutAtMs").and_then(Value::as_u64);
                     let cut = stream.zip(at).ok_or(DatabaseError::Row("AuditEvent"))?;
@@ -213,10 +212,10 @@ impl Database {
     /// One call.
     ///
     /// # Errors
-    /// [`DatabaseError::Query`], or [`DatabaseError::Row`].
+    /// [`DatabaseError::Query`].
     pub async fn call(&self, id: &str) -> Result<Option<CallRow>, DatabaseError> {
-        let row = sqlx::query(r#"SELECT * FROM "Call" WHERE "id" = $1"#).bind(id).fetch_optional(self.readers()).await?;
-        row.as_ref().map(CallRow::read).transpose()
+        let text = AssertSqlSafe(format!(r#"SELECT {CALL} FROM "Call" WHERE "id" = $1"#));
+        Ok(on!(&self.readers, pool => sqlx::query_as(text).bind(id).fetch_optional(pool).await?))
     }
 
     /// Calls, newest first.
@@ -224,23 +223,40 @@ impl Database {
     /// # Errors
     /// As [`Self::call`].
     pub async fn calls(&self, filter: &CallFilter) -> Result<Vec<CallRow>, DatabaseError> {
-        let columns = [
-            (r#""orgId" ="#, &filter.org_id),
-            (r#""callSid" ="#, &filter.call_sid),
-            (r#""clientId" ="#, &filter.client_id),
-            (r#""phase" ="#, &filter.phase),
-            (r#""startedAt" <"#, &filter.before),
+        let words = [
+            (r#""orgId" ="#, filter.org_id.as_ref()),
+            (r#""callSid" ="#, filter.call_sid.as_ref()),
+            (r#""clientId" ="#, filter.client_id.as_ref()),
+            // As text: a phase that there is none of is a question without an answer, and no error.
+            (r#"CAST("phase" AS TEXT) ="#, filter.phase.as_ref()),
         ];
-        let asked: Vec<_> = columns.into_iter().filter_map(|(column, value)| value.as_ref().map(|value| (column, value))).collect();
-        let terms: Vec<_> = asked.iter().enumerate().map(|(n, (column, _))| format!("{column} ${}", n + 1)).collect();
+        let asked: Vec<_> = words.into_iter().filter_map(|(column, value)| Some((column, value?))).collect();
+        let columns = asked.iter().map(|(column, _)| *column).chain(filter.before.map(|_| r#""startedAt" <"#));
+        let mut terms: Vec<_> = columns.enumerate().map(|(n, column)| format!("{column} ${}", n + 1)).collect();
+        let clients = filter.clients.as_deref().unwrap_or_default();
+        if filter.clients.is_some() {
+            let places: Vec<_> = (terms.len() + 1..).take(clients.len()).map(|n| format!("${n}")).collect();
+            // PostgreSQL knows no empty list.
+            terms.push(if places.is_empty() { "1 = 0".to_owned() } else { format!(r#""clientId" IN ({})"#, places.join(", ")) });
+        }
         let terms = if terms.is_empty() { String::new() } else { format!("WHERE {}", terms.join(" AND ")) };
         // Built of our own column names alone; values are bound.
-        let text = format!(r#"SELECT * FROM "Call" {terms} ORDER BY "startedAt" DESC, "id" LIMIT {}"#, filter.limit.min(500));
-        let mut query = sqlx::query(AssertSqlSafe(text));
-        for (_, value) in asked {
-            query = query.bind(value);
-        }
-        query.fetch_all(self.readers()).await?.iter().map(CallRow::read).collect()
+        let limit = filter.limit.min(CALLS_MAX);
+        let text = AssertSqlSafe(format!(r#"SELECT {CALL} FROM "Call" {terms} ORDER BY "startedAt" DESC, "id" LIMIT {limit}"#));
+        let rows = on!(&self.readers, pool => {
+            let mut query = sqlx::query_as(text);
+            for (_, value) in asked {
+                query = query.bind(value);
+            }
+            if let Some(before) = filter.before {
+                query = query.bind(before);
+            }
+            for client in clients {
+                query = query.bind(client);
+            }
+            query.fetch_all(pool).await?
+        });
+        Ok(rows)
     }
 
     /// One recording.
@@ -248,8 +264,8 @@ impl Database {
     /// # Errors
     /// As [`Self::call`].
     pub async fn recording(&self, id: &str) -> Result<Option<RecordingRow>, DatabaseError> {
-        let row = sqlx::query(r#"SELECT * FROM "Recording" WHERE "id" = $1"#).bind(id).fetch_optional(self.readers()).await?;
-        row.as_ref().map(RecordingRow::read).transpose()
+        let text = AssertSqlSafe(format!(r#"SELECT {RECORDING} FROM "Recording" WHERE "id" = $1"#));
+        Ok(on!(&self.readers, pool => sqlx::query_as(text).bind(id).fetch_optional(pool).await?))
     }
 
     /// Entries of an organisation's chain after number `after`: number, hash, canonical bytes.
@@ -264,131 +280,176 @@ impl Database {
         after: u64,
         limit: u32,
     ) -> Result<Vec<(u64, String, String)>, DatabaseError> {
-        let rows = sqlx::query(
-            r#"SELECT "seq", "hash", "entry" FROM "AuditEvent"
-               WHERE "orgId" = $1 AND "seq" > $2 AND ($3 IS NULL OR "clientId" = $3) AND ($4 IS NULL OR "callId" = $4)
-               ORDER BY "seq" LIMIT $5"#,
-        )
-        .bind(org_id)
-        .bind(after.cast_signed())
-        .bind(client_id)
-        .bind(call_id)
-        .bind(i64::from(limit))
-        .fetch_all(self.readers())
-        .await?;
-        Ok(rows.iter().map(|row| (row.get::<i64, _>(0).cast_unsigned(), row.get(1), row.get(2))).collect())
+        let rows: Vec<(i64, String, String)> = on!(&self.readers, pool => {
+            let query = sqlx::query_as(
+                r#"SELECT "seq", "hash", "entry" FROM "AuditEvent"
+                   WHERE "orgId" = $1 AND "seq" > $2 AND ($3 IS NULL OR "clientId" = $3) AND ($4 IS NULL OR "callId" = $4)
+                   ORDER BY "seq" LIMIT $5"#,
+            );
+            query.bind(org_id).bind(after.cast_signed()).bind(client_id).bind(call_id).bind(i64::from(limit)).fetch_all(pool).await?
+        });
+        Ok(rows.into_iter().map(|(seq, hash, entry)| (seq.cast_unsigned(), hash, entry)).collect())
     }
 
-    /// Whether it answers.
+    /// Whether it answers, and has taken all that was handed in.
     pub async fn ready(&self) -> bool {
-        sqlx::query("SELECT 1").fetch_one(self.readers()).await.is_ok()
+        let asked = async { on!(&self.readers, pool => sqlx::query("SELECT 1").fetch_one(pool).await.is_ok()) };
+        self.ledger.waiting() == 0 && timeout(READY_WITHIN, asked).await.unwrap_or(false)
     }
 }
 
+/// A page of calls holds no more.
+const CALLS_MAX: u32 = 500;
+/// A database that does not answer by then is away.
+const READY_WITHIN: Duration = Duration::from_secs(2);
+/// A new call's socket keeps two seconds of what comes while the database is asked.
+const STANDING_WITHIN: Duration = Duration::from_millis(1_500);
+
+/// Columns of a [`CallRow`], by name: a newer gateway may have added some.
+pub(super) const CALL: &str = r#""id", "callSid", "clientId", "caseManagerId", "orgId", "direction", "phase", "consentGrantedAt", "consentMethod",
+  "isRecorded", "recordingId", "startedAt", "endedAt", "state""#;
+
+/// Columns of a [`RecordingRow`].
+pub(super) const RECORDING: &str = r#""id", "callId", "orgId", "clientId", "state", "grantSeq", "objectKey", "format", "sha256", "bytes", "durationMs",
+  "reason", "createdAt", "finishedAt""#;
+
 impl CallRow {
-    pub(super) async fn write(&self, connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
-        // What the columns below repeat, so that the main app may ask for it, stands in the state already.
-        let told = |pointer: &str| self.state.pointer(pointer).and_then(Value::as_str);
-        let seconds = self.state.pointer("/durationSeconds").and_then(Value::as_i64);
-        sqlx::query(
-            r#"INSERT INTO "Call" ("id", "callSid", "clientId", "caseManagerId", "orgId", "direction", "phase", "consentGrantedAt",
-                 "consentMethod", "isRecorded", "recordingId", "startedAt", "endedAt", "state", "languageCode", "promptVersion",
-                 "unrecordedReason", "connectedAt", "durationSeconds")
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
-               ON CONFLICT ("id") DO UPDATE SET "callSid" = $2, "phase" = $7, "consentGrantedAt" = $8, "consentMethod" = $9,
-                 "isRecorded" = $10, "recordingId" = $11, "endedAt" = $13, "state" = $14, "languageCode" = $15, "promptVersion" = $16,
-                 "unrecordedReason" = $17, "connectedAt" = $18, "durationSeconds" = $19"#,
-        )
-        .bind(&self.id)
-        .bind(&self.call_sid)
-        .bind(&self.client_id)
-        .bind(&self.case_manager_id)
-        .bind(&self.org_id)
-        .bind(&self.direction)
-        .bind(&self.phase)
-        .bind(&self.consent_granted_at)
-        .bind(&self.consent_method)
-        .bind(self.is_recorded)
-        .bind(&self.recording_id)
-        .bind(&self.started_at)
-        .bind(&self.ended_at)
-        .bind(self.state.to_string())
-        .bind(told("/consent/languageCode"))
-        .bind(told("/consent/promptVersion"))
-        .bind(told("/unrecordedReason"))
-        .bind(told("/connectedAt"))
-        .bind(seconds)
-        .execute(&mut *connection)
-        .await?;
+    /// Writes rows of different ids.
+    /// `node`: the gateway that they are on from here on.
+    pub(super) async fn write(session: &mut Session<'_>, rows: &[&Self], node: Option<&str>) -> Result<(), sqlx::Error> {
+        for some in session.pieces(rows) {
+            let text = format!(
+                r#"INSERT INTO "Call" ("id", "callSid", "clientId", "caseManagerId", "orgId", "direction", "phase", "consentGrantedAt",
+                     "consentMethod", "isRecorded", "recordingId", "startedAt", "endedAt", "state", "languageCode", "promptVersion",
+                     "unrecordedReason", "connectedAt", "durationSeconds", "nodeId") {}
+                   ON CONFLICT ("id") DO UPDATE SET "callSid" = excluded."callSid", "phase" = excluded."phase",
+                     "consentGrantedAt" = excluded."consentGrantedAt", "consentMethod" = excluded."consentMethod",
+                     "isRecorded" = excluded."isRecorded", "recordingId" = excluded."recordingId", "endedAt" = excluded."endedAt",
+                     "state" = excluded."state", "languageCode" = excluded."languageCode", "promptVersion" = excluded."promptVersion",
+                     "unrecordedReason" = excluded."unrecordedReason", "connectedAt" = excluded."connectedAt",
+                     "durationSeconds" = excluded."durationSeconds", "nodeId" = excluded."nodeId""#,
+                values(20, some.len())
+            );
+            on!(session, c => {
+                let mut query = sqlx::query(AssertSqlSafe(text));
+                for row in some {
+                    query = query
+                        .bind(&row.id)
+                        .bind(&row.call_sid)
+                        .bind(&row.client_id)
+                        .bind(&row.case_manager_id)
+                        .bind(&row.org_id)
+                        .bind(Word::from_text(&row.direction))
+                        .bind(Word::from_text(&row.phase))
+                        .bind(time_if_any(row.consent_granted_at.as_deref())?)
+                        .bind(row.consent_method.as_deref().map(Word::from_text))
+                        .bind(row.is_recorded)
+                        .bind(&row.recording_id)
+                        .bind(time(&row.started_at)?)
+                        .bind(time_if_any(row.ended_at.as_deref())?)
+                        .bind(Json(&row.state))
+                        .bind(row.told("/consent/languageCode"))
+                        .bind(row.told("/consent/promptVersion"))
+                        .bind(row.told("/unrecordedReason").map(Word::from_text))
+                        .bind(time_if_any(row.told("/connectedAt"))?)
+                        .bind(row.seconds())
+                        .bind(node);
+                }
+                query.execute(&mut **c).await?;
+            });
+        }
         Ok(())
     }
 
-    pub(super) fn read(row: &SqliteRow) -> Result<Self, DatabaseError> {
-        Ok(Self {
-            id: row.try_get("id")?,
-            call_sid: row.try_get("callSid")?,
-            client_id: row.try_get("clientId")?,
-            case_manager_id: row.try_get("caseManagerId")?,
-            org_id: row.try_get("orgId")?,
-            direction: row.try_get("direction")?,
-            phase: row.try_get("phase")?,
-            consent_granted_at: row.try_get("consentGrantedAt")?,
-            consent_method: row.try_get("consentMethod")?,
-            is_recorded: row.try_get("isRecorded")?,
-            recording_id: row.try_get("recordingId")?,
-            started_at: row.try_get("startedAt")?,
-            ended_at: row.try_get("endedAt")?,
-            state: serde_json::from_str(row.try_get("state")?).map_err(|_| DatabaseError::Row("Call"))?,
-        })
+    /// What the columns repeat, so that the main app may ask for it, stands in the state already.
+    pub(super) fn told(&self, pointer: &str) -> Option<&str> {
+        self.state.pointer(pointer).and_then(Value::as_str)
+    }
+
+    pub(super) fn seconds(&self) -> Option<i64> {
+        self.state.pointer("/durationSeconds").and_then(Value::as_i64)
     }
 }
 
 impl RecordingRow {
-    pub(super) async fn write(&self, connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
-        let state = serde_json::to_value(self.state).map_err(|why| sqlx::Error::Encode(Box::new(why)))?;
-        sqlx::query(
-            r#"INSERT INTO "Recording" ("id", "callId", "orgId", "clientId", "state", "grantSeq", "objectKey", "format", "sha256", "bytes",
-                 "durationMs", "reason", "createdAt", "finishedAt")
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
-               ON CONFLICT ("id") DO UPDATE SET "state" = $5, "objectKey" = $7, "sha256" = $9, "bytes" = $10, "durationMs" = $11,
-                 "reason" = $12, "finishedAt" = $14"#,
-        )
-        .bind(&self.id)
-        .bind(&self.call_id)
-        .bind(&self.org_id)
-        .bind(&self.client_id)
-        .bind(state.as_str())
-        .bind(self.grant_seq.cast_signed())
-        .bind(&self.object_key)
-        .bind(&self.format)
-        .bind(&self.sha256)
-        .bind(self.bytes.map(u64::cast_signed))
-        .bind(self.duration_ms.map(u64::cast_signed))
-        .bind(&self.reason)
-        .bind(&self.created_at)
-        .bind(&self.finished_at)
-        .execute(connection)
-        .await
-        .map(|_| ())
-    }
-
-    pub(super) fn read(row: &SqliteRow) -> Result<Self, DatabaseError> {
-        let state = Value::String(row.try_get("state")?);
-        Ok(Self {
-            id: row.try_get("id")?,
-            call_id: row.try_get("callId")?,
-            org_id: row.try_get("orgId")?,
-            client_id: row.try_get("clientId")?,
-            state: serde_json::from_value(state).map_err(|_| DatabaseError::Row("Recording"))?,
-            grant_seq: row.try_get::<i64, _>("grantSeq")?.cast_unsigned(),
-            object_key: row.try_get("objectKey")?,
-            format: row.try_get("format")?,
-            sha256: row.try_get("sha256")?,
-            bytes: row.try_get::<Option<i64>, _>("bytes")?.map(i64::cast_unsigned),
-            duration_ms: row.try_get::<Option<i64>, _>("durationMs")?.map(i64::cast_unsigned),
-            reason: row.try_get("reason")?,
-            created_at: row.try_get("createdAt")?,
-            finished_at: row.try_get("finishedAt")?,
-        })
+    /// Writes rows of different ids.
+    pub(super) async fn write(session: &mut Session<'_>, rows: &[&Self]) -> Result<(), sqlx::Error> {
+        for some in session.pieces(rows) {
+            let text = format!(
+                r#"INSERT INTO "Recording" ("id", "callId", "orgId", "clientId", "state", "grantSeq", "objectKey", "format", "sha256",
+                     "bytes", "durationMs", "reason", "createdAt", "finishedAt") {}
+                   ON CONFLICT ("id") DO UPDATE SET "state" = excluded."state", "objectKey" = excluded."objectKey",
+                     "sha256" = excluded."sha256", "bytes" = excluded."bytes", "durationMs" = excluded."durationMs",
+                     "reason" = excluded."reason", "finishedAt" = excluded."finishedAt""#,
+                values(14, some.len())
+            );
+            on!(session, c => {
+                let mut query = sqlx::query(AssertSqlSafe(text));
+                for row in some {
+                    query = query
+                        .bind(&row.id)
+                        .bind(&row.call_id)
+                        .bind(&row.org_id)
+                        .bind(&row.client_id)
+                        .bind(Word::of(&row.state)?)
+                        .bind(row.grant_seq.cast_signed())
+                        .bind(&row.object_key)
+                        .bind(&row.format)
+                        .bind(&row.sha256)
+                        .bind(row.bytes.map(u64::cast_signed))
+                        .bind(row.duration_ms.map(u64::cast_signed))
+                        .bind(&row.reason)
+                        .bind(time(&row.created_at)?)
+                        .bind(time_if_any(row.finished_at.as_deref())?);
+                }
+                query.execute(&mut **c).await?;
+            });
+        }
+        Ok(())
     }
 }
+
+from_row!(StandingRow, row => Ok(Self {
+    status: row.try_get::<Word, _>("status")?.meant()?,
+    seen: row.try_get::<i64, _>("version")?.cast_unsigned(),
+}));
+
+from_row!(HistoryRow, row => Ok(Self {
+    record: serde_json::from_str(row.try_get("record")?).map_err(|why| sqlx::Error::Decode(Box::new(why)))?,
+    version: row.try_get::<i64, _>("version")?.cast_unsigned(),
+    seq: row.try_get::<i64, _>("auditSeq")?.cast_unsigned(),
+}));
+
+from_row!(CallRow, row => Ok(Self {
+    id: row.try_get("id")?,
+    call_sid: row.try_get("callSid")?,
+    client_id: row.try_get("clientId")?,
+    case_manager_id: row.try_get("caseManagerId")?,
+    org_id: row.try_get("orgId")?,
+    direction: row.try_get::<Word, _>("direction")?.0,
+    phase: row.try_get::<Word, _>("phase")?.0,
+    consent_granted_at: row.try_get::<Option<WallTime>, _>("consentGrantedAt")?.map(|at| at.to_string()),
+    consent_method: row.try_get::<Option<Word>, _>("consentMethod")?.map(|word| word.0),
+    is_recorded: row.try_get("isRecorded")?,
+    recording_id: row.try_get("recordingId")?,
+    started_at: row.try_get::<WallTime, _>("startedAt")?.to_string(),
+    ended_at: row.try_get::<Option<WallTime>, _>("endedAt")?.map(|at| at.to_string()),
+    state: row.try_get::<Json<Value>, _>("state")?.0,
+}));
+
+from_row!(RecordingRow, row => Ok(Self {
+    id: row.try_get("id")?,
+    call_id: row.try_get("callId")?,
+    org_id: row.try_get("orgId")?,
+    client_id: row.try_get("clientId")?,
+    state: row.try_get::<Word, _>("state")?.meant()?,
+    grant_seq: row.try_get::<i64, _>("grantSeq")?.cast_unsigned(),
+    object_key: row.try_get("objectKey")?,
+    format: row.try_get("format")?,
+    sha256: row.try_get("sha256")?,
+    bytes: row.try_get::<Option<i64>, _>("bytes")?.map(i64::cast_unsigned),
+    duration_ms: row.try_get::<Option<i64>, _>("durationMs")?.map(i64::cast_unsigned),
+    reason: row.try_get("reason")?,
+    created_at: row.try_get::<WallTime, _>("createdAt")?.to_string(),
+    finished_at: row.try_get::<Option<WallTime>, _>("finishedAt")?.map(|at| at.to_string()),
+}));

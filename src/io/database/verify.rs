@@ -8,12 +8,16 @@
 use std::collections::BTreeMap;
 
 use futures_util::TryStreamExt as _;
+use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Connection as _, Row};
+use sqlx::{Connection as _, Row as _};
 
-use super::append::word;
-use super::{DatabaseError, open_to_read};
+use super::DatabaseError;
+use super::backend::{Address, Backend, on};
+use super::columns::Word;
+use super::url::shown;
 use crate::engine::ledger::{Broken, Checkpoint, DecisionTold, EventKind, Hash, Head, Link, Merkle, Verifier};
+use crate::engine::time::WallTime;
 
 /// What a verification found.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -67,38 +71,50 @@ impl VerifyReport {
     /// # Errors
     /// As [`Self::of`].
     pub async fn against(url: &str, checkpoints: &[(String, Checkpoint)]) -> Result<Self, DatabaseError> {
-        let mut connection = open_to_read(url).await?;
-        // One read transaction: a gateway that writes meanwhile is not taken for a forger.
-        let mut moment = connection.begin().await?;
+        let mut connection = Address::parse(url)?.verifier().await.map_err(|source| DatabaseError::Open { url: shown(url), source })?;
+        // One moment of the database: a gateway that writes meanwhile is not taken for a forger.
+        let begin = match connection {
+            Backend::Sqlite(_) => "BEGIN",
+            Backend::Postgres(_) => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+        };
         let mut report = Self { entries: 0, heads: Vec::new(), broken: None };
         let mut verifier: Option<Verifier> = None;
         let mut signed = Signed::new(checkpoints);
-        {
-            let mut rows = sqlx::query(CHAINS).fetch(&mut *moment);
-            while let Some(row) = rows.try_next().await? {
-                let org = text(&row, 0).unwrap_or_default();
-                let verifier = match &mut verifier {
-                    Some(same) if same.org().as_bytes() == org => same,
-                    other => {
-                        report.heads.extend(other.as_ref().map(|done| (done.org().to_owned(), done.head())));
-                        other.insert(Verifier::new(String::from_utf8_lossy(org).into_owned()))
+        on!(&mut connection, connection => {
+            let mut moment = connection.begin_with(begin).await?;
+            {
+                let mut rows = sqlx::query(CHAINS).fetch(&mut *moment);
+                while let Some(row) = rows.try_next().await? {
+                    let held = report.check(&mut verifier, &row);
+                    if let Err(broken) = held.and_then(|()| verifier.as_ref().map_or(Ok(()), |verifier| signed.check(verifier))) {
+                        report.broken = Some(broken);
+                        return Ok(report);
                     }
-                };
-                if let Err(broken) = check(verifier, &row).and_then(|()| signed.check(verifier)) {
-                    report.broken = Some(broken);
-                    return Ok(report);
                 }
-                report.entries += 1;
             }
-        }
-        report.heads.extend(verifier.as_ref().map(|done| (done.org().to_owned(), done.head())));
-        if let Some(orphan) = sqlx::query(ORPHANS).fetch_optional(&mut *moment).await? {
-            let org = String::from_utf8_lossy(text(&orphan, 0).unwrap_or_default()).into_owned();
-            report.broken = Some(Broken::Removed { org, seq: number(&orphan, 1) });
-        } else {
-            report.broken = signed.left();
-        }
+            report.heads.extend(verifier.as_ref().map(|done| (done.org().to_owned(), done.head())));
+            if let Some(orphan) = sqlx::query(ORPHANS).fetch_optional(&mut *moment).await? {
+                let org = String::from_utf8_lossy(orphan.text(0).unwrap_or_default()).into_owned();
+                report.broken = Some(Broken::Removed { org, seq: orphan.number(1) });
+            } else {
+                report.broken = signed.left();
+            }
+        });
         Ok(report)
+    }
+
+    fn check(&mut self, verifier: &mut Option<Verifier>, row: &impl Stored) -> Result<(), Broken> {
+        let org = row.text(0).unwrap_or_default();
+        let verifier = match verifier {
+            Some(same) if same.org().as_bytes() == org => same,
+            other => {
+                self.heads.extend(other.as_ref().map(|done| (done.org().to_owned(), done.head())));
+                other.insert(Verifier::new(String::from_utf8_lossy(org).into_owned()))
+            }
+        };
+        check(verifier, row)?;
+        self.entries += 1;
+        Ok(())
     }
 }
 
@@ -142,50 +158,78 @@ impl<'a> Signed<'a> {
     }
 }
 
-fn check(verifier: &mut Verifier, row: &SqliteRow) -> Result<(), Broken> {
-    let seq = number(row, 1);
-    let link = verifier.check(seq, text(row, 2).unwrap_or_default(), text(row, 3).unwrap_or_default())?;
+fn check(verifier: &mut Verifier, row: &impl Stored) -> Result<(), Broken> {
+    let seq = row.number(1);
+    let link = verifier.check(seq, row.text(2).unwrap_or_default(), row.text(3).unwrap_or_default())?;
     let org = || verifier.org().to_owned();
-    let labels = [(4, Some(&*link.kind)), (5, link.client_id.as_deref()), (6, link.call_id.as_deref()), (7, Some(&*link.at))];
-    if !labels.into_iter().all(|(column, told)| text(row, column) == told.map(str::as_bytes)) {
+    let labels = [(4, Some(&*link.kind)), (5, link.client_id.as_deref()), (6, link.call_id.as_deref())];
+    if !labels.into_iter().all(|(column, told)| row.text(column) == told.map(str::as_bytes)) || !row.is_time(7, &link.at) {
         return Err(Broken::Mislabelled { org: org(), seq });
     }
     if carries(&link, verifier.org(), row) { Ok(()) } else { Err(Broken::Record { org: org(), seq }) }
 }
 
 /// Whether an entry has the record that it was written with, every column of it, and none if it is no decision.
-fn carries(link: &Link<'_>, org: &str, row: &SqliteRow) -> bool {
+fn carries(link: &Link<'_>, org: &str, row: &impl Stored) -> bool {
     if link.kind != EventKind::ConsentGranted.word() && link.kind != EventKind::ConsentRevoked.word() {
-        return text(row, 8).is_none();
+        return row.text(8).is_none();
     }
-    let (Some(told), Some(stored), Some(salt)) = (DecisionTold::read(link.detail.get()), text(row, 8), text(row, 9)) else {
+    let (Some(told), Some(stored), Some(salt)) = (DecisionTold::read(link.detail.get()), row.text(8), row.text(9)) else {
         return false;
     };
     let Some(record) = told.record(stored, salt) else { return false };
-    let (Ok(status), Ok(method)) = (word(&record.status), word(&record.method)) else { return false };
-    let at = record.at.to_string();
+    let (Ok(status), Ok(method)) = (Word::of(&record.status), Word::of(&record.method)) else { return false };
     let columns = [
         (10, Some(record.id.as_str())),
         (11, Some(org)),
         (12, Some(record.client_id.as_str())),
         (13, record.call_id.as_deref()),
-        (15, Some(status.as_str())),
-        (16, Some(method.as_str())),
+        (15, Some(status.0.as_str())),
+        (16, Some(method.0.as_str())),
         (17, Some(record.language_code.as_str())),
         (18, Some(record.prompt_version.as_str())),
-        (19, Some(at.as_str())),
     ];
     record.org_id == org
-        && number(row, 14) == told.version()
-        && columns.into_iter().all(|(column, told)| text(row, column) == told.map(str::as_bytes))
+        && row.number(14) == told.version()
+        && row.is_time(19, &record.at.to_string())
+        && columns.into_iter().all(|(column, told)| row.text(column) == told.map(str::as_bytes))
 }
 
-/// A column's bytes, whatever a forger has made of its type; `None` for NULL.
-fn text(row: &SqliteRow, column: usize) -> Option<&[u8]> {
-    row.try_get_unchecked::<Option<&[u8]>, _>(column).ok().flatten()
+/// What stands in a row, whatever a forger has made of it.
+trait Stored {
+    /// A column's bytes; `None` for NULL.
+    fn text(&self, column: usize) -> Option<&[u8]>;
+    /// A column's number, or 0, which no entry has.
+    fn number(&self, column: usize) -> u64;
+    /// Whether a column holds this time.
+    fn is_time(&self, column: usize, told: &str) -> bool;
 }
 
-/// A column's number, or 0, which no entry has.
-fn number(row: &SqliteRow, column: usize) -> u64 {
-    row.try_get_unchecked::<i64, _>(column).map_or(0, i64::cast_unsigned)
+impl Stored for SqliteRow {
+    fn text(&self, column: usize) -> Option<&[u8]> {
+        self.try_get_unchecked::<Option<&[u8]>, _>(column).ok().flatten()
+    }
+
+    fn number(&self, column: usize) -> u64 {
+        self.try_get_unchecked::<i64, _>(column).map_or(0, i64::cast_unsigned)
+    }
+
+    /// To the letter: a text that is read as the same time is another text.
+    fn is_time(&self, column: usize, told: &str) -> bool {
+        self.text(column) == Some(told.as_bytes())
+    }
+}
+
+impl Stored for PgRow {
+    fn text(&self, column: usize) -> Option<&[u8]> {
+        self.try_get_unchecked::<Option<&[u8]>, _>(column).ok().flatten()
+    }
+
+    fn number(&self, column: usize) -> u64 {
+        self.try_get_unchecked::<i64, _>(column).map_or(0, i64::cast_unsigned)
+    }
+
+    fn is_time(&self, column: usize, told: &str) -> bool {
+        self.try_get::<Option<WallTime>, _>(column).ok().flatten().is_some_and(|at| at.to_string() == told)
+    }
 }

@@ -9,6 +9,8 @@ use super::calls::{Answer, Placed, Placement};
 use super::checkpoints::CheckpointRow;
 use super::outbox::{OutboxWork, Post};
 use super::read::{CallRow, RecordingRow};
+use super::transcripts::TranscriptRow;
+use super::{retention, tasks};
 
 /// What to do once it is durable, or will never be. Called on the ledger's task; must not block.
 pub type Then<T> = Box<dyn FnOnce(T) + Send>;
@@ -38,6 +40,8 @@ pub enum Work {
     Answer(Box<Answer>),
     /// A checkpoint that the object store holds. Kept until the database takes it.
     Checkpoint(Box<CheckpointRow>),
+    /// A transcript as it stands, and the line that says so. Kept until the database takes it.
+    Transcript(Box<(TranscriptRow, Event)>),
     /// Posts claimed, settled or put off.
     Outbox(OutboxWork),
     /// A recording as it stands. Answered `false` if it is not durable in time, and kept all the same.
@@ -77,11 +81,61 @@ impl std::fmt::Debug for Work {
             Self::Recording(..) => "Recording",
             Self::Outbox(_) => "Outbox",
             Self::Checkpoint(_) => "Checkpoint",
+            Self::Transcript(_) => "Transcript",
         })
     }
 }
 
 impl Work {
+    /// The organisation whose chain it writes to, if to one: the writer holds that chain before it asks anything.
+    pub(super) fn chain(&self) -> Option<&str> {
+        match self {
+            Self::Grant(grant, _) => Some(&grant.record.org_id),
+            Self::Audit(event, _) => Some(&event.org_id),
+            Self::Act(act, _) => act.chain(),
+            Self::Call(row) => tasks::is_to_be_logged(row).then_some(&row.org_id),
+            Self::Recording(row, _) => retention::may_come_late(row).then_some(&row.org_id),
+            Self::Place(placement, _) => Some(&placement.event.org_id),
+            Self::Transcript(told) => Some(&told.1.org_id),
+            Self::Recall { .. } | Self::Answer(_) | Self::Checkpoint(_) | Self::Outbox(_) => None,
+        }
+    }
+
+    /// The decision that it is, if it is one.
+    pub(super) fn decision(&self) -> Option<&ConsentRecord> {
+        match self {
+            Self::Grant(grant, _) => Some(&grant.record),
+            Self::Act(..) => self.refusal(),
+            Self::Recall { .. }
+            | Self::Audit(..)
+            | Self::Call(_)
+            | Self::Recording(..)
+            | Self::Place(..)
+            | Self::Answer(_)
+            | Self::Checkpoint(_)
+            | Self::Transcript(_)
+            | Self::Outbox(_) => None,
+        }
+    }
+
+    /// The no that it is, if it is one: handed in twice it is written once.
+    pub(super) fn refusal(&self) -> Option<&ConsentRecord> {
+        match self {
+            Self::Act(Act::Revoke(revocation), _) => Some(&revocation.record),
+            Self::Grant(..)
+            | Self::Recall { .. }
+            | Self::Audit(..)
+            | Self::Act(..)
+            | Self::Call(_)
+            | Self::Recording(..)
+            | Self::Place(..)
+            | Self::Answer(_)
+            | Self::Checkpoint(_)
+            | Self::Transcript(_)
+            | Self::Outbox(_) => None,
+        }
+    }
+
     /// Tells whoever waits what a COMMIT has made true. `commit` makes the proof; the ledger lends it.
     pub(super) fn answer(self, written: Written, commit: fn(u64, Option<String>) -> Committed) {
         let receipt = |grant: Grant, seq| {
@@ -100,7 +154,15 @@ impl Work {
             (Self::Place(_, then), Written::Placed(placed)) => then(Some(placed)),
             (Self::Place(_, then), _) => then(None),
             (Self::Outbox(work), written) => work.answer(written),
-            (Self::Audit(_, None) | Self::Recording(_, None) | Self::Call(_) | Self::Answer(_) | Self::Checkpoint(_), _) => {}
+            (
+                Self::Audit(_, None)
+                | Self::Recording(_, None)
+                | Self::Call(_)
+                | Self::Answer(_)
+                | Self::Checkpoint(_)
+                | Self::Transcript(_),
+                _,
+            ) => {}
         }
     }
 
@@ -131,7 +193,12 @@ impl Work {
                 work.refuse();
                 None
             }
-            Self::Audit(_, None) | Self::Recording(_, None) | Self::Call(_) | Self::Answer(_) | Self::Checkpoint(_) => Some(self),
+            Self::Audit(_, None)
+            | Self::Recording(_, None)
+            | Self::Call(_)
+            | Self::Answer(_)
+            | Self::Checkpoint(_)
+            | Self::Transcript(_) => Some(self),
         }
     }
 }

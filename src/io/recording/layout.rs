@@ -7,10 +7,11 @@ use std::io;
 
 use serde::Serialize;
 
-use crate::engine::audio::frame::Place;
+use crate::engine::audio::frame::{Place, StreamNo};
 use crate::engine::audio::g711;
+use crate::engine::call::PartyKind;
 use crate::engine::time::SAMPLES_PER_MS;
-use crate::io::spool::{PauseGaps, Record, SpooledFrame, SpooledPause, SpooledStream};
+use crate::io::spool::{PauseGaps, Record, SpooledFrame, SpooledPause, SpooledStream, SpooledTransfer};
 
 /// Frames may be this far out of order; what comes later than that is dropped.
 const WINDOW: usize = 2 * 8_000;
@@ -49,6 +50,36 @@ pub struct Pause {
     pub at_ms: u64,
 }
 
+/// A tone that told of the recording.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Beep {
+    /// Twilio's id of the stream it was sent into.
+    pub stream_sid: String,
+    /// Where that stream stood then.
+    pub start_ms: u64,
+    /// Where that lies in the recording.
+    pub at_ms: u64,
+}
+
+/// The call was handed over.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Transfer {
+    /// When.
+    pub at: String,
+    /// To what.
+    pub to: PartyKind,
+    /// Whether the new party was captured.
+    pub captured: bool,
+    /// Twilio's id of the stream that was captured until then.
+    pub stream_sid: String,
+    /// Where on it, in milliseconds.
+    pub stream_ms: u64,
+    /// Where it lies in the recording.
+    pub at_ms: u64,
+}
+
 /// What the first pass found.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Plan {
@@ -62,16 +93,24 @@ pub struct Plan {
     pub segments: Vec<Stretch>,
     /// The pauses in it.
     pub pauses: Vec<Pause>,
+    /// The tones that told of it.
+    pub beeps: Vec<Beep>,
+    /// To whom the call was handed over meanwhile.
+    pub transfers: Vec<Transfer>,
     /// Whether the spool was sealed; if not, a crash ended it.
     pub sealed: bool,
     /// Set if the spool is damaged: what came before is here.
     pub damage: Option<String>,
     streams: Vec<Origin>,
+    /// Streams and places of the tones; of a place nothing is known before the first frame has one.
+    beeped: Vec<(u8, u64)>,
     cuts: Vec<(u64, u8, u64)>,
     late: Option<LateCut>,
     gaps: PauseGaps,
     /// Stretches of time that are left out, if they are: where they would begin and end in the recording.
     left_out: Vec<(u64, u64)>,
+    /// Stretches of it in which nothing is to be heard, in samples of the recording, in order.
+    silent: Vec<(u64, u64)>,
     /// Where the pause in force began.
     pausing: Option<u64>,
     /// Where the last pause was over: stream and place. What comes from there on is a segment of its own.
@@ -92,6 +131,27 @@ pub struct LateCut {
     pub stream_sid: String,
     /// Where.
     pub at: Place,
+}
+
+/// Something sensitive is said between these places: nothing of it is to be heard, on either channel.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Silence {
+    /// Of which stream.
+    pub stream: StreamNo,
+    /// From here.
+    pub from: Place,
+    /// Up to here.
+    pub to: Place,
+}
+
+/// A stretch of the recording that was silenced.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Silenced {
+    /// From here.
+    pub start_ms: u64,
+    /// Up to here.
+    pub end_ms: u64,
 }
 
 impl Plan {
@@ -122,8 +182,11 @@ impl Plan {
             match record {
                 Ok(Record::Head(head)) => self.gaps = head.pauses,
                 Ok(Record::Pause(pause)) => self.pause(pause),
+                Ok(Record::Transfer(transfer)) => self.transfer(transfer),
                 Ok(Record::Stream(spooled)) => self.stream(spooled),
                 Ok(Record::Frame(frame)) => self.frame(index, &frame),
+                Ok(Record::Beep(stream, at)) if !self.is_cut(index, stream.0, at.0) => self.beeped.push((stream.0, at.0)),
+                Ok(Record::Beep(..)) => {}
                 Ok(Record::Cut(stream, at)) if known == 0 => self.cuts.push((index, stream.0, at.0)),
                 Ok(Record::Cut(..)) => {}
                 Ok(Record::Sealed) => self.sealed = true,
@@ -134,7 +197,36 @@ impl Plan {
             }
         }
         self.samples = self.samples.max(self.lead);
+        self.beeps = self.beeped.iter().filter_map(|(stream, at)| self.beep(*stream, *at)).collect();
         self
+    }
+
+    /// Nothing is to be heard between these places of these streams.
+    #[must_use]
+    pub fn silent(mut self, between: &[Silence]) -> Self {
+        for silence in between {
+            let places = (self.sample_of(silence.stream, silence.from), self.sample_of(silence.stream, silence.to));
+            if let (Some(from), Some(to)) = places
+                && from < to
+            {
+                self.silent.push((from.min(self.samples), to.min(self.samples)));
+            }
+        }
+        self.silent.sort_unstable();
+        self
+    }
+
+    /// The same in milliseconds.
+    #[must_use]
+    pub fn silences(&self) -> Vec<Silenced> {
+        let ms = |(from, to): &(u64, u64)| Silenced { start_ms: from / SAMPLES_PER_MS, end_ms: to.div_ceil(SAMPLES_PER_MS) };
+        self.silent.iter().map(ms).collect()
+    }
+
+    fn sample_of(&self, stream: StreamNo, at: Place) -> Option<u64> {
+        let origin = self.streams.iter().find(|origin| origin.spooled.stream == stream.0)?;
+        let (first, start) = origin.first?;
+        Some(self.kept((start + at.0).saturating_sub(first)))
     }
 
     fn frame(&mut self, index: u64, frame: &SpooledFrame) {
@@ -172,6 +264,28 @@ impl Plan {
         }
     }
 
+    /// A tone in what was captured.
+    fn beep(&self, stream: u8, at: u64) -> Option<Beep> {
+        let origin = self.streams.iter().find(|origin| origin.spooled.stream == stream)?;
+        let (first, start) = origin.first?;
+        let place = self.kept(start + at.saturating_sub(first));
+        Some(Beep { stream_sid: origin.spooled.stream_sid.clone(), start_ms: at / SAMPLES_PER_MS, at_ms: place / SAMPLES_PER_MS })
+    }
+
+    fn transfer(&mut self, transfer: SpooledTransfer) {
+        let Some(origin) = self.streams.iter().find(|origin| origin.spooled.stream == transfer.stream) else { return };
+        let place = origin.first.and_then(|(first, start)| (start + transfer.at).checked_sub(first));
+        let told = Transfer {
+            at: transfer.time,
+            to: transfer.to,
+            captured: transfer.captured,
+            stream_sid: origin.spooled.stream_sid.clone(),
+            stream_ms: transfer.at / SAMPLES_PER_MS,
+            at_ms: place.map_or(self.lead, |place| self.kept(place)) / SAMPLES_PER_MS,
+        };
+        self.transfers.push(told);
+    }
+
     /// Where something lies once what is left out before it is.
     fn kept(&self, place: u64) -> u64 {
         place - self.left_out.iter().map(|(from, to)| place.min(*to).saturating_sub(*from)).sum::<u64>()
@@ -193,6 +307,13 @@ impl Plan {
         (start + at).checked_sub(first).map(|place| self.kept(place))
     }
 
+    /// Where a place of a stream lies in the recording, in milliseconds; `None` where the recording has nothing.
+    #[must_use]
+    pub fn ms_of(&self, stream: StreamNo, at: Place) -> Option<u64> {
+        let place = self.sample_of(stream, at)?;
+        (place <= self.samples).then_some(place / SAMPLES_PER_MS)
+    }
+
     /// Where a frame begins in the recording, by the origins of the first pass.
     fn place(&self, frame: &SpooledFrame) -> Option<u64> {
         let origin = self.streams.iter().find(|origin| origin.spooled.stream == frame.stream.0)?;
@@ -202,8 +323,9 @@ impl Plan {
 
     fn is_cut(&self, index: u64, stream: u8, end: u64) -> bool {
         let late = self.late.as_ref().is_some_and(|cut| {
-            let sid = self.streams.iter().find(|origin| origin.spooled.stream == stream).map(|origin| origin.spooled.stream_sid.as_str());
-            sid == Some(cut.stream_sid.as_str()) && end > cut.at.0
+            let of_sid = self.streams.iter().find(|origin| origin.spooled.stream_sid == cut.stream_sid);
+            // What came on a later stream came after it.
+            of_sid.is_some_and(|of| stream > of.spooled.stream || (stream == of.spooled.stream && end > cut.at.0))
         });
         late || self.cuts.iter().any(|(cut_index, cut_stream, at)| *cut_index > index && *cut_stream == stream && end > *at)
     }
@@ -231,6 +353,7 @@ pub(super) fn lay_out(
     mut emit: impl FnMut(&[[i16; 2]]) -> io::Result<()>,
 ) -> io::Result<()> {
     let mut grid = Grid { from: 0, window: vec![[0; 2]; WINDOW * 2] };
+    let mut from = lead.len() as u64;
     // Our own prompt, on the right; never the client's audio from before the grant on the left.
     let silence = |code: &u8| [0, g711::decode(*code)];
     for piece in lead.chunks(WINDOW) {
@@ -238,10 +361,34 @@ pub(super) fn lay_out(
         emit(&piece)?;
     }
     grid.from = lead.len() as u64;
+    let mut emit = |samples: &[[i16; 2]]| {
+        let to = from + samples.len() as u64;
+        let silent = plan.silent.iter().filter(|(begins, ends)| *begins < to && *ends > from);
+        let silent: Vec<_> = silent.map(|(begins, ends)| (begins.saturating_sub(from), ends.min(&to) - from)).collect();
+        from = to;
+        if silent.is_empty() {
+            return emit(samples);
+        }
+        let mut samples = samples.to_vec();
+        for (begins, ends) in silent {
+            if let (Ok(begins), Ok(ends)) = (usize::try_from(begins), usize::try_from(ends)) {
+                samples[begins..ends].fill([0; 2]);
+            }
+        }
+        emit(&samples)
+    };
     for (index, record) in (0u64..).zip(records) {
         let frame = match record {
             Ok(Record::Frame(frame)) => frame,
-            Ok(Record::Head(_) | Record::Stream(_) | Record::Cut(..) | Record::Pause(_) | Record::Sealed) => continue,
+            Ok(
+                Record::Head(_)
+                | Record::Stream(_)
+                | Record::Cut(..)
+                | Record::Pause(_)
+                | Record::Beep(..)
+                | Record::Transfer(_)
+                | Record::Sealed,
+            ) => continue,
             Err(_) => break, // the plan has told of the damage
         };
         if plan.is_cut(index, frame.stream.0, frame.end().0) {

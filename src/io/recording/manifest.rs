@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::layout::{Pause, Stretch};
+use super::layout::{Beep, Pause, Silenced, Stretch, Transfer};
 use super::{Encoded, Plan};
 use crate::engine::consent::ConsentRecord;
 use crate::engine::time::SAMPLES_PER_MS;
@@ -42,8 +42,14 @@ pub struct Manifest {
     pub segments: Vec<Stretch>,
     /// The pauses in it.
     pub pauses: Vec<Pause>,
+    /// To whom the call was handed over meanwhile, in order.
+    pub transfers: Vec<Transfer>,
     /// Whether they are silence in it, or left out.
     pub pause_gaps: PauseGaps,
+    /// The tones that told of the recording: 1400 Hz, 200 ms, at these times sent to the client, and not part of the audio.
+    pub beeps: Vec<Beep>,
+    /// What was silenced in it, on both channels, by the words of its transcript.
+    pub redactions: Vec<Silenced>,
     /// Our own prompt at its beginning.
     pub prompt: Option<ManifestLead>,
     /// The consent record it rests on, and its place in the chain.
@@ -93,7 +99,10 @@ impl Manifest {
             frames: plan.frames,
             segments: plan.segments.clone(),
             pauses: plan.pauses.clone(),
+            transfers: plan.transfers.clone(),
             pause_gaps: head.pauses,
+            beeps: plan.beeps.clone(),
+            redactions: plan.silences(),
             prompt: head.lead.clone().map(|lead| ManifestLead { lead_ms: lead.samples / SAMPLES_PER_MS, lead }),
             consent: ManifestConsent { ledger_seq: head.grant_seq, record: head.consent.clone() },
             complete: plan.sealed,

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
-pub use layout::{LateCut, Plan};
+pub use layout::{LateCut, Plan, Silence};
 pub use manifest::Manifest;
 
 use crate::engine::audio::prompts::Prompt;

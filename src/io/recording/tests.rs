@@ -109,7 +109,7 @@ fn encoded(bench: &Bench, head: &RecordingHead) -> (Vec<u8>, Manifest) {
 #[test]
 fn a_wav_is_what_hound_reads_and_begins_with_the_prompt() {
     let bench = Bench::new();
-    let prompt = library().prompt(Language::En, Line::Consent);
+    let prompt = library().prompt(Language::EN, Line::Consent);
     let lead = Lead { language: "en".into(), version: prompt.version.clone(), sha256: prompt.sha256.clone(), samples: 8_000 };
     let (bytes, manifest) = encoded(&bench, &RecordingHead { lead: Some(lead), ..head("wav") });
     let reader = hound::WavReader::new(Cursor::new(&bytes)).unwrap();
@@ -170,4 +170,21 @@ fn a_pause_is_silence_as_long_as_it_was_or_is_left_out_and_the_manifest_tells() 
         let pauses: Vec<_> = plan.pauses.iter().map(|pause| (pause.start_ms, pause.end_ms, pause.reason.as_str(), pause.at_ms)).collect();
         assert_eq!(pauses, [(160, Some(560), "PAYMENT", 60)]);
     }
+}
+
+#[test]
+fn the_manifest_tells_when_the_tone_sounded_and_not_of_one_that_was_cut_off_with_its_audio() {
+    let beep = |at_ms: u64| Ok(Record::Beep(StreamNo(0), Place(at_ms * 8)));
+    // The first is sent before any frame has left the line.
+    let mut records = vec![stream(0, 0), beep(90)];
+    records.extend((0..50).map(|n| frame(0, Channel::Client, 100 + n * 20, n)));
+    records.extend([beep(600), beep(1_000)]);
+    let beeps = |records: &[io::Result<Record>], lead: &[u8]| {
+        let (plan, _) = laid_out(records, lead);
+        plan.beeps.iter().map(|beep| (beep.stream_sid.clone(), beep.start_ms, beep.at_ms)).collect::<Vec<_>>()
+    };
+    let at = |start_ms, at_ms| ("MZ0".to_owned(), start_ms, at_ms);
+    assert_eq!(beeps(&records, &[0xFF; 8_000]), [at(90, 1_000), at(600, 1_500), at(1_000, 1_900)]);
+    records.push(Ok(Record::Cut(StreamNo(0), Place(800 * 8))));
+    assert_eq!(beeps(&records, &[]), [at(90, 0), at(600, 500)]);
 }

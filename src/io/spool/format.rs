@@ -5,13 +5,14 @@
 //! "CGSPOOL2" | id length u16 | id | wrapped key (60 bytes) | gateway length u8 | gateway
 //!            | length u16 | the key that wraps it, as AWS KMS wrapped that | chunk*
 //! chunk  = length u32 | counter u64 | AES-256-GCM(records)        nonce = counter, AAD = id ‖ counter
-//! record = 0 head JSON | 1 frame | 2 stream JSON | 3 cut | 4 sealed | 5 pause JSON
+//! record = 0 head JSON | 1 frame | 2 stream JSON | 3 cut | 4 sealed | 5 pause JSON | 6 beep | 7 transfer JSON
 //! ```
 //! All numbers little-endian. A torn last chunk is what a crash leaves; anything else that does not decrypt is damage.
 
 use serde::{Deserialize, Serialize};
 
 use crate::engine::audio::frame::{Channel, FRAME_SAMPLES, Place, StreamNo};
+use crate::engine::call::PartyKind;
 use crate::engine::consent::{Admitted, ConsentRecord};
 
 /// No chunk is longer: 200 ms of two channels is 4 KiB, a head a few more.
@@ -32,6 +33,8 @@ const STREAM: u8 = 2;
 const CUT: u8 = 3;
 const SEALED: u8 = 4;
 const PAUSE: u8 = 5;
+const BEEP: u8 = 6;
+const TRANSFER: u8 = 7;
 
 /// What a recording is, fixed when it begins.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -85,6 +88,22 @@ pub struct SpooledPause {
     pub reason: Option<String>,
 }
 
+/// The call was handed over.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SpooledTransfer {
+    /// On which stream it was captured until then.
+    pub stream: u8,
+    /// Where on its time line, in samples.
+    pub at: u64,
+    /// When: RFC 3339.
+    pub time: String,
+    /// To what.
+    pub to: PartyKind,
+    /// Whether the new party is captured.
+    pub captured: bool,
+}
+
 /// Our own prompt at the beginning of a recording.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -124,6 +143,10 @@ pub enum Record {
     Cut(StreamNo, Place),
     /// Nothing was taken in from here on, or is again.
     Pause(SpooledPause),
+    /// The tone that tells of the recording was sent into this stream when its clock stood there.
+    Beep(StreamNo, Place),
+    /// Somebody else came.
+    Transfer(SpooledTransfer),
     /// Nothing follows.
     Sealed,
 }
@@ -187,8 +210,17 @@ pub(super) fn put_cut(chunk: &mut Vec<u8>, stream: StreamNo, at: Place) {
     chunk.extend_from_slice(&at.0.to_le_bytes());
 }
 
+pub(super) fn put_transfer(chunk: &mut Vec<u8>, transfer: &SpooledTransfer) {
+    put_json(chunk, TRANSFER, &serde_json::to_vec(transfer).unwrap_or_default());
+}
+
 pub(super) fn put_pause(chunk: &mut Vec<u8>, pause: &SpooledPause) {
     put_json(chunk, PAUSE, &serde_json::to_vec(pause).unwrap_or_default());
+}
+
+pub(super) fn put_beep(chunk: &mut Vec<u8>, stream: StreamNo, at: Place) {
+    chunk.extend_from_slice(&[BEEP, stream.0]);
+    chunk.extend_from_slice(&at.0.to_le_bytes());
 }
 
 pub(super) fn put_sealed(chunk: &mut Vec<u8>) {
@@ -219,6 +251,11 @@ pub(super) fn take(chunk: &mut &[u8]) -> Option<Record> {
             let stream = StreamNo(*take_bytes(chunk, 1)?.first()?);
             Some(Record::Cut(stream, Place(u64::from_le_bytes(take_bytes(chunk, 8)?.try_into().ok()?))))
         }
+        BEEP => {
+            let stream = StreamNo(*take_bytes(chunk, 1)?.first()?);
+            Some(Record::Beep(stream, Place(u64::from_le_bytes(take_bytes(chunk, 8)?.try_into().ok()?))))
+        }
+        TRANSFER => Some(Record::Transfer(serde_json::from_slice(take_json(chunk)?).ok()?)),
         PAUSE => Some(Record::Pause(serde_json::from_slice(take_json(chunk)?).ok()?)),
         SEALED => Some(Record::Sealed),
         _ => None,

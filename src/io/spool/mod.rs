@@ -18,7 +18,7 @@ mod sync;
 pub(crate) mod tests;
 mod write;
 
-pub use format::{Lead, PauseGaps, Record, RecordingHead, SpooledFrame, SpooledPause, SpooledStream};
+pub use format::{Lead, PauseGaps, Record, RecordingHead, SpooledFrame, SpooledPause, SpooledStream, SpooledTransfer};
 pub use keys::{KeysError, KmsSpec, NotFetched, SpoolKeys};
 pub use read::{SpoolFile, Unreadable, destroy_all_of, files_of, left_behind};
 pub use sync::SYNC_EVERY;
@@ -101,6 +101,18 @@ impl SpoolFeed {
     /// Nothing is taken of this stream from `at` on, for this reason; or is again, if there is none.
     pub fn paused(&mut self, now: Tick, stream: StreamNo, at: Place, reason: Option<&str>) {
         format::put_pause(&mut self.chunk, &SpooledPause { stream: stream.0, at: at.0, reason: reason.map(str::to_owned) });
+        self.first.get_or_insert(now);
+    }
+
+    /// The tone that tells of the recording was sent into this stream at `at`.
+    pub fn beeped(&mut self, now: Tick, stream: StreamNo, at: Place) {
+        format::put_beep(&mut self.chunk, stream, at);
+        self.first.get_or_insert(now);
+    }
+
+    /// The call was handed over.
+    pub fn transferred(&mut self, now: Tick, transfer: &SpooledTransfer) {
+        format::put_transfer(&mut self.chunk, transfer);
         self.first.get_or_insert(now);
     }
 

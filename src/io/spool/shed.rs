@@ -31,7 +31,7 @@ impl SpoolFile {
             match record? {
                 Record::Cut(stream, at) => cuts.push((index, stream, at)),
                 Record::Sealed => sealed = true,
-                Record::Head(_) | Record::Stream(_) | Record::Frame(_) | Record::Pause(_) => {}
+                Record::Head(_) | Record::Stream(_) | Record::Frame(_) | Record::Pause(_) | Record::Beep(..) | Record::Transfer(_) => {}
             }
         }
         if cuts.is_empty() {
@@ -68,12 +68,14 @@ impl SpoolFile {
                 Record::Head(head) => format::put_head(&mut chunk, &head),
                 Record::Stream(stream) => format::put_stream(&mut chunk, &stream),
                 Record::Pause(pause) => format::put_pause(&mut chunk, &pause),
+                Record::Transfer(transfer) => format::put_transfer(&mut chunk, &transfer),
                 Record::Frame(frame) => {
                     let is_cut = cuts.iter().any(|(cut, stream, at)| *cut > index && *stream == frame.stream && frame.end() > *at);
                     if !is_cut {
                         format::put_spooled(&mut chunk, &frame);
                     }
                 }
+                Record::Beep(stream, at) => format::put_beep(&mut chunk, stream, at),
                 Record::Cut(..) | Record::Sealed => continue,
             }
             if chunk.len() >= CHUNK_ROOM * 4 {

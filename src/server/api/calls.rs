@@ -1,23 +1,30 @@
 //! Calls, live and past.
 
+use axum::Json;
+use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
-use axum::routing::{get, post};
-use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-use super::{App, Claims, EditClients, May, Problem, ViewClients, own};
+use super::asked::{Bytes, Path, Query};
+use super::clients::said;
+use super::{App, Claims, EditClients, May, Permission as _, Problem, ViewClients, own};
+use crate::engine::call::Phase;
 use crate::engine::consent::Actor;
 use crate::engine::ledger::canonical;
+use crate::engine::policy::Region;
 use crate::engine::time::WallTime;
 use crate::engine::twilio::twiml::Route;
 use crate::io::clock::wall;
 use crate::io::database::CallFilter;
 use crate::server::ids;
-use crate::server::media::ToMedia;
-use crate::server::placing::{self, Told, Wish};
+use crate::server::nodes::{self, Command, NotDone};
+use crate::server::placing::{self, InitiateCallResponse, Told, Wish};
+use crate::server::registry::CallState;
 
 /// Calls on one page at most.
 const PAGE_MAX: u32 = 100;
@@ -26,29 +33,44 @@ const SKEW_MS: i64 = 2_000;
 /// Forms of one call at most.
 const FORMS_MAX: usize = 64;
 
-pub(super) fn routes() -> Router<App> {
-    Router::new()
-        .route("/api/calls", get(calls).post(initiate))
-        .route("/api/calls/{callId}", get(call))
-        .route("/api/calls/{callId}/opt-out", post(opt_out))
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(calls, initiate)).routes(routes!(call)).routes(routes!(opt_out))
 }
 
 /// Which calls are asked for.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(rename_all = "camelCase")]
 struct CallsQuery {
+    /// Twilio's id of the call.
     call_sid: Option<String>,
+    /// Of one client only.
     client_id: Option<String>,
-    phase: Option<String>,
+    /// Where they are in their life.
+    phase: Option<Phase>,
+    /// Begun before this time: the `startedAt` of the last call on the page before.
+    #[param(format = DateTime)]
     before: Option<String>,
+    /// So many, up to 100; 50 if it is not said.
     limit: Option<u32>,
 }
 
+/// A page of calls.
+#[derive(Serialize, ToSchema)]
+struct CallsPage {
+    /// Newest first.
+    #[schema(value_type = Vec<CallState>)]
+    calls: Vec<Value>,
+}
+
 /// The body of an opt-out.
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, Default, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct OptOutBody {
+    /// For people.
     reason: Option<String>,
+    /// Since when, if not since now: what was received since leaves the recording.
+    #[schema(format = DateTime)]
     effective_at: Option<String>,
 }
 
@@ -62,16 +84,23 @@ fn effective_at(text: &str) -> Result<WallTime, Problem> {
 }
 
 /// PX-735's `InitiateCallRequest`, with where to call and whom to connect to.
-#[derive(Deserialize, Serialize)]
+#[derive(Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct InitiateCallRequest {
+    /// The client.
+    #[schema(min_length = 1, max_length = 128)]
     client_id: String,
+    /// Forms that the call is about; written down beside it.
     #[serde(default)]
+    #[schema(max_items = 64)]
     form_ids: Vec<String>,
     /// The client's number in E.164, or `client:ID`.
     to: String,
     /// Who talks with the client; without it the call goes where inbound calls go.
     connect_to: Option<String>,
+    /// Where the client lives: a country of ISO 3166 (`FR`), or an American state (`US-CA`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_region: Option<String>,
     /// The warning was seen, and the call is wanted unrecorded.
     #[serde(default)]
     acknowledge_unrecorded: bool,
@@ -101,6 +130,9 @@ impl InitiateCallRequest {
         if self.client_name.as_ref().is_some_and(|name| !fit(name)) {
             faults.push(unfit("clientName"));
         }
+        if self.client_region.as_ref().is_some_and(|region| Region::parse(region).is_none()) {
+            faults.push("clientRegion is no country of ISO 3166, like FR, and no American state, like US-CA".to_owned());
+        }
         faults.extend(routed("to", &self.to));
         match &self.connect_to {
             Some(route) => faults.extend(routed("connectTo", route)),
@@ -111,7 +143,22 @@ impl InitiateCallRequest {
     }
 }
 
-/// `POST /api/calls`: calls a client, by PX-735 §3.1.
+/// Calls a client
+///
+/// By PX-735 §3.1. A client who has revoked consent is not called without `acknowledgeUnrecorded`: the answer is 200 with a
+/// `warning`, and `callId` and `status` null. With an `Idempotency-Key` the same request gets the same answer and makes one call.
+#[utoipa::path(post, path = "/api/calls", operation_id = "initiateCall", tag = "calls",
+    extensions(("x-permission" = json!(ViewClients::NAME))),
+    params(("idempotency-key" = Option<String>, Header, description = "A new one for each call, 128 bytes at most.")),
+    request_body = InitiateCallRequest,
+    responses((status = 201, description = "The call is placed.", body = InitiateCallResponse),
+        (status = 200, description = "No call was placed: the client has revoked consent.", body = InitiateCallResponse),
+        (status = 409, description = "The request with this `Idempotency-Key` is still being answered."),
+        (status = 415, description = "The body is not `application/json`."),
+        (status = 422, description = "The body does not say what it must, or the `Idempotency-Key` was used for another request."),
+        (status = 502, description = "Twilio refused the call, or cannot be reached; `detail` says what to mend."),
+        (status = 503, description = "No call can be placed now, or on this gateway; `detail` says why."),
+        (status = 504, description = "Twilio did not say whether the call was placed; it may ring.")))]
 async fn initiate(
     State(app): State<App>,
     may: May<ViewClients>,
@@ -138,26 +185,47 @@ async fn initiate(
     }
     own(&app, &claims, &claims.org, &asked.client_id, "client")?;
     let canonical = canonical(&asked).map_err(Problem::ours)?;
-    let InitiateCallRequest { client_id, form_ids, to, connect_to, acknowledge_unrecorded, client_name } = asked;
-    let wish = Wish { claims, client_id, client_name, form_ids, to, connect_to, acknowledged: acknowledge_unrecorded, key, canonical };
+    let InitiateCallRequest { client_id, form_ids, to, connect_to, client_region, acknowledge_unrecorded: acknowledged, client_name } =
+        asked;
+    let client_region = client_region.as_deref().and_then(Region::parse);
+    let wish = Wish { claims, client_id, client_name, form_ids, to, client_region, connect_to, acknowledged, key, canonical };
     // Once begun it is carried through, even if whoever asked has gone.
     tokio::spawn(placing::place(app, wish)).await.map_err(Problem::ours)?
 }
 
-/// `GET /api/calls/{callId}`
+/// A call's live state, or its last
+#[utoipa::path(get, path = "/api/calls/{callId}", operation_id = "getCall", tag = "calls",
+    extensions(("x-permission" = json!(ViewClients::NAME))),
+    params(("callId" = String, Path, description = "The call.")),
+    responses((status = 200, description = "The call.", body = CallState),
+        (status = 404, description = "There is no such call.")))]
 async fn call(State(app): State<App>, may: May<ViewClients>, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
     call_json(&app, &may.claims, &id).await.map(Json)
 }
 
-/// `GET /api/calls`
-async fn calls(State(app): State<App>, may: May<ViewClients>, Query(asked): Query<CallsQuery>) -> Result<Json<Value>, Problem> {
+/// Calls by other keys than their id, newest first
+///
+/// Calls of clients who are not assigned to the token are left out.
+#[utoipa::path(get, path = "/api/calls", operation_id = "listCalls", tag = "calls",
+    extensions(("x-permission" = json!(ViewClients::NAME))),
+    params(CallsQuery),
+    responses((status = 200, description = "A page of calls.", body = CallsPage)))]
+async fn calls(State(app): State<App>, may: May<ViewClients>, Query(asked): Query<CallsQuery>) -> Result<Json<CallsPage>, Problem> {
+    let before = asked.before.as_deref().map(|text| {
+        WallTime::parse(text).ok_or_else(|| {
+            Problem::new(StatusCode::BAD_REQUEST, "before is an RFC 3339 time such as 2026-11-01T00:00:00Z, its + written as %2B")
+        })
+    });
+    let before = before.transpose()?;
     let limit = asked.limit.unwrap_or(50).clamp(1, PAGE_MAX);
+    let phase = asked.phase.and_then(|phase| json!(phase).as_str().map(str::to_owned));
     let filter = CallFilter {
         org_id: Some(may.claims.org.clone()),
         call_sid: asked.call_sid.clone(),
         client_id: asked.client_id.clone(),
-        phase: asked.phase.clone(),
-        before: asked.before.clone(),
+        clients: may.claims.assigned().map(<[String]>::to_vec),
+        phase: phase.clone(),
+        before,
         limit,
     };
     let stored = app.world.database.calls(&filter).await.map_err(Problem::ours)?;
@@ -166,49 +234,65 @@ async fn calls(State(app): State<App>, may: May<ViewClients>, Query(asked): Quer
         identity.org_id == may.claims.org
             && is(&asked.call_sid, state["callSid"].as_str().unwrap_or_default())
             && is(&asked.client_id, &identity.client_id)
-            && is(&asked.phase, state["phase"].as_str().unwrap_or_default())
-            && asked.before.as_deref().is_none_or(|before| state["startedAt"].as_str().unwrap_or_default() < before)
+            && is(&phase, state["phase"].as_str().unwrap_or_default())
+            && before.is_none_or(|before| state["startedAt"].as_str().and_then(WallTime::parse).is_some_and(|started| started < before))
     });
     let mut calls: Vec<(String, Value)> = live
         .filter(|(identity, _)| may.claims.is_assigned(&identity.client_id))
         .map(|(identity, state)| (identity.call_id, state))
         .collect();
     for row in stored {
-        let newer = app.registry.get(&row.id).is_some();
-        if !newer && may.claims.is_assigned(&row.client_id) {
+        if app.registry.get(&row.id).is_none() {
             calls.push((row.id, row.state));
         }
     }
     calls.sort_by(|(_, one), (_, other)| other["startedAt"].as_str().cmp(&one["startedAt"].as_str()));
     calls.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-    let calls: Vec<Value> = calls.into_iter().map(|(_, state)| state).collect();
-    Ok(Json(json!({ "calls": calls })))
+    Ok(Json(CallsPage { calls: calls.into_iter().map(|(_, state)| state).collect() }))
 }
 
-/// `POST /api/calls/{callId}/opt-out`: answered when the gate is shut, with the state then: where its last segment ends, the last
-/// captured frame ends.
+/// The client said no: capturing stops, consent is revoked
+///
+/// Answered when the gate is shut, with the state then: where the last segment ends, the last captured frame ends.
+#[utoipa::path(post, path = "/api/calls/{callId}/opt-out", operation_id = "optOutOfCall", tag = "calls",
+    extensions(("x-permission" = json!(EditClients::NAME))),
+    params(("callId" = String, Path, description = "The call.")),
+    request_body = Option<OptOutBody>,
+    responses((status = 200, description = "Nothing is captured any more; the call's state.", body = CallState),
+        (status = 404, description = "There is no such call."),
+        (status = 409, description = "The call is over; revoke the client's consent instead."),
+        (status = 503, description = "The gateway that has the call does not answer.")))]
 async fn opt_out(
     State(app): State<App>,
     may: May<EditClients>,
     Path(id): Path<String>,
-    body: Option<Json<OptOutBody>>,
+    Bytes(body): Bytes,
 ) -> Result<Json<Value>, Problem> {
     call_json(&app, &may.claims, &id).await?;
-    let live =
-        app.registry.get(&id).ok_or_else(|| Problem::new(StatusCode::CONFLICT, "the call is over; revoke the client's consent instead"))?;
-    let body = body.map(|Json(body)| body).unwrap_or_default();
+    let body: OptOutBody = said(&body, r#"{"reason": "…", "effectiveAt": "…"}, or nothing"#)?;
     let since = body.effective_at.as_deref().map(effective_at).transpose()?;
     let actor = Actor::User { id: may.claims.sub.clone(), name: may.claims.name.clone() };
-    let (done, shut) = tokio::sync::oneshot::channel();
-    live.owner.send(ToMedia::OptOut(id.clone(), actor, body.reason, since, done));
-    shut.await.map_err(|_| Problem::new(StatusCode::CONFLICT, "the call is over; revoke the client's consent instead"))?;
-    call_json(&app, &may.claims, &id).await.map(Json)
+    let command = Command::OptOut { call_id: id, actor, reason: body.reason, since };
+    nodes::command(&app, command).await.map(Json).map_err(|why| match why {
+        NotDone::Over => Problem::new(StatusCode::CONFLICT, "the call is over; revoke the client's consent instead"),
+        NotDone::Unanswered => unanswered(),
+    })
+}
+
+/// The gateway that owns a call does not answer, and holds its lease.
+pub(super) fn unanswered() -> Problem {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the gateway that has the call does not answer; ask again at once, or hang up")
 }
 
 pub(super) async fn call_json(app: &App, claims: &Claims, id: &str) -> Result<Value, Problem> {
     let (org, client, state) = match app.registry.get(id) {
         Some(live) => (live.identity.org_id.clone(), live.identity.client_id.clone(), live.json()),
         None => match app.world.database.call(id).await.map_err(Problem::ours)? {
+            // Live on another gateway: it counts frames that no row tells of yet.
+            Some(row) if row.ended_at.is_none() => {
+                let state = nodes::command(app, Command::State { call_id: row.id }).await.unwrap_or(row.state);
+                (row.org_id, row.client_id, state)
+            }
             Some(row) => (row.org_id, row.client_id, row.state),
             None => return Err(Problem::not_found("call")),
         },

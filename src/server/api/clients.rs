@@ -1,18 +1,21 @@
 //! A client's consent: where it stands, how it came there, how it is withdrawn; legal holds; unrecorded calls.
 
-use axum::body::Bytes;
-use axum::extract::{Path, Query, State};
+use axum::Json;
+use axum::extract::State;
 use axum::http::StatusCode;
-use axum::routing::{get, post};
-use axum::{Json, Router};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-use super::{App, Claims, EditClients, May, Problem, ViewAuditLogs, ViewClients, own};
+use super::asked::{Bytes, Path, Query};
+use super::{App, Claims, EditClients, May, Permission as _, Problem, ViewAuditLogs, ViewClients, own};
 use crate::engine::audio::prompts::{Language, Line};
-use crate::engine::consent::{Actor, ConsentRecord, ConsentStatus, Method};
+use crate::engine::consent::{Actor, ConsentRecord, ConsentStatus, Direction, Method, UnrecordedReason};
 use crate::engine::ledger::{Event, EventKind};
+use crate::engine::time::WallTime;
 use crate::io::clock::wall;
 use crate::io::database::{Act, Acted, HistoryRow, Hold, InteractionRow, Work};
 use crate::server::ids;
@@ -28,38 +31,195 @@ const ID_MAX: usize = 128;
 /// No reason is longer.
 const REASON_MAX: usize = 2_000;
 
-pub(super) fn routes() -> Router<App> {
-    Router::new()
-        .route("/api/clients/{clientId}/consent", get(consent))
-        .route("/api/clients/{clientId}/consent/revoke", post(revoke))
-        .route("/api/clients/{clientId}/legal-hold", post(place_hold).delete(lift_hold))
-        .route("/api/clients/{clientId}/interactions", get(interactions))
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(consent))
+        .routes(routes!(revoke))
+        .routes(routes!(place_hold, lift_hold))
+        .routes(routes!(interactions))
 }
 
-/// The body of a revocation.
-#[derive(Deserialize, Default)]
+/// PX-735 `RevokeConsentRequest`.
+#[derive(Deserialize, Default, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct RevokeBody {
+struct RevokeConsentRequest {
+    /// For people.
     reason: Option<String>,
+}
+
+/// PX-735 `RevokeConsentResponse`.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct RevokeConsentResponse {
+    /// True.
+    success: bool,
+    /// So many recordings of the client are queued.
+    recordings_marked_for_deletion: u64,
+    /// They are deleted after this time.
+    retention_until: WallTime,
 }
 
 /// The body of a legal hold.
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, Default, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct HoldBody {
+    /// For people.
+    #[schema(required, nullable = false, min_length = 1)]
     reason: Option<String>,
 }
 
+/// A legal hold that is in force.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct HoldPlaced {
+    /// True.
+    held: bool,
+    /// The hold: the first one, if it was placed before.
+    hold: LegalHold,
+    /// Recordings that it keeps from deletion now.
+    recordings_held: u64,
+    /// Recordings that it comes too late for.
+    deletions_under_way: u64,
+}
+
+/// That no legal hold is in force.
+#[derive(Serialize, ToSchema)]
+struct HoldLifted {
+    /// False.
+    held: bool,
+    /// The hold that was lifted, if there was one.
+    hold: Option<LegalHold>,
+}
+
+/// A legal hold.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct LegalHold {
+    /// Its id.
+    hold_id: String,
+    /// Why.
+    reason: String,
+    /// Who placed it.
+    placed_by: Person,
+    /// When.
+    #[schema(format = DateTime)]
+    placed_at: String,
+    /// Who lifted it.
+    lifted_by: Option<Person>,
+    /// When.
+    #[schema(format = DateTime)]
+    lifted_at: Option<String>,
+}
+
+/// Somebody, as people are shown them.
+#[derive(Serialize, ToSchema)]
+struct Person {
+    /// Their id.
+    id: String,
+    /// Their name.
+    name: String,
+}
+
+/// PX-735 `ConsentStatusResponse`.
+#[derive(Serialize, ToSchema)]
+struct ConsentStatusResponse {
+    /// Where the client stands.
+    recording: RecordingConsent,
+    /// How they came there, newest first.
+    history: Vec<ConsentChange>,
+}
+
+/// Where a client stands.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct RecordingConsent {
+    /// A client who was never asked is `PENDING`.
+    status: ConsentStatus,
+    /// When consent was last given.
+    granted_at: Option<WallTime>,
+    /// How it came to stand so.
+    method: Option<Method>,
+    /// When consent was withdrawn, if it is.
+    revoked_at: Option<WallTime>,
+    /// By whom.
+    revoked_by: Option<Person>,
+}
+
+/// A line of a consent history.
+#[derive(Serialize, ToSchema)]
+struct ConsentChange {
+    /// `GRANTED` or `REVOKED`.
+    action: ConsentStatus,
+    /// When.
+    timestamp: WallTime,
+    /// How.
+    method: Method,
+    /// Who, as people are shown them.
+    actor: String,
+}
+
+/// A page of calls that no recording keeps.
+#[derive(Serialize, ToSchema)]
+struct InteractionsPage {
+    /// Newest first.
+    interactions: Vec<InteractionMetadata>,
+    /// `after` of the next page, if there may be one.
+    next: Option<String>,
+}
+
+/// PX-735 `InteractionMetadata`: that a call was, without any content.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct InteractionMetadata {
+    /// The call.
+    id: String,
+    /// The client.
+    client_id: String,
+    /// The case manager.
+    case_manager_id: String,
+    /// The organisation.
+    org_id: String,
+    /// `VOIP_CALL`.
+    interaction_type: String,
+    /// Who called whom.
+    #[schema(value_type = Direction)]
+    direction: String,
+    /// When it began.
+    #[schema(format = DateTime)]
+    started_at: String,
+    /// When it ended.
+    #[schema(format = DateTime)]
+    ended_at: Option<String>,
+    /// How long it was.
+    duration_seconds: Option<u64>,
+    /// Why it was not recorded.
+    #[schema(value_type = UnrecordedReason)]
+    reason: String,
+    /// When this was written.
+    #[schema(format = DateTime)]
+    created_at: String,
+}
+
 /// Which page of a list is asked for.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct PageQuery {
+    /// The `next` of the page before.
     pub(super) after: Option<String>,
+    /// So many, up to 100; 50 if it is not said.
     pub(super) limit: Option<u32>,
 }
 
-/// `GET /api/clients/{clientId}/consent`: PX-735 `ConsentStatusResponse`. That somebody looked stands in the chain.
-async fn consent(State(app): State<App>, may: May<ViewClients>, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
+/// Where a client stands, and how it came there
+///
+/// PX-735 `ConsentStatusResponse`. That somebody looked stands in the chain. callgate knows no list of clients: one that it never
+/// heard of is `PENDING`.
+#[utoipa::path(get, path = "/api/clients/{clientId}/consent", operation_id = "getConsent", tag = "clients",
+    extensions(("x-permission" = json!(ViewClients::NAME))),
+    params(("clientId" = String, Path, description = "The client, 128 bytes at most.")),
+    responses((status = 200, description = "Where the client stands.", body = ConsentStatusResponse)))]
+async fn consent(State(app): State<App>, may: May<ViewClients>, Path(id): Path<String>) -> Result<Json<ConsentStatusResponse>, Problem> {
     client(&app, &may.claims, &id)?;
     app.settled().await;
     let history = app.world.database.consent_history(&may.claims.org, &id, HISTORY_MAX).await.map_err(Problem::ours)?;
@@ -68,21 +228,24 @@ async fn consent(State(app): State<App>, may: May<ViewClients>, Path(id): Path<S
 }
 
 /// PX-735 `ConsentStatusResponse` of a history, newest first.
-fn status(history: &[HistoryRow]) -> Value {
+fn status(history: &[HistoryRow]) -> ConsentStatusResponse {
     let newest = history.first().map(|row| &row.record);
     let granted = history.iter().map(|row| &row.record).find(|record| record.status == ConsentStatus::Granted);
     let revoked = newest.filter(|record| record.status == ConsentStatus::Revoked);
-    let told = |row: &HistoryRow| json!({ "action": row.record.status, "timestamp": row.record.at, "method": row.record.method, "actor": named(&row.record.actor).1 });
-    json!({
-        "recording": {
-            "status": newest.map_or(ConsentStatus::Pending, |record| record.status),
-            "grantedAt": granted.map(|record| record.at),
-            "method": newest.map(|record| record.method),
-            "revokedAt": revoked.map(|record| record.at),
-            "revokedBy": revoked.map(|record| named(&record.actor)).map(|(id, name)| json!({ "id": id, "name": name })),
-        },
-        "history": history.iter().map(told).collect::<Vec<_>>(),
-    })
+    let change = |row: &HistoryRow| ConsentChange {
+        action: row.record.status,
+        timestamp: row.record.at,
+        method: row.record.method,
+        actor: named(&row.record.actor).1.to_owned(),
+    };
+    let recording = RecordingConsent {
+        status: newest.map_or(ConsentStatus::Pending, |record| record.status),
+        granted_at: granted.map(|record| record.at),
+        method: newest.map(|record| record.method),
+        revoked_at: revoked.map(|record| record.at),
+        revoked_by: revoked.map(|record| named(&record.actor)).map(|(id, name)| Person { id: id.to_owned(), name: name.to_owned() }),
+    };
+    ConsentStatusResponse { recording, history: history.iter().map(change).collect() }
 }
 
 /// An actor by id, and as people are shown one.
@@ -94,11 +257,25 @@ fn named(actor: &Actor) -> (&str, &str) {
     }
 }
 
-/// `POST /api/clients/{clientId}/consent/revoke`: answered when every gate of the client is shut and the record is durable.
-async fn revoke(State(app): State<App>, may: May<EditClients>, Path(id): Path<String>, body: Bytes) -> Result<Json<Value>, Problem> {
+/// Withdraws a client's consent
+///
+/// Live calls stop capturing, and every recording is queued for deletion in 30 days. Answered when every gate of the client is
+/// shut and the record is durable.
+#[utoipa::path(post, path = "/api/clients/{clientId}/consent/revoke", operation_id = "revokeConsent", tag = "clients",
+    extensions(("x-permission" = json!(EditClients::NAME))),
+    params(("clientId" = String, Path, description = "The client, 128 bytes at most.")),
+    request_body = Option<RevokeConsentRequest>,
+    responses((status = 200, description = "Consent is withdrawn.", body = RevokeConsentResponse),
+        (status = 503, description = "A live call did not stop in time, or the record is not durable yet; `detail` says which. Ask again.")))]
+async fn revoke(
+    State(app): State<App>,
+    may: May<EditClients>,
+    Path(id): Path<String>,
+    Bytes(body): Bytes,
+) -> Result<Json<RevokeConsentResponse>, Problem> {
     client(&app, &may.claims, &id)?;
-    let said: RevokeBody = said(&body, r#"{"reason": "…"}, or nothing"#)?;
-    let asked = app.world.settings.prompts.prompt(Language::En, Line::Consent);
+    let said: RevokeConsentRequest = said(&body, r#"{"reason": "…"}, or nothing"#)?;
+    let asked = app.world.settings.prompts.prompt(Language::EN, Line::Consent);
     let record = ConsentRecord {
         id: ids::fresh("consent"),
         org_id: may.claims.org.clone(),
@@ -112,13 +289,27 @@ async fn revoke(State(app): State<App>, may: May<EditClients>, Path(id): Path<St
         at: wall(),
         reason: reason(said.reason)?,
         evidence: json!({ "through": "API" }),
+        policy_version: None,
+        policy_basis: None,
     };
     let revoked = revocation::revoke(&app, record).await.map_err(|why| Problem::new(StatusCode::SERVICE_UNAVAILABLE, why.to_string()))?;
-    Ok(Json(json!({ "success": true, "recordingsMarkedForDeletion": revoked.marked, "retentionUntil": revoked.until })))
+    Ok(Json(RevokeConsentResponse { success: true, recordings_marked_for_deletion: revoked.marked, retention_until: revoked.until }))
 }
 
-/// `POST /api/clients/{clientId}/legal-hold`: the hold in force, with what it keeps and what it comes too late for.
-async fn place_hold(State(app): State<App>, may: May<ViewAuditLogs>, Path(id): Path<String>, body: Bytes) -> Result<Json<Value>, Problem> {
+/// Keeps a client's recordings from deletion
+///
+/// While a dispute runs. The answer is the hold in force, with what it keeps and what it comes too late for.
+#[utoipa::path(post, path = "/api/clients/{clientId}/legal-hold", operation_id = "placeLegalHold", tag = "clients",
+    extensions(("x-permission" = json!(ViewAuditLogs::NAME))),
+    params(("clientId" = String, Path, description = "The client, 128 bytes at most.")),
+    request_body = HoldBody,
+    responses((status = 200, description = "The hold is in force.", body = HoldPlaced)))]
+async fn place_hold(
+    State(app): State<App>,
+    may: May<ViewAuditLogs>,
+    Path(id): Path<String>,
+    Bytes(body): Bytes,
+) -> Result<Json<HoldPlaced>, Problem> {
     client(&app, &may.claims, &id)?;
     let said: HoldBody = said(&body, r#"{"reason": "…"}"#)?;
     let reason = reason(said.reason)?.ok_or_else(|| Problem::new(StatusCode::BAD_REQUEST, "a legal hold needs a reason"))?;
@@ -138,14 +329,17 @@ async fn place_hold(State(app): State<App>, may: May<ViewAuditLogs>, Path(id): P
         return Err(not_durable());
     };
     let (held, under_way) = app.world.database.waiting(&may.claims.org, &id, wall()).await.map_err(Problem::ours)?;
-    let mut told = hold_json(true, Some(&hold));
-    told["recordingsHeld"] = json!(held);
-    told["deletionsUnderWay"] = json!(under_way);
-    Ok(Json(told))
+    Ok(Json(HoldPlaced { held: true, hold: hold.into(), recordings_held: held, deletions_under_way: under_way }))
 }
 
-/// `DELETE /api/clients/{clientId}/legal-hold`: what was due meanwhile is deleted by the next sweep.
-async fn lift_hold(State(app): State<App>, may: May<ViewAuditLogs>, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
+/// Lifts a client's legal hold
+///
+/// What was due meanwhile is deleted by the next sweep.
+#[utoipa::path(delete, path = "/api/clients/{clientId}/legal-hold", operation_id = "liftLegalHold", tag = "clients",
+    extensions(("x-permission" = json!(ViewAuditLogs::NAME))),
+    params(("clientId" = String, Path, description = "The client, 128 bytes at most.")),
+    responses((status = 200, description = "No hold is in force.", body = HoldLifted)))]
+async fn lift_hold(State(app): State<App>, may: May<ViewAuditLogs>, Path(id): Path<String>) -> Result<Json<HoldLifted>, Problem> {
     client(&app, &may.claims, &id)?;
     let lifted = Hold {
         id: String::new(),
@@ -159,55 +353,62 @@ async fn lift_hold(State(app): State<App>, may: May<ViewAuditLogs>, Path(id): Pa
     };
     let event = event(&may.claims, &id, EventKind::HoldLifted);
     match act(&app, Act::LiftHold(Box::new(lifted), event)).await {
-        Some(Acted::Hold(lifted)) => Ok(Json(hold_json(false, lifted.as_ref()))),
+        Some(Acted::Hold(lifted)) => Ok(Json(HoldLifted { held: false, hold: lifted.map(LegalHold::from) })),
         Some(_) | None => Err(not_durable()),
     }
 }
 
-fn hold_json(held: bool, hold: Option<&Hold>) -> Value {
-    let person = |(id, name): &(String, String)| json!({ "id": id, "name": name });
-    let hold = hold.map(|hold| {
-        json!({
-            "holdId": hold.id,
-            "reason": hold.reason,
-            "placedBy": person(&hold.placed_by),
-            "placedAt": hold.placed_at,
-            "liftedBy": hold.lifted_by.as_ref().map(person),
-            "liftedAt": hold.lifted_at,
-        })
-    });
-    json!({ "held": held, "hold": hold })
+impl From<Hold> for LegalHold {
+    fn from(hold: Hold) -> Self {
+        let person = |(id, name): (String, String)| Person { id, name };
+        Self {
+            hold_id: hold.id,
+            reason: hold.reason,
+            placed_by: person(hold.placed_by),
+            placed_at: hold.placed_at,
+            lifted_by: hold.lifted_by.map(person),
+            lifted_at: hold.lifted_at,
+        }
+    }
 }
 
-/// `GET /api/clients/{clientId}/interactions`: calls that no recording keeps, newest first.
+/// Calls that no recording keeps, newest first
+///
+/// PX-735 `InteractionMetadata`: that they were, and why they were not recorded; nothing that was said.
+#[utoipa::path(get, path = "/api/clients/{clientId}/interactions", operation_id = "listInteractions", tag = "clients",
+    extensions(("x-permission" = json!(ViewClients::NAME))),
+    params(("clientId" = String, Path, description = "The client, 128 bytes at most."), PageQuery),
+    responses((status = 200, description = "A page of them.", body = InteractionsPage)))]
 async fn interactions(
     State(app): State<App>,
     may: May<ViewClients>,
     Path(id): Path<String>,
     Query(page): Query<PageQuery>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<InteractionsPage>, Problem> {
     client(&app, &may.claims, &id)?;
     let limit = page.limit(PAGE_MAX);
     app.settled().await;
     let rows = app.world.database.interactions(&may.claims.org, &id, page.after()?, limit).await.map_err(Problem::ours)?;
     let next = rows.last().filter(|_| rows.len() == limit as usize).map(|row| cursor(&row.started_at, &row.id));
-    Ok(Json(json!({ "interactions": rows.iter().map(interaction).collect::<Vec<_>>(), "next": next })))
+    Ok(Json(InteractionsPage { interactions: rows.into_iter().map(InteractionMetadata::from).collect(), next }))
 }
 
-fn interaction(row: &InteractionRow) -> Value {
-    json!({
-        "id": row.id,
-        "clientId": row.client_id,
-        "caseManagerId": row.case_manager_id,
-        "orgId": row.org_id,
-        "interactionType": row.interaction_type,
-        "direction": row.direction,
-        "startedAt": row.started_at,
-        "endedAt": row.ended_at,
-        "durationSeconds": row.duration_seconds,
-        "reason": row.reason,
-        "createdAt": row.created_at,
-    })
+impl From<InteractionRow> for InteractionMetadata {
+    fn from(row: InteractionRow) -> Self {
+        Self {
+            id: row.id,
+            client_id: row.client_id,
+            case_manager_id: row.case_manager_id,
+            org_id: row.org_id,
+            interaction_type: row.interaction_type,
+            direction: row.direction,
+            started_at: row.started_at,
+            ended_at: row.ended_at,
+            duration_seconds: row.duration_seconds,
+            reason: row.reason,
+            created_at: row.created_at,
+        }
+    }
 }
 
 impl PageQuery {
@@ -216,9 +417,9 @@ impl PageQuery {
     }
 
     /// Time and id of the last row on the page before.
-    pub(super) fn after(&self) -> Result<Option<(&str, &str)>, Problem> {
+    pub(super) fn after(&self) -> Result<Option<(WallTime, &str)>, Problem> {
         let Some(after) = &self.after else { return Ok(None) };
-        let parts = after.split_once(',').filter(|(at, id)| !at.is_empty() && !id.is_empty());
+        let parts = after.split_once(',').and_then(|(at, id)| Some((WallTime::parse(at)?, id))).filter(|(_, id)| !id.is_empty());
         parts.map(Some).ok_or_else(|| Problem::new(StatusCode::BAD_REQUEST, "after: give the `next` of the page before"))
     }
 }
@@ -237,12 +438,13 @@ fn client(app: &App, claims: &Claims, id: &str) -> Result<(), Problem> {
 }
 
 /// What a body says; `meant` is how it should look.
-fn said<T: DeserializeOwned + Default>(body: &Bytes, meant: &str) -> Result<T, Problem> {
+pub(super) fn said<T: DeserializeOwned + Default>(body: &[u8], meant: &str) -> Result<T, Problem> {
     if body.is_empty() {
         return Ok(T::default());
     }
     // serde's own words would quote the body.
-    serde_json::from_slice(body).map_err(|_| Problem::new(StatusCode::BAD_REQUEST, format!("the body must be {meant}")))
+    let said: Result<Option<T>, _> = serde_json::from_slice(body);
+    said.map(Option::unwrap_or_default).map_err(|_| Problem::new(StatusCode::BAD_REQUEST, format!("the body must be {meant}")))
 }
 
 fn reason(given: Option<String>) -> Result<Option<String>, Problem> {

@@ -7,21 +7,25 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use axum::extract::{Path, State};
+use axum::Extension;
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Extension, Router};
 use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-use super::{App, May, Problem, ViewClients, own};
+use super::asked::Path;
+use super::{App, Claims, May, Permission as _, Problem, ViewClients, own};
 use crate::engine::call::is_over;
 use crate::io::clock::wall;
 use crate::io::database::{CallEventRow, DatabaseError};
 use crate::server::http::HangUp;
+use crate::server::limits::StreamPlace;
 use crate::server::registry::Place;
 
 /// Readers at once; one more is refused.
@@ -29,16 +33,43 @@ const READERS_MAX: usize = 1_024;
 /// Events read from the database at once, and kept for a reader that has not taken them.
 const PAGE: u32 = 16;
 /// A reader that takes nothing for so long is hung up on; it resumes where it was.
-const SLOW_AFTER: Duration = Duration::from_secs(5);
+pub(super) const SLOW_AFTER: Duration = Duration::from_secs(5);
 /// Without a bell it is looked again after this: another node may have written.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// A line that carries nothing shows proxies, and the reader, that the stream lives.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-pub(super) fn routes() -> Router<App> {
-    Router::new().route("/api/calls/{callId}/events", get(events))
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(events))
 }
 
+/// One event of the stream, field by field.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it describes what `told` writes")]
+struct CallEvent {
+    /// Counts the call's events from 1; `Last-Event-ID` of a reader that comes back.
+    id: String,
+    /// `message`, or left out, which is the same.
+    #[schema(nullable = false)]
+    event: Option<String>,
+    /// The call's state, as JSON, with `events`: what is new about it.
+    #[schema(content_media_type = "application/json")]
+    data: String,
+}
+
+/// A call's states as they come, as server-sent events
+///
+/// From the first event of the call on, or after the one that `Last-Event-ID` names; the stream ends when the call is over. `data`
+/// of each event is the call's state as `GET /api/calls/{callId}` tells it, with `events`: what is new about it.
+#[utoipa::path(get, path = "/api/calls/{callId}/events", operation_id = "followCall", tag = "calls",
+    extensions(("x-permission" = json!(ViewClients::NAME))),
+    params(("callId" = String, Path, description = "The call."),
+        ("last-event-id" = Option<String>, Header, description = "The `id` of the last event seen, a whole number.")),
+    responses((status = 200, description = "The stream.", body = CallEvent, content_type = "text/event-stream"),
+        (status = 204, description = "The call is over, and nothing comes after the event that was seen last."),
+        (status = 404, description = "There is no such call."),
+        (status = 429, description = "Too much is asked by one bearer, or too many of their streams are open."),
+        (status = 503, description = "Too many streams are open, or callgate cannot answer this now; ask again.")))]
 async fn events(
     State(app): State<App>,
     may: May<ViewClients>,
@@ -55,10 +86,8 @@ async fn events(
     };
     own(&app, &may.claims, &org, &client, "call")?;
     let after = last_seen(&headers)?;
-    let place = app.registry.take_reader(READERS_MAX).ok_or_else(|| {
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("{READERS_MAX} event streams are open already; close one, or try again"))
-    })?;
-    let mut reader = Reader { app, call_id: id, after, until: may.claims.exp, _place: place };
+    let places = take_places(&app, &may.claims)?;
+    let mut reader = Reader { app, call_id: id, after, until: may.claims.exp, _places: places };
     let first = reader.page().await.map_err(Problem::ours)?;
     if first.over && first.events.is_empty() {
         // What an EventSource takes for "do not come back".
@@ -71,12 +100,26 @@ async fn events(
             hang_up.now();
         }
     });
+    Ok(answer(taken))
+}
+
+/// A place among all readers, and among the bearer's own. Dropping them gives them back.
+pub(super) fn take_places(app: &App, claims: &Claims) -> Result<(Place, StreamPlace), Problem> {
+    let own = app.limits.stream(claims)?;
+    let place = app.registry.take_reader(READERS_MAX).ok_or_else(|| {
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("{READERS_MAX} event streams are open already; close one, or try again"))
+    })?;
+    Ok((place, own))
+}
+
+/// The stream of what is handed over, until nobody hands over any more.
+pub(super) fn answer(taken: mpsc::Receiver<Event>) -> Response {
     let stream =
         futures_util::stream::unfold(taken, |mut taken| async move { taken.recv().await.map(|event| (Ok::<_, Infallible>(event), taken)) });
     let mut answer = Sse::new(stream).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response();
     // nginx would collect events before it passes them on.
     answer.headers_mut().insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
-    Ok(answer)
+    answer
 }
 
 /// The number of the last event that the reader has, 0 if it has none.
@@ -92,7 +135,7 @@ struct Reader {
     after: u64,
     /// When its token is void, in seconds since 1970.
     until: u64,
-    _place: Place,
+    _places: (Place, StreamPlace),
 }
 
 struct Page {

@@ -2,12 +2,14 @@
 
 use std::time::{Duration, Instant};
 
+use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Json, Router};
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::App;
 use crate::engine::time::WallTime;
@@ -23,16 +25,47 @@ const FIGURES_OVER_MS: i64 = 30 * 24 * 3_600 * 1_000;
 const FIGURES_WITHIN: Duration = Duration::from_secs(5);
 const FIGURES_CALLS_MAX: usize = 1_000_000;
 
-pub(super) fn routes() -> Router<App> {
-    Router::new().route("/healthz", get(healthz)).route("/readyz", get(readyz)).route("/metrics", get(metrics))
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(healthz)).routes(routes!(readyz)).routes(routes!(metrics))
 }
 
-/// `GET /healthz`
-async fn healthz() -> Json<Value> {
-    Json(json!({ "alive": true }))
+/// That the process answers.
+#[derive(Serialize, ToSchema)]
+struct Alive {
+    /// True.
+    alive: bool,
 }
 
-/// `GET /readyz`: what is ready, and of what is not, why.
+/// What is ready.
+#[derive(Serialize, ToSchema)]
+struct Ready {
+    /// All of it.
+    ready: bool,
+    /// The database answers.
+    database: bool,
+    /// The object store answers.
+    objects: bool,
+    /// The spool takes audio.
+    spool: bool,
+    /// It holds its lease among other gateways, or is alone: gates may open.
+    lease: bool,
+    /// It is stopping, and takes no new calls.
+    draining: bool,
+    /// Why it is not ready, a sentence each.
+    why: Vec<String>,
+}
+
+/// Whether the process answers
+#[utoipa::path(get, path = "/healthz", operation_id = "getHealth", tag = "gateway",
+    responses((status = 200, description = "It does.", body = Alive)))]
+async fn healthz() -> Json<Alive> {
+    Json(Alive { alive: true })
+}
+
+/// Whether calls can be taken and recorded: what is ready, and of what is not, why
+#[utoipa::path(get, path = "/readyz", operation_id = "getReadiness", tag = "gateway",
+    responses((status = 200, description = "Everything is ready.", body = Ready),
+        (status = 503, description = "Something is not ready; `why` says what.", body = Ready)))]
 async fn readyz(State(app): State<App>) -> Response {
     let writers = app.world.spool.clone();
     // A stuck disk must not take the threads that answer.
@@ -45,15 +78,23 @@ async fn readyz(State(app): State<App>) -> Response {
     };
     let (database, objects, spool_why) = tokio::join!(app.world.database.ready(), app.world_objects().ready(), spool);
     let (spool, draining) = (spool_why.is_none(), app.is_draining());
-    let said = [(database, "database: it does not answer"), (objects, "objects: the store does not answer"), (!draining, "draining")];
+    let lease = app.world.lease.holds(app.world.clocks.tick());
+    let said = [
+        (database, "database: it does not answer, or has not taken everything yet"),
+        (objects, "objects: the store does not answer"),
+        (lease, "lease: the database could not be told that this gateway lives; nothing is recorded until it is"),
+        (!draining, "draining"),
+    ];
     let why: Vec<String> = said.into_iter().filter(|(fine, _)| !fine).map(|(_, why)| why.to_owned()).chain(spool_why).collect();
     let ready = why.is_empty();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let told = json!({ "ready": ready, "database": database, "objects": objects, "spool": spool, "draining": draining, "why": why });
-    (status, Json(told)).into_response()
+    (status, Json(Ready { ready, database, objects, spool, lease, draining, why })).into_response()
 }
 
-/// `GET /metrics`
+/// Figures for Prometheus
+#[utoipa::path(get, path = "/metrics", operation_id = "getMetrics", tag = "gateway",
+    responses((status = 200, description = "OpenMetrics text.", body = String,
+        content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8")))]
 async fn metrics(State(app): State<App>) -> Response {
     let figures = figures(&app).await;
     let text = app.world.metrics.text(app.registry.places(), app.registry.all().len(), app.world.database.ledger().commits(), &figures);

@@ -1,48 +1,120 @@
 //! Recordings: what they are, and their audio. Every read stands in the chain.
 
+use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Json, Router};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::json;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-use super::{App, Claims, May, Problem, ViewAuditLogs, ViewRecordings};
+use super::asked::Path;
+use super::{App, Claims, May, Permission as _, Problem, ViewAuditLogs, ViewRecordings, written_down};
 use crate::engine::call::RecordingState;
 use crate::engine::consent::Actor;
 use crate::engine::ledger::{Event, EventKind};
+use crate::engine::transcript::Document;
 use crate::io::database::{RecordingRow, RetentionRow, Work};
 use crate::io::recording::Format;
 use crate::server::live::submit;
 
-pub(super) fn routes() -> Router<App> {
-    Router::new().route("/api/recordings/{id}", get(recording)).route("/api/recordings/{id}/audio", get(audio))
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(recording)).routes(routes!(audio)).routes(routes!(transcript))
 }
 
-/// `GET /api/recordings/{id}`
-async fn recording(State(app): State<App>, may: May<ViewRecordings>, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
+/// What a recording is.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Recording {
+    /// Its id.
+    recording_id: String,
+    /// Of which call.
+    call_id: String,
+    /// Of which client.
+    client_id: String,
+    /// Of which organisation.
+    org_id: String,
+    /// Where it is.
+    state: RecordingState,
+    /// Why it is not finished.
+    reason: Option<String>,
+    /// `wav` or `opus`.
+    format: String,
+    /// Its key in the object store.
+    object_key: Option<String>,
+    /// Of the stored audio.
+    sha256: Option<String>,
+    /// The stored audio's length.
+    bytes: Option<u64>,
+    /// The same in time.
+    duration_ms: Option<u64>,
+    /// What it rests on.
+    consent: RestsOn,
+    /// When it began.
+    #[schema(format = DateTime)]
+    created_at: String,
+    /// When it was stored, or given up.
+    #[schema(format = DateTime)]
+    finished_at: Option<String>,
+    /// Consent was revoked: deleted after this time.
+    #[schema(format = DateTime)]
+    retention_until: Option<String>,
+}
+
+/// The line of the chain that allows a recording.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct RestsOn {
+    /// Its number.
+    ledger_seq: u64,
+}
+
+/// What a recording is
+///
+/// Queued for deletion it is shown to `canViewAuditLogs` only.
+#[utoipa::path(get, path = "/api/recordings/{id}", operation_id = "getRecording", tag = "recordings",
+    extensions(("x-permission" = json!(ViewRecordings::NAME))),
+    params(("id" = String, Path, description = "The recording.")),
+    responses((status = 200, description = "The recording.", body = Recording),
+        (status = 404, description = "There is no such recording."),
+        (status = 410, description = "Consent was revoked: it is deleted, or will be, and then needs `canViewAuditLogs` as well.")))]
+async fn recording(State(app): State<App>, may: May<ViewRecordings>, Path(id): Path<String>) -> Result<Json<Recording>, Problem> {
     let (row, queued) = readable(&app, &may.claims, &id, "description").await?;
-    Ok(Json(json!({
-        "recordingId": row.id,
-        "callId": row.call_id,
-        "clientId": row.client_id,
-        "orgId": row.org_id,
-        "state": row.state,
-        "reason": row.reason,
-        "format": row.format,
-        "objectKey": row.object_key,
-        "sha256": row.sha256,
-        "bytes": row.bytes,
-        "durationMs": row.duration_ms,
-        "consent": { "ledgerSeq": row.grant_seq },
-        "createdAt": row.created_at,
-        "finishedAt": row.finished_at,
-        "retentionUntil": queued.map(|queued| queued.due_at),
-    })))
+    Ok(Json(Recording {
+        recording_id: row.id,
+        call_id: row.call_id,
+        client_id: row.client_id,
+        org_id: row.org_id,
+        state: row.state,
+        reason: row.reason,
+        format: row.format,
+        object_key: row.object_key,
+        sha256: row.sha256,
+        bytes: row.bytes,
+        duration_ms: row.duration_ms,
+        consent: RestsOn { ledger_seq: row.grant_seq },
+        created_at: row.created_at,
+        finished_at: row.finished_at,
+        retention_until: queued.map(|queued| queued.due_at),
+    }))
 }
 
-/// `GET /api/recordings/{id}/audio`, whole or a range of it.
+/// A recording's audio, whole or a range of it
+///
+/// Two channels at 8 kHz: the client left, the other party right.
+#[utoipa::path(get, path = "/api/recordings/{id}/audio", operation_id = "getRecordingAudio", tag = "recordings",
+    extensions(("x-permission" = json!(ViewRecordings::NAME))),
+    params(("id" = String, Path, description = "The recording."),
+        ("range" = Option<String>, Header, description = "`bytes=FIRST-LAST`, `bytes=FIRST-` or `bytes=-COUNT`; one range.")),
+    responses((status = 200, description = "All of it.", content((Vec<u8> = "audio/wav"), (Vec<u8> = "audio/ogg"))),
+        (status = 206, description = "The range.", content((Vec<u8> = "audio/wav"), (Vec<u8> = "audio/ogg"))),
+        (status = 404, description = "There is no such recording."),
+        (status = 409, description = "There is no audio: not yet, or nothing of it is kept, or it could not be stored."),
+        (status = 410, description = "Consent was revoked: it is deleted, or will be, and then needs `canViewAuditLogs` as well."),
+        (status = 416, description = "The range lies outside the recording.")))]
 async fn audio(State(app): State<App>, may: May<ViewRecordings>, Path(id): Path<String>, headers: HeaderMap) -> Result<Response, Problem> {
     let (row, _) = readable(&app, &may.claims, &id, "audio").await?;
     let (Some(key), Some(bytes)) = (&row.object_key, row.bytes) else {
@@ -83,6 +155,44 @@ async fn audio(State(app): State<App>, may: May<ViewRecordings>, Path(id): Path<
     Ok(response)
 }
 
+/// A recording's transcript, redacted
+///
+/// The newest version that is stored. Its times are those of the recording.
+#[utoipa::path(get, path = "/api/recordings/{id}/transcript", operation_id = "getRecordingTranscript", tag = "recordings",
+    extensions(("x-permission" = json!(ViewRecordings::NAME))),
+    params(("id" = String, Path, description = "The recording.")),
+    responses((status = 200, description = "The transcript.", body = Document),
+        (status = 404, description = "There is no such recording, or it has no transcript."),
+        (status = 409, description = "There is none: not yet, or nothing of it is kept, or it failed."),
+        (status = 410, description = "Consent was revoked: it is deleted, or will be, and then needs `canViewAuditLogs` as well.")))]
+async fn transcript(State(app): State<App>, may: May<ViewRecordings>, Path(id): Path<String>) -> Result<Response, Problem> {
+    let (row, _) = readable(&app, &may.claims, &id, "transcript").await?;
+    let versions = app.world.database.transcripts(&row.id).await.map_err(Problem::ours)?;
+    let Some(stored) = versions.iter().find(|version| version.sha256.is_some()) else {
+        return Err(match versions.first().map(|version| version.state) {
+            None => Problem::new(StatusCode::NOT_FOUND, "the recording has no transcript: was CALLGATE_TRANSCRIBER set during the call?"),
+            Some(RecordingState::Discarded) => Problem::new(StatusCode::CONFLICT, "the transcript was discarded: nothing of it is kept"),
+            Some(RecordingState::Failed) => Problem::new(StatusCode::CONFLICT, "the transcript failed: its events say why"),
+            Some(
+                RecordingState::NotStarted
+                | RecordingState::Active
+                | RecordingState::Paused
+                | RecordingState::Halted
+                | RecordingState::Finished,
+            ) => Problem::new(StatusCode::CONFLICT, "the transcript is not stored yet"),
+        });
+    };
+    let key = &stored.object_key;
+    let source = app.world_objects().get(key, None).await.map_err(Problem::ours)?;
+    let source = source.ok_or_else(|| Problem::ours(format!("object {key} is not in the store")))?;
+    let stream = futures_util::stream::unfold(source, |mut source| async move { source.recv().await.map(|bytes| (bytes, source)) });
+    let mut response = Body::from_stream(stream).into_response();
+    let answer = response.headers_mut();
+    answer.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+    answer.insert(header::CACHE_CONTROL, header::HeaderValue::from_static("private, no-store"));
+    Ok(response)
+}
+
 /// Whether the bearer may read a recording, and that it was asked for: the chain and the access log keep either.
 async fn readable(app: &App, claims: &Claims, id: &str, what: &str) -> Result<(RecordingRow, Option<RetentionRow>), Problem> {
     let row = app.world.database.recording(id).await.map_err(Problem::ours)?;
@@ -112,10 +222,15 @@ async fn readable(app: &App, claims: &Claims, id: &str, what: &str) -> Result<(R
         position: None,
         detail: json!({ "recordingId": row.id, "what": what, "outcome": outcome }),
     };
-    submit(&app.world, Work::Audit(read, None));
     match refusal {
-        Some((_, status, why)) => Err(Problem::new(status, why)),
-        None => Ok((row, queued)),
+        Some((_, status, why)) => {
+            submit(&app.world, Work::Audit(read, None));
+            Err(Problem::new(status, why))
+        }
+        None => {
+            written_down(app, read).await?;
+            Ok((row, queued))
+        }
     }
 }
 

@@ -11,12 +11,15 @@ use slotmap::{SlotMap, new_key_type};
 
 use super::{MediaHandle, SocketKey, ToMedia, WAKER};
 use crate::engine::audio::frame::StreamNo;
-use crate::engine::call::{CallIdentity, Input, Outbox, Standing};
+use crate::engine::call::{CallIdentity, Input, NotSealed, Outbox, Standing};
 use crate::engine::consent::ConsentStatus;
+use crate::engine::time::Tick;
 use crate::engine::twilio::message::Start;
+use crate::server::bridge;
 use crate::server::live::{self, Live, Outcome};
 use crate::server::registry::Registry;
-use crate::server::socket::{Gone, Heard, Socket};
+use crate::server::relay;
+use crate::server::socket::{Desk, Gone, Heard, Socket};
 use crate::server::world::World;
 
 /// With more sockets than this a thread gathers events before it looks.
@@ -25,6 +28,8 @@ const BATCH_FROM: usize = 32;
 const PAUSE: Duration = Duration::from_micros(500);
 /// Deadlines and spools are looked after this often.
 const SWEEP: Duration = Duration::from_millis(50);
+/// Sockets whose time is up are looked for this often.
+const EXPIRE_EVERY_MS: u64 = 500;
 const EVENTS_AT_ONCE: usize = 1_024;
 
 new_key_type! {
@@ -46,9 +51,15 @@ pub(super) struct Thread {
     outbox: Outbox,
     /// Sockets that had more to say than fits a turn.
     talkative: Vec<SocketKey>,
+    /// Where every socket is read and written, one at a time.
+    desk: Desk,
     /// Decoded payload, reused for every frame of every call.
     codes: Vec<u8>,
     stopping: bool,
+    /// The lease held at the last look.
+    leased: bool,
+    /// Sockets that said nothing are looked for next.
+    expires_at: Tick,
 }
 
 struct Connection {
@@ -59,16 +70,18 @@ struct Connection {
 enum Stage {
     /// `start` has not come.
     Fresh,
-    /// The database is being asked; what comes meanwhile is withheld, keys are kept.
-    Asking { early: Vec<Heard>, missed: u64 },
+    /// The database is being asked. What comes meanwhile waits, audio with its codes: a key in it is a key.
+    Asking { early: Vec<(Heard, Box<[u8]>)>, missed: [u64; 2] },
     /// It belongs to a call.
     Streaming { call: CallKey, stream: StreamNo },
+    /// It is the other party's, of this call.
+    Party { call: CallKey },
     /// It is being closed.
     Closing,
 }
 
-/// Messages kept while the database is asked where a client stands: two seconds of one track and some keys.
-const EARLY_MAX: usize = 128;
+/// Messages kept while the database is asked where a client stands: two tracks, for as long as it may take, and some keys.
+const EARLY_MAX: usize = 256;
 
 impl Thread {
     pub(super) fn new(poll: Poll, messages: Receiver<ToMedia>, me: MediaHandle, world: World, registry: Arc<Registry>) -> Self {
@@ -83,8 +96,11 @@ impl Thread {
             by_id: HashMap::new(),
             outbox: Outbox::default(),
             talkative: Vec::new(),
+            desk: Desk::new(),
             codes: Vec::with_capacity(1_024),
             stopping: false,
+            leased: true,
+            expires_at: Tick(0),
         }
     }
 
@@ -147,7 +163,9 @@ impl Thread {
             }
             ToMedia::Standing(key, who, standing) => self.standing(key, &who.0, who.1, standing),
             ToMedia::Sealed(call_id, receipt) => {
-                let input = match receipt {
+                let input = match *receipt {
+                    // A gate that others do not know to be open must not open.
+                    Ok(_) if !self.world.lease.holds(self.world.clocks.tick()) => Input::NotSealed(NotSealed::Unavailable),
                     Ok(receipt) => Input::Sealed(receipt),
                     Err(why) => Input::NotSealed(why),
                 };
@@ -160,6 +178,7 @@ impl Thread {
                 self.step_named(&call_id, Input::OptOut { actor, reason, since });
                 let _ = done.send(());
             }
+            ToMedia::Objected(call_id, stream, at) => self.step_named(&call_id, Input::Objected { stream, at }),
             ToMedia::Pause(call_id, by, reason, done) => {
                 self.step_named(&call_id, Input::Pause { by, reason });
                 let _ = done.send(());
@@ -176,7 +195,7 @@ impl Thread {
             ToMedia::Open(_) if self.stopping => {}
             ToMedia::Open(call) => {
                 let (identity, standing) = *call;
-                self.open(identity, standing);
+                self.open(identity, standing, None);
             }
             ToMedia::AnsweredBy(call_id, by) => self.step_named(&call_id, Input::AnsweredBy(&by)),
             ToMedia::Named(call_id, call_sid) => self.step_named(&call_id, Input::Named(&call_sid)),
@@ -189,15 +208,43 @@ impl Thread {
                     self.act(call, outcome);
                 }
             }
-            ToMedia::Unreached(call_id, why) => self.step_named(&call_id, Input::Unreached(why)),
-            ToMedia::HungUp(call_id) => self.step_named(&call_id, Input::HungUp),
+            ToMedia::Unreached(call_id, why) => self.over_at_twilio(&call_id, Input::Unreached(why)),
+            ToMedia::HungUp(call_id) => self.over_at_twilio(&call_id, Input::HungUp),
+            ToMedia::LeaseLost => self.lose_lease(),
+            ToMedia::Bot(call_id, stream, heard) => {
+                self.step_named(&call_id, Input::Bot { stream, said: relay::said(&heard) });
+                // Only now may the next thing be read from it.
+                drop(heard);
+            }
+            ToMedia::Transfer(call_id, by, to, done) => {
+                if let Some(call) = self.by_id.get(&call_id).copied()
+                    && let Some(live) = self.calls.get_mut(call)
+                {
+                    let (handing, outcome) = live.transfer(&self.world, &mut self.outbox, by, to);
+                    self.act(call, outcome);
+                    let _ = done.send(handing);
+                }
+            }
+            ToMedia::PartyCalled(call_id, call_sid) => {
+                if let Some(live) = self.by_id.get(&call_id).and_then(|call| self.calls.get_mut(*call)) {
+                    live.party_called(&self.world, call_sid);
+                } else if !self.stopping {
+                    bridge::hang_up(&self.world.tokio, self.world.bridging.as_ref(), &call_sid); // the client was faster
+                }
+            }
+            ToMedia::PartyGone(call_id, why) => {
+                if let Some(call) = self.by_id.get(&call_id).copied() {
+                    self.party_gone(call, why);
+                }
+            }
+            ToMedia::NotTransferred(call_id) => self.step_named(&call_id, Input::NotTransferred),
             ToMedia::Shutdown => {
                 self.stopping = true;
                 for call in self.calls.keys().collect::<Vec<_>>() {
                     self.step(call, Input::Shutdown);
                 }
                 for connection in self.sockets.values_mut() {
-                    connection.socket.close();
+                    connection.socket.close(&mut self.desk);
                     connection.stage = Stage::Closing;
                 }
             }
@@ -220,11 +267,11 @@ impl Thread {
     /// Takes what a socket has to say; one that never stops talking gets its next turn after the others.
     fn read(&mut self, key: SocketKey) {
         if let Some(connection) = self.sockets.get_mut(key) {
-            connection.socket.takes_its_turn();
+            connection.socket.takes_its_turn(&mut self.desk);
         }
         loop {
             let Some(connection) = self.sockets.get_mut(key) else { return };
-            let heard = connection.socket.read(&mut self.codes);
+            let heard = connection.socket.read(&mut self.desk, &mut self.codes);
             match (&mut connection.stage, heard) {
                 (_, Ok(None)) => {
                     if connection.socket.has_more() {
@@ -246,10 +293,19 @@ impl Thread {
                     self.world.metrics.malformed.inc();
                 }
                 (Stage::Asking { early, missed }, Ok(Some(heard))) => match heard {
-                    Heard::Media(..) => *missed += 1,
-                    heard if early.len() < EARLY_MAX => early.push(heard),
+                    heard if early.len() < EARLY_MAX => {
+                        let codes = if matches!(heard, Heard::Media(..)) { self.codes.as_slice().into() } else { Box::default() };
+                        early.push((heard, codes));
+                    }
+                    Heard::Media(track, ..) => missed[track.index()] += 1,
                     Heard::Start(_) | Heard::Dtmf { .. } | Heard::Mark(_) | Heard::Stop => {}
                 },
+                (Stage::Party { call }, Ok(Some(heard))) => {
+                    let call = *call;
+                    let Some(live) = self.calls.get_mut(call) else { continue };
+                    let outcome = live.party_said(&self.world, &mut self.outbox, &heard, &self.codes);
+                    self.act(call, outcome);
+                }
                 (Stage::Streaming { call, stream }, Ok(Some(heard))) => {
                     let (call, stream) = (*call, *stream);
                     let Some(live) = self.calls.get_mut(call) else { continue };
@@ -269,7 +325,7 @@ impl Thread {
             Err(why) => {
                 tracing::warn!(call.sid = %start.call_sid, stream.sid = %start.stream_sid, "media: stream refused: {why}");
                 self.world.metrics.refused.inc();
-                connection.socket.close();
+                connection.socket.close(&mut self.desk);
                 connection.stage = Stage::Closing;
                 return;
             }
@@ -279,15 +335,20 @@ impl Thread {
             // One owner a call: the socket moves to where its call lives.
             if let Some(mut connection) = self.sockets.remove(key) {
                 let _ = self.poll.registry().deregister(connection.socket.source());
+                connection.socket.moves(&mut self.desk);
                 owner.send(ToMedia::Adopt(Box::new(connection.socket), start));
             }
+            return;
+        }
+        if start.parameters.get("mode").is_some_and(|mode| mode == "party") {
+            self.join(key, &identity, &start);
             return;
         }
         if let Some(call) = self.by_id.get(&identity.call_id) {
             self.attach(key, *call, &start);
             return;
         }
-        connection.stage = Stage::Asking { early: Vec::new(), missed: 0 };
+        connection.stage = Stage::Asking { early: Vec::new(), missed: [0; 2] };
         let (database, me) = (self.world.database.clone(), self.me.clone());
         self.world.tokio.spawn(async move {
             let standing = match database.standing(&identity.org_id, &identity.client_id).await {
@@ -302,23 +363,44 @@ impl Thread {
         });
     }
 
+    /// The other party comes on a leg of its own.
+    fn join(&mut self, key: SocketKey, identity: &CallIdentity, start: &Start) {
+        let Some(connection) = self.sockets.get_mut(key) else { return };
+        let call = self.by_id.get(&identity.call_id).copied();
+        let joined = call.and_then(|call| self.calls.get_mut(call)).and_then(|live| live.join(&self.world, &mut self.outbox, key, start));
+        match (call, joined) {
+            (Some(call), Some(outcome)) => {
+                connection.stage = Stage::Party { call };
+                connection.socket.is_stream(start.stream_sid.clone());
+                self.act(call, outcome);
+            }
+            (_, _) => {
+                tracing::warn!(call.id = %identity.call_id, stream.sid = %start.stream_sid, "media: stream refused: no call waits for this other party");
+                self.world.metrics.refused.inc();
+                connection.socket.close(&mut self.desk);
+                connection.stage = Stage::Closing;
+            }
+        }
+    }
+
     fn standing(&mut self, key: SocketKey, start: &Start, identity: CallIdentity, standing: Standing) {
         // A socket that is gone meanwhile is not found.
         if !self.sockets.get(key).is_some_and(|connection| matches!(connection.stage, Stage::Asking { .. })) {
             return;
         }
-        let call = self.open(identity, standing);
+        let call = self.open(identity, standing, Some(start));
         self.attach(key, call, start);
     }
 
     /// The call with this identity: as it is, or new.
-    fn open(&mut self, identity: CallIdentity, standing: Standing) -> CallKey {
+    fn open(&mut self, identity: CallIdentity, standing: Standing, start: Option<&Start>) -> CallKey {
         if let Some(call) = self.by_id.get(&identity.call_id) {
             return *call;
         }
         let call_id = identity.call_id.clone();
         let announced = self.registry.announced(&call_id);
-        let live = Live::new(identity, standing, announced.as_ref(), &self.world, &self.me);
+        let ruling = announced.as_ref().map_or_else(|| live::ruling(start, &self.world), |announced| announced.ruling.clone());
+        let live = Live::new(identity, standing, ruling, announced.as_ref(), &self.world, &self.me);
         self.registry.insert(live.shared());
         let call = self.calls.insert(Box::new(live));
         self.by_id.insert(call_id, call);
@@ -329,28 +411,26 @@ impl Thread {
     fn attach(&mut self, key: SocketKey, call: CallKey, start: &Start) {
         let Some(connection) = self.sockets.get_mut(key) else { return };
         let (Some(live), false) = (self.calls.get_mut(call), self.stopping) else {
-            connection.socket.close();
+            connection.socket.close(&mut self.desk);
             connection.stage = Stage::Closing;
             return;
         };
-        let early = match std::mem::replace(&mut connection.stage, Stage::Closing) {
-            Stage::Asking { early, missed } => {
-                live.missed(missed);
-                early
-            }
-            Stage::Fresh | Stage::Streaming { .. } | Stage::Closing => Vec::new(),
+        let (early, missed) = match std::mem::replace(&mut connection.stage, Stage::Closing) {
+            Stage::Asking { early, missed } => (early, missed),
+            Stage::Fresh | Stage::Streaming { .. } | Stage::Party { .. } | Stage::Closing => (Vec::new(), [0; 2]),
         };
         let Some(stream) = live.begin(key) else {
-            connection.socket.close();
+            connection.socket.close(&mut self.desk);
             return;
         };
         connection.stage = Stage::Streaming { call, stream };
         connection.socket.is_stream(start.stream_sid.clone());
         let outcome = live.start(&self.world, &mut self.outbox, start);
+        live.missed(stream, missed);
         self.act(call, outcome);
-        for heard in early {
+        for (heard, codes) in early {
             if let Some(live) = self.calls.get_mut(call) {
-                let outcome = live.hear(&self.world, &mut self.outbox, stream, &heard, &[]);
+                let outcome = live.hear(&self.world, &mut self.outbox, stream, &heard, &codes);
                 self.act(call, outcome);
             }
         }
@@ -369,14 +449,27 @@ impl Thread {
         }
     }
 
+    /// Twilio's webhook may overtake what the socket still says.
+    fn over_at_twilio(&mut self, call_id: &str, input: Input<'_>) {
+        if let Some(live) = self.by_id.get(call_id).and_then(|call| self.calls.get_mut(*call)) {
+            live.client_hung_up();
+        }
+        self.step_named(call_id, input);
+    }
+
     /// Does what a step caused that only this thread can do: words to sockets, and the end of a call.
     fn act(&mut self, call: CallKey, outcome: Option<Outcome>) {
         let Some(outcome) = outcome else { return };
+        if let Some(live) = self.calls.get_mut(call)
+            && live.wants_party()
+        {
+            bridge::call(&self.world.tokio, self.world.bridging.as_ref(), &self.registry, live.call_id(), &self.me);
+        }
         for (key, word) in outcome.words {
             let Some(connection) = self.sockets.get_mut(key) else { continue };
             if word.is_close() {
-                connection.socket.close();
-            } else if !connection.socket.say(&word) {
+                connection.socket.close(&mut self.desk);
+            } else if !connection.socket.say(&word, &mut self.desk) {
                 self.gone(key, Gone::Stuck);
             }
         }
@@ -398,6 +491,7 @@ impl Thread {
                 }
                 self.step(call, Input::Garbled(stream));
             }
+            Stage::Party { call } => self.party_gone(call, "its leg carried what no media stream carries"),
             Stage::Fresh | Stage::Asking { .. } | Stage::Closing => tracing::warn!("media: socket closed before its stream began: {why}"),
         }
     }
@@ -413,26 +507,57 @@ impl Thread {
                 }
                 self.step(call, Input::Lost(stream));
             }
+            Stage::Party { call } => self.party_gone(call, "its leg broke"),
             Stage::Fresh | Stage::Asking { .. } | Stage::Closing => {
                 tracing::debug!("media: socket over before its stream began: {why}");
             }
         }
     }
 
+    fn party_gone(&mut self, call: CallKey, why: &'static str) {
+        if let Some(live) = self.calls.get_mut(call) {
+            let outcome = live.party_gone(&self.world, &mut self.outbox, why);
+            self.act(call, outcome);
+        }
+    }
+
+    fn lose_lease(&mut self) {
+        for call in self.calls.keys().collect::<Vec<_>>() {
+            self.step(call, Input::LeaseLost);
+        }
+    }
+
     fn sweep(&mut self) {
         let now = self.world.clocks.now();
-        let due: Vec<_> = self.calls.iter_mut().filter_map(|(call, live)| live.is_due(now.tick).then_some(call)).collect();
+        let holds = self.world.lease.holds(now.tick);
+        if self.leased && !holds {
+            tracing::error!("nodes: the lease is lost: every gate shuts, and calls go on unrecorded; look at the database");
+            self.lose_lease();
+        }
+        self.leased = holds;
+        // One walk: with a thousand calls, none of what it touches is in a cache.
+        let (mut due, mut stuck) = (Vec::new(), Vec::new());
+        for (call, live) in &mut self.calls {
+            if live.is_due(now.tick) {
+                due.push(call);
+            }
+            if live.tick(now.tick).is_err() {
+                stuck.push(call);
+            }
+        }
         for call in due {
             self.step(call, Input::Wake);
         }
-        let stuck: Vec<_> = self.calls.iter_mut().filter_map(|(call, live)| live.tick(now.tick).is_err().then_some(call)).collect();
         for call in stuck {
             self.step(call, Input::SinkFailed);
         }
-        let expired: Vec<_> =
-            self.sockets.iter().filter(|(_, connection)| connection.socket.is_expired(now.tick)).map(|(key, _)| key).collect();
-        for key in expired {
-            self.gone(key, Gone::Closed);
+        if now.tick >= self.expires_at {
+            self.expires_at = now.tick.plus_ms(EXPIRE_EVERY_MS);
+            let expired: Vec<_> =
+                self.sockets.iter().filter(|(_, connection)| connection.socket.is_expired(now.tick)).map(|(key, _)| key).collect();
+            for key in expired {
+                self.gone(key, Gone::Closed);
+            }
         }
     }
 }

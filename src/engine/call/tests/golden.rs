@@ -73,6 +73,11 @@ impl Golden {
         }
         let told = match effect {
             Effect::Play { .. } => return,
+            Effect::Beep { stream, at } => format!("stream {} beeps at sample {}", stream.0, at.0),
+            Effect::Say { stream, said } => format!("stream {} says {} samples", stream.0, said.0.len()),
+            Effect::RelayBegins { stream, bot } => format!("stream {} is relayed to {bot}", stream.0),
+            Effect::PartyWanted { stream } => format!("stream {} waits for the other party", stream.0),
+            Effect::RelayEnds => "relay ends".to_owned(),
             Effect::Mark { stream, play } => format!("stream {} marks play {play}", stream.0),
             Effect::Clear { stream } => format!("stream {} clears", stream.0),
             Effect::Close { stream } => format!("stream {} closes", stream.0),
@@ -87,6 +92,9 @@ impl Golden {
             Effect::RecordedStream { stream, stream_sid } => format!("stream {} is recorded: {stream_sid}", stream.0),
             Effect::Paused { stream, at, reason } => format!("stream {} pauses at sample {}: {reason}", stream.0, at.0),
             Effect::Resumed { stream, at } => format!("stream {} resumes at sample {}", stream.0, at.0),
+            Effect::Transferred { stream, at, view } => {
+                format!("stream {} is transferred at sample {} to {:?}, captured {}", stream.0, at.0, view.kind, view.captured)
+            }
             Effect::CutBack { stream, at } => format!("stream {} is cut back to sample {}", stream.0, at.0),
             Effect::RecordingEnds(end) => match end {
                 RecordingEnd::Keep => "recording ends and is kept".to_owned(),

@@ -1,9 +1,16 @@
 //! Stories of calls, told to the machine alone.
 
+mod beep;
+mod bridge;
 mod golden;
 mod hostile;
+mod objection;
+mod policy;
 mod reach;
+mod relay;
 pub(crate) mod rig;
 mod simulation;
 mod stories;
+mod streams;
 mod traces;
+mod transfer;

@@ -7,7 +7,7 @@ use crate::engine::consent::keys::Answer;
 use crate::engine::consent::{Actor, ConsentStatus, UnrecordedReason};
 
 fn pad(rig: &mut Rig, answer: Answer) {
-    rig.step(Input::Pad { language: Language::En, answer });
+    rig.step(Input::Pad { language: Language::EN, answer });
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn the_keypad_question_grants_by_a_key_alone() {
     rig.start(Mode::Capture).quiet(1_000);
     assert_eq!(rig.state().recording, RecordingState::Active, "{}", rig.trace);
 
-    for answer in [Answer::Nothing, Answer::Spanish] {
+    for answer in [Answer::Nothing, Answer::Speak(Language::ES)] {
         let mut rig = Rig::made(ConsentStatus::Pending);
         pad(&mut rig, answer);
         assert_eq!((rig.grants, rig.state().unrecorded_reason), (0, Some(UnrecordedReason::SystemError)), "{}", rig.trace);

@@ -7,8 +7,10 @@ use super::golden::Golden;
 use crate::engine::audio::frame::{Channel, StreamNo};
 use crate::engine::audio::g711;
 use crate::engine::audio::key::Key;
-use crate::engine::call::{Call, CallIdentity, Effect, Input, Mode, NotSealed, Now, Outbox, Settings, Snapshot, Standing, StreamStart};
-use crate::engine::consent::{ConsentStatus, Direction, Grant, Receipt};
+use crate::engine::call::{
+    Bot, Call, CallIdentity, Effect, Input, Mode, NotSealed, Now, Outbox, Settings, Snapshot, Standing, StreamStart, ToBot,
+};
+use crate::engine::consent::{ConsentRecord, ConsentStatus, Direction, Grant, Method, Receipt};
 use crate::engine::ledger::Committed;
 use crate::engine::time::{MediaTime, Tick, WallTime};
 use crate::engine::twilio::message::Track;
@@ -39,6 +41,16 @@ pub(crate) struct Rig {
     pub(crate) cut_backs: u64,
     pub(crate) mood: LedgerMood,
     pub(crate) marks_lie: bool,
+    /// How a client who stands as granted came to it.
+    pub(crate) standing_by: Method,
+    /// Who serves the next stream.
+    pub(crate) bot: Option<Bot>,
+    /// Whether the other party comes on a leg of its own.
+    pub(crate) bridged: bool,
+    /// Samples said into streams.
+    pub(crate) spoken: u64,
+    /// What it was told.
+    pub(crate) to_bot: Vec<ToBot>,
     now_us: u64,
     started: bool,
     pub(crate) sequence: u64,
@@ -83,6 +95,11 @@ impl Rig {
             cut_backs: 0,
             mood: LedgerMood::Prompt,
             marks_lie: false,
+            standing_by: Method::Keypress,
+            bot: None,
+            bridged: false,
+            spoken: 0,
+            to_bot: Vec::new(),
             now_us: now.tick.0,
             started: false,
             sequence: 1,
@@ -98,9 +115,13 @@ impl Rig {
 
     /// A call to a client, which this gateway has made.
     pub(crate) fn made(status: ConsentStatus) -> Self {
-        let mut rig = Self::new(Settings::default(), Direction::Outbound, status);
+        Self::made_with(Settings::default(), status)
+    }
+
+    pub(crate) fn made_with(settings: Settings, status: ConsentStatus) -> Self {
+        let mut rig = Self::new(settings, Direction::Outbound, status);
         let standing = Standing { status, seen: u64::from(status != ConsentStatus::Pending) };
-        let call = Call::new(rig.call.identity().clone(), Settings::default(), standing, rig.now());
+        let call = Call::new(rig.call.identity().clone(), settings, standing, rig.now());
         rig.call = call.made(rig.now().wall, rig.now());
         rig.deadline = rig.call.deadline();
         rig
@@ -121,13 +142,18 @@ impl Rig {
     pub(crate) fn start_with(&mut self, mode: Mode, tracks: [bool; 2], answered_by: Option<&str>) -> &mut Self {
         self.started = true;
         self.closed = false;
+        // Each stream has a time line and numbers of its own.
+        (self.sequence, self.chunk, self.media_ms) = (1, 0, 155);
         let stream_sid = format!("MZ{}", self.call.next_stream().unwrap().0);
+        let bot = self.bot.take();
         self.step(Input::StreamStarted(StreamStart {
             stream_sid,
             mode,
             tracks,
             leg: Channel::Client,
             answered_by: answered_by.map(str::to_owned),
+            bot,
+            bridged: self.bridged,
         }));
         self
     }
@@ -252,6 +278,7 @@ impl Rig {
         self.captured.extend(fresh);
         out.captured.clear();
         let effects = std::mem::take(&mut out.effects);
+        self.to_bot.append(&mut out.to_bot);
         self.out = out;
         for effect in effects {
             self.perform(effect);
@@ -267,6 +294,23 @@ impl Rig {
                     let _ = writeln!(self.trace, "{at:>6} plays {} {:?}", prompt.language.code(), prompt.line);
                 }
                 self.queue.push_back(Queued::Audio((to - from) as u64));
+            }
+            Effect::Say { said, .. } => {
+                self.spoken += said.0.len() as u64;
+                self.queue.push_back(Queued::Audio(said.0.len() as u64));
+            }
+            Effect::Beep { .. } => {
+                let _ = writeln!(self.trace, "{at:>6} beeps");
+                self.queue.push_back(Queued::Audio(1_600));
+            }
+            Effect::RelayBegins { bot, .. } => {
+                let _ = writeln!(self.trace, "{at:>6} calls bot {bot}");
+            }
+            Effect::PartyWanted { .. } => {
+                let _ = writeln!(self.trace, "{at:>6} calls the other party");
+            }
+            Effect::RelayEnds => {
+                let _ = writeln!(self.trace, "{at:>6} hangs up on the bot");
             }
             Effect::Mark { play, .. } => self.queue.push_back(Queued::Mark(play)),
             Effect::Clear { .. } => {
@@ -294,7 +338,7 @@ impl Rig {
             }
             Effect::Recall => {
                 let _ = writeln!(self.trace, "{at:>6} recalls");
-                let record = crate::engine::consent::testing::record("prior");
+                let record = ConsentRecord { method: self.standing_by, ..crate::engine::consent::testing::record("prior") };
                 self.answer(Grant { record, seen: 1 });
             }
             Effect::Refuse(record) => {
@@ -310,6 +354,9 @@ impl Rig {
             }
             Effect::Paused { reason, .. } => {
                 let _ = writeln!(self.trace, "{at:>6} pauses {reason}");
+            }
+            Effect::Transferred { view, .. } => {
+                let _ = writeln!(self.trace, "{at:>6} transfers to {:?}", view.kind);
             }
             Effect::Resumed { .. } => {
                 let _ = writeln!(self.trace, "{at:>6} resumes");

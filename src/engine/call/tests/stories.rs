@@ -421,7 +421,7 @@ fn a_voicemail_and_a_fax_never_grant_by_silence() {
         .collect();
     let mut rig = inbound();
     let greeting = crate::engine::audio::prompts::library()
-        .prompt(crate::engine::audio::prompts::Language::Es, crate::engine::audio::prompts::Line::Declined)
+        .prompt(crate::engine::audio::prompts::Language::ES, crate::engine::audio::prompts::Line::Declined)
         .codes;
     rig.start(Mode::Consent).say(greeting).say(&beep).quiet(30_000);
     assert_eq!((rig.grants, rig.state().unrecorded_reason), (0, Some(UnrecordedReason::SystemError)), "{}", rig.trace);
@@ -515,6 +515,12 @@ fn p2_a_revocation_from_outside_wins_over_a_yes_that_is_on_its_way_and_not_over_
     assert_eq!(rig.state().recording, RecordingState::Active, "a yes after that no stands");
     rig.step(Input::Revoked { entry: Some(GrantSeq(2)) });
     assert_eq!(rig.state().recording, RecordingState::Halted, "a yes before it does not");
+    // A yes that was written before the no, and is told after it, opens nothing.
+    let mut rig = inbound();
+    rig.mood = LedgerMood::SlowMs(500);
+    rig.start(Mode::Stay).quiet(6_000).key('1').quiet(200).step(Input::Revoked { entry: Some(GrantSeq(5)) });
+    rig.quiet(9_000);
+    assert_eq!((rig.grants, rig.captured.len()), (1, 0), "{}", rig.trace);
     // What only the ledger can tell, it tells: this call's yes may be newer.
     let mut rig = inbound();
     rig.start(Mode::Stay).quiet(3_000).step(Input::Revoked { entry: Some(GrantSeq(5)) });

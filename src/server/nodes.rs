@@ -1,0 +1,453 @@
+//! This gateway among others on one PostgreSQL database (design 7). One owns a call, any answers for it.
+//!
+//! The owner holds a lease. While it does, a revocation through another gateway waits for it; once the lease is over, no
+//! gate of the owner is open: the media threads look at [`Lease`] themselves, by their own clock. What is asked of the
+//! owner travels as a row of the database. Calls of a gateway that is gone are closed by another: sealed if its spool can
+//! be reached from here, and said to be FAILED if not.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use axum::Extension;
+use axum::extract::{Query, State};
+use axum::http::{StatusCode, Uri, header};
+use axum::response::{IntoResponse as _, Response};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::sync::{Notify, oneshot, watch};
+use tokio::time::{Instant, timeout_at};
+
+use super::handover;
+use super::http::App;
+use super::ids;
+use super::media::ToMedia;
+use super::placing;
+use super::scribe;
+use super::seal::Sealer;
+use super::webhooks::{self, Form};
+use crate::engine::call::{Party, PartyKind};
+use crate::engine::consent::{Actor, GrantSeq};
+use crate::engine::time::{Tick, WallTime};
+use crate::io::database::{Bell, CallElsewhere, DatabaseError, GoneNode, LEASE, Nodes};
+use crate::io::lock::{FolderLock, NotLocked};
+use crate::io::spool::SpoolKeys;
+
+/// A lease is renewed this often: three may fail before it is lost.
+const RENEW_EVERY: Duration = Duration::from_secs(2);
+/// Commands and answers are looked for this often even if no bell rings.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// After the connection that hears bells broke.
+const LISTEN_AGAIN: Duration = Duration::from_millis(500);
+/// Twilio waits for TwiML fifteen seconds in all.
+const WEBHOOK_WITHIN: Duration = Duration::from_secs(5);
+/// A state is worth so much waiting; then it is told as it was last written.
+const STATE_WITHIN: Duration = Duration::from_millis(500);
+/// What an owner that holds its lease does not do by then, it does not do.
+const DONE_WITHIN: Duration = Duration::from_secs(5);
+/// Twilio is asked meanwhile, who may take ten seconds.
+const TRANSFERRED_WITHIN: Duration = Duration::from_secs(15);
+/// Webhook answers are TwiML of a few kilobytes.
+const ANSWER_MAX: usize = 256 * 1024;
+/// Whoever takes a spool over holds its folder at most so long.
+const SEALED_WITHIN: Duration = Duration::from_secs(600);
+
+/// Until when gates may be open, on the clock of the media threads.
+#[derive(Clone, Debug)]
+pub struct Lease(Arc<AtomicU64>);
+
+impl Lease {
+    /// For who shares the database with nobody.
+    #[must_use]
+    pub fn for_ever() -> Self {
+        Self(Arc::new(AtomicU64::new(u64::MAX)))
+    }
+
+    /// For who has still to take it.
+    fn none() -> Self {
+        Self(Arc::default())
+    }
+
+    /// Whether it holds.
+    #[must_use]
+    pub fn holds(&self, now: Tick) -> bool {
+        now.0 < self.0.load(Ordering::Acquire)
+    }
+
+    fn renewed(&self, asked_at: Tick) {
+        self.0.store(asked_at.0 + u64::try_from(LEASE.as_micros()).unwrap_or(0), Ordering::Release);
+    }
+}
+
+/// What one gateway has another do.
+#[derive(Clone, Serialize, Deserialize, Debug)]
+#[serde(tag = "do", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub(super) enum Command {
+    /// The client said no.
+    OptOut { call_id: String, actor: Actor, reason: Option<String>, since: Option<WallTime> },
+    /// What follows must not be captured.
+    Pause { call_id: String, by: Actor, reason: String },
+    /// A holder lets go.
+    Resume { call_id: String, by: Actor },
+    /// Consent was withdrawn, at this entry of the chain if it stands there yet.
+    Revoked { call_id: String, entry: Option<u64> },
+    /// The call goes to somebody else.
+    Transfer { call_id: String, by: Actor, kind: PartyKind, to: String },
+    /// How the call stands.
+    State { call_id: String },
+    /// Twilio's word on a call came to the wrong door.
+    Webhook { path: String, query: String, form: Vec<(String, String)> },
+}
+
+impl Command {
+    fn call_id(&self) -> &str {
+        match self {
+            Self::OptOut { call_id, .. }
+            | Self::Pause { call_id, .. }
+            | Self::Resume { call_id, .. }
+            | Self::Revoked { call_id, .. }
+            | Self::Transfer { call_id, .. }
+            | Self::State { call_id } => call_id,
+            Self::Webhook { .. } => "",
+        }
+    }
+
+    const fn within(&self) -> Duration {
+        match self {
+            Self::OptOut { .. } | Self::Pause { .. } | Self::Resume { .. } | Self::Revoked { .. } => DONE_WITHIN,
+            Self::Transfer { .. } => TRANSFERRED_WITHIN,
+            Self::State { .. } => STATE_WITHIN,
+            Self::Webhook { .. } => WEBHOOK_WITHIN,
+        }
+    }
+}
+
+/// Why a command was not done.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum NotDone {
+    /// No gateway has the call: it is over.
+    Over,
+    /// The gateway that has it did not answer, and may hold its gate open.
+    Unanswered,
+}
+
+/// This gateway's place among others.
+pub(super) struct Node {
+    nodes: Nodes,
+    host: String,
+    data_dir: String,
+    answered: Notify,
+}
+
+impl Node {
+    /// Takes the lease. Calls of whoever had this folder before are closed by [`Node::close_gone`].
+    pub(super) async fn enter(nodes: Nodes, data_dir: &Path, app_clock: impl Fn() -> Tick) -> Result<(Arc<Self>, Lease), DatabaseError> {
+        let data_dir = data_dir.canonicalize().unwrap_or_else(|_| data_dir.to_owned()).display().to_string();
+        let node = Self { nodes, host: host(), data_dir, answered: Notify::new() };
+        let lease = Lease::none();
+        let asked_at = app_clock();
+        node.nodes.renew(&node.host, &node.data_dir).await?;
+        lease.renewed(asked_at);
+        tracing::info!(node.id = node.nodes.me(), "nodes: this gateway shares its database");
+        Ok((Arc::new(node), lease))
+    }
+
+    /// Renews the lease, does what others ask, closes what others left, until it is told to stop; then gives the lease back.
+    pub(super) async fn run(self: Arc<Self>, app: App, sealer: Sealer, mut stop: watch::Receiver<bool>) {
+        let (renewing, listening) = (Arc::clone(&self), Arc::clone(&self));
+        let listening = tokio::spawn(listening.listen(app.clone()));
+        let renewing = tokio::spawn(renewing.keep_alive(app, sealer));
+        while !*stop.borrow_and_update() && stop.changed().await.is_ok() {}
+        renewing.abort();
+        listening.abort();
+        if let Err(why) = self.nodes.leave().await {
+            tracing::warn!(error = %why, "nodes: the lease cannot be given back; others wait until it is over");
+        }
+    }
+
+    async fn keep_alive(self: Arc<Self>, app: App, sealer: Sealer) {
+        loop {
+            tokio::time::sleep(RENEW_EVERY).await;
+            let asked_at = app.world.clocks.tick();
+            match self.nodes.renew(&self.host, &self.data_dir).await {
+                Ok(taken) => {
+                    if taken {
+                        tracing::error!("nodes: others had taken this gateway for gone; its calls go on unrecorded");
+                        app.media.lease_lost();
+                    }
+                    app.world.lease.renewed(asked_at);
+                }
+                Err(why) => tracing::warn!(error = %why, "nodes: the lease is not renewed; trying again"),
+            }
+            if let Err(why) = self.close_gone(&app, &sealer).await {
+                tracing::warn!(error = %why, "nodes: nobody can tell who is gone; trying again");
+            }
+        }
+    }
+
+    async fn listen(self: Arc<Self>, app: App) {
+        loop {
+            let mut bells = match self.nodes.bells().await {
+                Ok(bells) => Some(bells),
+                Err(why) => {
+                    tracing::warn!(error = %why, "nodes: what other gateways do is not heard at once, only looked for");
+                    None
+                }
+            };
+            loop {
+                self.look(&app).await;
+                let rung = match &mut bells {
+                    Some(bells) => tokio::time::timeout(LOOK_EVERY, bells.next()).await,
+                    None => {
+                        tokio::time::sleep(LISTEN_AGAIN).await;
+                        break;
+                    }
+                };
+                match rung {
+                    Ok(Ok(Bell::Command)) | Err(_) => {}
+                    Ok(Ok(Bell::Answer)) => self.answered.notify_waiters(),
+                    Ok(Ok(Bell::Calls(ids))) => ids.iter().for_each(|id| app.world.database.ledger().audience().call_changed(id)),
+                    Ok(Err(_)) => break,
+                }
+            }
+        }
+    }
+
+    /// Does what waits to be done. Each on its own: one that takes long holds up no other.
+    async fn look(self: &Arc<Self>, app: &App) {
+        let commands = match self.nodes.commands().await {
+            Ok(commands) => commands,
+            Err(why) => {
+                tracing::debug!(error = %why, "nodes: commands cannot be read");
+                return;
+            }
+        };
+        for (id, from, body) in commands {
+            let (node, app) = (Arc::clone(self), app.clone());
+            tokio::spawn(async move {
+                let answer = match serde_json::from_value::<Command>(body) {
+                    Ok(command) => perform(&app, command).await,
+                    Err(why) => {
+                        tracing::error!(error = %why, "nodes: a command is not understood; do all gateways have the same version?");
+                        Value::Null
+                    }
+                };
+                if let Err(why) = node.nodes.answer(&id, &from, &answer).await {
+                    tracing::warn!(error = %why, "nodes: an answer cannot be given");
+                }
+            });
+        }
+    }
+
+    /// Asks another gateway, and waits as long as it may still do it.
+    async fn ask(&self, node_id: &str, command: &Command) -> Result<Value, NotDone> {
+        let id = ids::fresh("cmd");
+        let away = |why: DatabaseError| {
+            tracing::warn!(error = %why, "nodes: another gateway cannot be asked");
+            NotDone::Unanswered
+        };
+        let deadline = Instant::now() + command.within();
+        let body = serde_json::to_value(command).map_err(|_| NotDone::Unanswered)?;
+        self.nodes.ask(&id, node_id, &body).await.map_err(away)?;
+        while Instant::now() < deadline {
+            let answered = self.answered.notified();
+            tokio::pin!(answered);
+            // Registered before the look: a bell that rings between the two is not missed.
+            answered.as_mut().enable();
+            if let Some(answer) = self.nodes.answer_of(&id).await.map_err(away)? {
+                return Ok(answer);
+            }
+            let _ = timeout_at(deadline.min(Instant::now() + LOOK_EVERY), answered).await;
+        }
+        tracing::warn!(node.id = node_id, "nodes: another gateway does not answer");
+        Err(NotDone::Unanswered)
+    }
+
+    /// Closes what gateways that are gone have left.
+    pub(super) async fn close_gone(&self, app: &App, sealer: &Sealer) -> Result<(), DatabaseError> {
+        for gone in self.nodes.gone(&self.host, &self.data_dir).await? {
+            if !self.nodes.claim(&gone).await? {
+                continue;
+            }
+            let closed = self.close(app, sealer, &gone).await;
+            self.nodes.release(&gone, closed).await?;
+        }
+        Ok(())
+    }
+
+    /// `false` if it lives: cut off, with every gate shut, and still the one that can seal what it captured.
+    async fn close(&self, app: &App, sealer: &Sealer, gone: &GoneNode) -> bool {
+        let failed = |why: &dyn std::fmt::Display| tracing::error!(node.id = %gone.id, error = %why, "nodes: what it left cannot be closed; trying again");
+        let ours = gone.data_dir == self.data_dir && gone.host == self.host;
+        let folder = Path::new(&gone.data_dir);
+        let mut lock = None;
+        if !ours && gone.host == self.host && folder.join("spool").is_dir() {
+            match FolderLock::take(folder) {
+                Ok(taken) => lock = Some(taken),
+                Err(NotLocked::Taken(_)) => return false,
+                Err(NotLocked::Disk(why)) => failed(&why),
+            }
+        }
+        let reached = ours || lock.is_some();
+        tracing::warn!(node.id = %gone.id, spool.reached = reached, "nodes: a gateway is gone; its calls are closed");
+        // Read before the calls are closed: who closes them has them from then on. Closed before their recordings are
+        // settled: whoever settles one says so in its call's row, and would be overwritten.
+        let left = async {
+            let unsettled = self.nodes.unsettled(&gone.id).await.map_err(|why| why.to_string())?;
+            let transcripts = app.world.database.transcripts_left_open(Some(&gone.id)).await.map_err(|why| why.to_string())?;
+            let unheard = placing::reopen(app, Some(&gone.id)).await.map_err(|why| why.to_string());
+            sealer.close_left_open(Some(&gone.id)).await.map_err(|why| why.to_string())?;
+            unheard.map(|()| (unsettled, transcripts))
+        };
+        let (unsettled, transcripts) = match left.await {
+            Ok(left) => left,
+            Err(why) => {
+                failed(&why);
+                return false;
+            }
+        };
+        scribe::close_left_open(&app.world, transcripts).await;
+        let sealed = match lock {
+            Some(lock) => self.seal_spool(app, sealer, folder, lock).await.inspect_err(|why| failed(why)).is_ok(),
+            // Our own folder is looked through at the start.
+            None => ours,
+        };
+        for recording in unsettled.into_iter().filter(|_| !sealed) {
+            let why = "the gateway that captured it is gone, and its spool cannot be reached from here; start it again on its data folder";
+            sealer.fail(&recording, why.to_owned()).await;
+        }
+        true
+    }
+
+    /// Seals what lies in another gateway's folder, whose lock proves that nobody writes there any more.
+    async fn seal_spool(&self, app: &App, sealer: &Sealer, folder: &Path, lock: FolderLock) -> Result<(), String> {
+        let keys = SpoolKeys::open(&folder.join("keys/spool.key"), app.config.spool_kms.as_ref()).await.map_err(|why| why.to_string())?;
+        let sealer = sealer.with_keys(Arc::new(keys));
+        sealer.recover(PathBuf::from(folder).join("spool")).await.map_err(|why| why.to_string())?;
+        tokio::spawn(async move {
+            let deadline = Instant::now() + SEALED_WITHIN;
+            while sealer.pending() > 0 && Instant::now() < deadline {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+            drop(lock);
+        });
+        Ok(())
+    }
+}
+
+/// What this machine is called. Two of one name that see each other's folders are one machine.
+fn host() -> String {
+    ["/etc/machine-id", "/etc/hostname"]
+        .iter()
+        .filter_map(|file| std::fs::read_to_string(file).ok())
+        .map(|text| text.trim().to_owned())
+        .find(|text| !text.is_empty())
+        .unwrap_or_else(|| "unknown".to_owned())
+}
+
+/// Does it on this gateway. The answer: how the call stands afterwards; null if it is not here.
+async fn perform(app: &App, command: Command) -> Value {
+    let (done, wait) = oneshot::channel();
+    let call_id = command.call_id().to_owned();
+    let message = match command {
+        Command::Webhook { path, query, form } => return answer_webhook(app, &path, &query, form).await,
+        Command::State { call_id } => return app.registry.get(&call_id).map_or(Value::Null, |live| live.json()),
+        Command::Transfer { call_id, by, kind, to } => {
+            return handover::hand_over(app, &call_id, by, Party { kind, to }).await.json();
+        }
+        Command::OptOut { call_id, actor, reason, since } => ToMedia::OptOut(call_id, actor, reason, since, done),
+        Command::Pause { call_id, by, reason } => ToMedia::Pause(call_id, by, reason, done),
+        Command::Resume { call_id, by } => ToMedia::Resume(call_id, by, done),
+        Command::Revoked { call_id, entry } => ToMedia::Revoked(call_id, entry.map(GrantSeq), done),
+    };
+    let Some(live) = app.registry.get(&call_id) else { return Value::Null };
+    live.owner.send(message);
+    match wait.await {
+        Ok(()) => live.json(),
+        Err(_) => Value::Null,
+    }
+}
+
+/// Has the gateway that owns a call do something; tells how the call stands then.
+pub(super) async fn command(app: &App, command: Command) -> Result<Value, NotDone> {
+    if app.registry.get(command.call_id()).is_some() {
+        let state = perform(app, command).await;
+        return if state.is_null() { Err(NotDone::Over) } else { Ok(state) };
+    }
+    let Some(node) = &app.node else { return Err(NotDone::Over) };
+    let owner = node.nodes.owner(command.call_id(), "").await.map_err(|_| NotDone::Unanswered)?;
+    let owner = owner.ok_or(NotDone::Over)?;
+    let state = node.ask(&owner.node_id, &command).await?;
+    if state.is_null() { Err(NotDone::Over) } else { Ok(state) }
+}
+
+/// Shuts the gates of a client's live calls on other gateways, and returns when each is shut, or its owner's lease is over.
+pub(super) async fn shut_elsewhere(app: &App, org_id: &str, client_id: &str, entry: Option<GrantSeq>) -> Result<(), NotDone> {
+    let Some(node) = &app.node else { return Ok(()) };
+    let calls = node.nodes.calls_of(org_id, client_id).await.map_err(|_| NotDone::Unanswered)?;
+    let asked = calls.into_iter().map(|CallElsewhere { call_id, node_id }| async move {
+        let command = Command::Revoked { call_id, entry: entry.map(|entry| entry.0) };
+        match node.ask(&node_id, &command).await {
+            Ok(_) => Ok(()),
+            // Who did not answer may have been cut off: then its gates are shut by its own clock.
+            Err(_) => match node.nodes.may_live(&node_id).await {
+                Ok(false) => Ok(()),
+                Ok(true) | Err(_) => Err(NotDone::Unanswered),
+            },
+        }
+    });
+    futures_util::future::join_all(asked).await.into_iter().collect()
+}
+
+/// Twilio's word on a call that another gateway owns: asked there, answered here. `None` if it is ours to answer.
+pub(super) async fn answer_elsewhere(app: &App, uri: &Uri, form: &[(String, String)]) -> Option<Response> {
+    let node = app.node.as_ref()?;
+    let query = uri.query().unwrap_or_default();
+    let asked: Vec<(String, String)> = serde_urlencoded::from_str(query).unwrap_or_default();
+    let told = |pairs: &[(String, String)], name: &str| {
+        pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone()).unwrap_or_default()
+    };
+    let call_id = Some(told(&asked, "callId")).filter(|id| !id.is_empty()).unwrap_or_else(|| told(form, "callId"));
+    let call_sid = told(form, "CallSid");
+    let here = |id: &str| app.registry.get(id).is_some() || app.registry.announced(id).is_some();
+    if here(&call_id) || app.registry.id_of(&call_sid).is_some() {
+        return None;
+    }
+    let owner = match node.nodes.owner(&call_id, &call_sid).await {
+        Ok(owner) => owner?,
+        Err(why) => {
+            tracing::warn!(error = %why, "nodes: nobody can tell whose a call is");
+            return None;
+        }
+    };
+    let command = Command::Webhook { path: uri.path().to_owned(), query: query.to_owned(), form: form.to_vec() };
+    match node.ask(&owner.node_id, &command).await {
+        Ok(answer) if answer["status"].is_u64() => {
+            let status = answer["status"].as_u64().and_then(|status| u16::try_from(status).ok());
+            let status = status.and_then(|status| StatusCode::from_u16(status).ok()).unwrap_or(StatusCode::BAD_GATEWAY);
+            let kind = answer["contentType"].as_str().unwrap_or("text/plain").to_owned();
+            Some((status, [(header::CONTENT_TYPE, kind)], answer["body"].as_str().unwrap_or_default().to_owned()).into_response())
+        }
+        // The people talk, unrecorded (P6).
+        Ok(_) | Err(_) => Some(webhooks::put_through(app, uri.path(), query, &owner.call_id, form).await),
+    }
+}
+
+async fn answer_webhook(app: &App, path: &str, query: &str, form: Vec<(String, String)>) -> Value {
+    let Ok(asked) = serde_urlencoded::from_str(query) else { return Value::Null };
+    let (app, asked, form) = (State(app.clone()), Query(asked), Extension(Form::from_elsewhere(form)));
+    let response = match path {
+        webhooks::VOICE => webhooks::voice(app, asked, form).await,
+        webhooks::CONNECTED => webhooks::connected(app, asked, form).await,
+        webhooks::CONSENT => webhooks::consent(app, asked, form).await,
+        webhooks::STATUS => webhooks::status(app, asked, form).await.into_response(),
+        webhooks::PARTY => webhooks::party(app, asked).await,
+        webhooks::PARTY_STATUS => webhooks::party_status(app, asked, form).await.into_response(),
+        _ => return Value::Null,
+    };
+    let status = response.status().as_u16();
+    let kind = response.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default().to_owned();
+    let Ok(body) = axum::body::to_bytes(response.into_body(), ANSWER_MAX).await else { return Value::Null };
+    json!({ "status": status, "contentType": kind, "body": String::from_utf8_lossy(&body) })
+}

@@ -1,0 +1,296 @@
+//! Who may: every route of `GET /openapi.json`, asked by everybody who must not get in. A new route is walked by itself.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::common::sse::ask as follow;
+use crate::common::{Caller, PERMISSIONS, Rig, claims};
+use callgate::server::{Claims, Given, TokenKey, TokenSource};
+use serde_json::{Value, json};
+
+const CLIENT: &str = "client-walked";
+/// Ids of what is not one client's.
+const PUBLIC: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
+
+/// A route, with ids of things that are there.
+#[derive(Debug)]
+struct Door {
+    method: String,
+    template: String,
+    path: String,
+    body: String,
+    permission: Option<String>,
+}
+
+impl Door {
+    /// Whether it leads to one thing.
+    fn leads_to_a_thing(&self) -> bool {
+        self.template.contains('{') || self.body.contains(CLIENT)
+    }
+
+    /// Whether a client is named, and not a thing of theirs: a client's id means something in each organisation.
+    fn names_a_client(&self) -> bool {
+        !self.template.contains('{') || self.template.contains("{clientId}")
+    }
+
+    async fn knock(&self, rig: &Rig, token: Option<&str>) -> (u16, String) {
+        let request = reqwest::Client::new().request(self.method.parse().unwrap(), format!("http://{}{}", rig.address(), self.path));
+        let request =
+            if self.body.is_empty() { request } else { request.header("content-type", "application/json").body(self.body.clone()) };
+        let answer = token
+            .map_or_else(|| request.try_clone().unwrap(), |token| request.try_clone().unwrap().bearer_auth(token))
+            .send()
+            .await
+            .unwrap();
+        let (status, kind) = (answer.status().as_u16(), answer.headers().get("content-type").cloned());
+        if status >= 400 && !PUBLIC.contains(&self.path.as_str()) {
+            assert_eq!(kind.unwrap(), "application/problem+json", "{self:?}");
+        }
+        (status, String::from_utf8_lossy(&answer.bytes().await.unwrap()).into_owned())
+    }
+}
+
+/// Every route of the document.
+async fn doors(rig: &Rig, ids: &[(&str, &str)]) -> Vec<Door> {
+    let document = rig.get_as("/openapi.json", None).await.1;
+    let mut doors = Vec::new();
+    for (template, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let path = ids.iter().fold(template.clone(), |path, (name, id)| match name.split_once(' ') {
+                Some((under, name)) if template.starts_with(under) => path.replace(name, id),
+                Some(_) => path,
+                None => path.replace(name, id),
+            });
+            assert!(!path.contains('{'), "{template}: say an id for it in this test");
+            let body = match (method.as_str(), template.as_str()) {
+                ("post", "/api/calls") => json!({ "clientId": CLIENT, "to": "+16175550123", "connectTo": "client:maria" }).to_string(),
+                ("post", _) if operation["requestBody"].is_object() => json!({ "reason": "because" }).to_string(),
+                _ => String::new(),
+            };
+            let permission = operation["x-permission"].as_str().map(str::to_owned);
+            doors.push(Door { method: method.to_uppercase(), template: template.clone(), path, body, permission });
+        }
+    }
+    doors
+}
+
+fn token(rig: &Rig, sub: &str, permissions: &[&str], clients: &[&str], org: &str) -> String {
+    rig.gateway.tokens().mint(&Claims { sub: sub.into(), ..claims(permissions, clients, org) }).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_gets_in_where_they_may_not() {
+    let rig = Rig::start(Given::default()).await;
+    // A recorded call that is over, a live one, and an unrecorded one, which leaves a task.
+    let recording = rig.recorded("CAwalked", CLIENT).await;
+    let call = rig.call("CAwalked", |_| true).await["callId"].as_str().unwrap().to_owned();
+    let mut caller =
+        Caller::connect(rig.address(), "CAtask", json!({ "mode": "stay", "clientId": "client-task", "caseManagerId": "tester" })).await;
+    caller.frames(250).await;
+    caller.key("2").await;
+    rig.call("CAtask", |call| call["phase"] == "CONNECTED").await;
+    caller.stop().await;
+    rig.call("CAtask", |call| call["phase"] == "ENDED").await;
+    let tasks = rig.get("/api/tasks").await.1;
+    let task = tasks["tasks"][0]["taskId"].as_str().unwrap_or_else(|| panic!("{tasks}"));
+    let summary = json!({ "kind": "SUMMARY", "ownerId": "summary of a walk" });
+    let (status, artifact) = rig.post_as(&format!("/api/calls/{call}/artifacts"), summary, &rig.token).await;
+    assert_eq!(status, 201, "{artifact}");
+    let artifact = artifact["artifactId"].as_str().unwrap_or_else(|| panic!("{artifact}"));
+    let ids = [
+        ("{callId}", call.as_str()),
+        ("{clientId}", CLIENT),
+        ("/api/recordings {id}", &recording),
+        ("/api/tasks {id}", task),
+        ("/api/artifacts {id}", artifact),
+    ];
+    let doors = doors(&rig, &ids).await;
+    assert!(doors.len() >= 21, "{doors:?}");
+
+    let stranger = {
+        let key = TokenKey::open(&TokenSource::Secret("another secret of more than thirty-two bytes".to_owned().into()), rig.folder.path());
+        key.unwrap().mint(&claims(&PERMISSIONS, &["*"], "default")).unwrap()
+    };
+    let expired = rig.gateway.tokens().mint(&Claims { exp: 1_000_000, ..claims(&PERMISSIONS, &["*"], "default") }).unwrap();
+    let unsigned = format!("{}.", rig.token.rsplit_once('.').unwrap().0);
+    let mut denied: Vec<(String, String)> = Vec::new();
+    for (n, door) in doors.iter().enumerate() {
+        let at = format!("{} {}", door.method, door.template);
+        let Some(needed) = &door.permission else {
+            assert!(PUBLIC.contains(&door.template.as_str()), "{at} asks for no permission");
+            assert_eq!(door.knock(&rig, None).await.0, 200, "{at}");
+            continue;
+        };
+        for (whose, wrong) in [
+            ("nobody's", None),
+            ("garbage", Some("garbage")),
+            ("signed by somebody else", Some(stranger.as_str())),
+            ("expired", Some(expired.as_str())),
+            ("unsigned", Some(unsigned.as_str())),
+        ] {
+            assert_eq!(door.knock(&rig, wrong).await.0, 401, "{at}, {whose}");
+        }
+        for permission in PERMISSIONS.iter().filter(|permission| *permission != needed) {
+            let sub = format!("{n}-{permission}");
+            let (status, told) = door.knock(&rig, Some(&token(&rig, &sub, &[permission], &["*"], "default"))).await;
+            assert_eq!(status, 403, "{at} with {permission}: {told}");
+            denied.push((sub, door.path.clone()));
+        }
+        // All permissions, and none of the clients.
+        let sub = format!("{n}-other-client");
+        let (status, told) = door.knock(&rig, Some(&token(&rig, &sub, &PERMISSIONS, &["client-other"], "default"))).await;
+        if door.leads_to_a_thing() {
+            assert_eq!(status, 403, "{at}, another client: {told}");
+            assert!(!told.contains(CLIENT) && !told.contains(&recording), "{at}: {told}");
+            denied.push((sub, String::new()));
+        } else {
+            assert_eq!(status, 200, "{at}, another client: {told}");
+            if needed != "canViewAuditLogs" {
+                assert!(!told.contains(CLIENT) && !told.contains(&call), "{at}, another client: {told}");
+            }
+        }
+        // All permissions, all clients, another organisation.
+        let (status, told) = door.knock(&rig, Some(&token(&rig, &format!("{n}-other-org"), &PERMISSIONS, &["*"], "elsewhere"))).await;
+        if door.names_a_client() {
+            assert_ne!(status, 403, "{at}, another organisation: {told}");
+        } else {
+            assert_eq!(status, 404, "{at}, another organisation: {told}");
+        }
+        for secret in [&call, &recording, task, artifact, "MZCAwalked"] {
+            assert!(!told.contains(secret), "{at}, another organisation: {told}");
+        }
+    }
+    // Who may gets in, by that one permission: those who change something last, and a revocation after all else.
+    let mut doors: Vec<&Door> = doors.iter().collect();
+    doors.sort_by_key(|door| (door.method != "GET", door.template.ends_with("/revoke")));
+    for door in doors.into_iter().filter(|door| door.permission.is_some()) {
+        let permission = door.permission.as_deref().unwrap();
+        let (status, told) = door.knock(&rig, Some(&token(&rig, "tester", &[permission], &[CLIENT, "client-task"], "default"))).await;
+        assert!(status < 500 || door.template == "/api/calls", "{door:?}: {told}");
+        assert!(![401, 403].contains(&status) && !told.contains("there is no such"), "{door:?}: {status} {told}");
+    }
+    // What another organisation revoked was its own.
+    let history = rig.get(&format!("/api/clients/{CLIENT}/consent")).await.1["history"].clone();
+    assert_eq!(history.as_array().unwrap().len(), 2, "a yes on the line, and the revocation by who may: {history}");
+    every_denial_is_kept(&rig, &denied).await;
+}
+
+/// In the chain, and in the access log beside it.
+async fn every_denial_is_kept(rig: &Rig, denied: &[(String, String)]) {
+    assert!(denied.len() > 60, "{}", denied.len());
+    let (mut kept, mut after) = (Vec::new(), 0);
+    loop {
+        let page = rig.get(&format!("/api/audit?limit=1000&after={after}")).await.1;
+        kept.extend(page["entries"].as_array().unwrap().iter().map(|entry| entry["entry"].clone()));
+        match page["next"].as_u64() {
+            Some(next) => after = next,
+            None => break,
+        }
+    }
+    kept.retain(|entry| entry["kind"] == "access.denied");
+    let asked = r#"SELECT "userId" FROM "AccessLog" WHERE "outcome" = 'DENIED'"#;
+    let logged: BTreeSet<String> = crate::common::raw(rig.folder.path()).await.texts::<1>(asked).await.into_iter().flatten().collect();
+    for (sub, asked) in denied {
+        let lines: Vec<_> = kept.iter().filter(|entry| entry["actor"]["id"] == **sub).collect();
+        assert_eq!(lines.len(), 1, "{sub} asked for {asked}: {lines:?}");
+        if !asked.is_empty() {
+            assert_eq!(lines[0]["detail"]["asked"], **asked, "{sub}");
+        }
+        assert!(logged.contains(sub), "{sub} is not in the access log");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_table_of_permissions_says_what_the_routes_ask_for() {
+    let rig = Rig::start(Given::default()).await;
+    let document = rig.get("/openapi.json").await.1;
+    let asked: BTreeSet<[String; 3]> = document["paths"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .flat_map(|(path, item)| item.as_object().unwrap().iter().map(move |(method, operation)| (path, method, operation)))
+        .map(|(path, method, operation)| {
+            let permission = operation["x-permission"].as_str().unwrap_or("none");
+            [format!("{} {path}", method.to_uppercase()), permission.to_owned(), operation["operationId"].as_str().unwrap().to_owned()]
+        })
+        .collect();
+    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/permissions.md")).unwrap();
+    let told: BTreeSet<[String; 3]> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `"))
+        .filter(|row| row.contains(" /"))
+        .map(|row| {
+            let cells: Vec<_> = row.trim_end_matches('|').split('|').map(|cell| cell.trim().trim_matches('`').to_owned()).collect();
+            cells.try_into().unwrap()
+        })
+        .collect();
+    assert_eq!(told.difference(&asked).collect::<Vec<_>>(), [] as [&[String; 3]; 0], "in docs/permissions.md and not so");
+    assert_eq!(asked.difference(&told).collect::<Vec<_>>(), [] as [&[String; 3]; 0], "not in docs/permissions.md");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bearer_who_asks_too_often_is_told_when_to_ask_again() {
+    let rig = Rig::start(Given { rate_limit: Some("2/5".into()), ..Given::default() }).await;
+    let (busy, calm) = (rig.token_of("busy", "", &["canViewClients"], &["*"]), rig.token_of("calm", "", &["canViewClients"], &["*"]));
+    let get = async |path: &str, token: &str| {
+        reqwest::Client::new().get(format!("http://{}{path}", rig.address())).bearer_auth(token).send().await.unwrap()
+    };
+    let mut full = None;
+    for _ in 0..100 {
+        let answer = get("/api/calls", &busy).await;
+        if answer.status().as_u16() == 429 {
+            full = Some(answer);
+            break;
+        }
+    }
+    let full = full.expect("a limit");
+    assert_eq!(full.headers()["content-type"], "application/problem+json");
+    let wait: u64 = full.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!((1..=2).contains(&wait), "{wait}");
+    assert!(full.json::<Value>().await.unwrap()["detail"].as_str().unwrap().contains("CALLGATE_RATE_LIMIT"));
+    // Not to be got around by another token of the same person, also one that lacks the permission.
+    let again = rig.token_of("busy", "", &["canViewAuditLogs"], &["*"]);
+    let mut denials = 0;
+    for _ in 0..20 {
+        denials += u32::from(get("/api/calls", &again).await.status().as_u16() == 403);
+    }
+    assert!(denials <= 5, "{denials} denials went into the chain");
+    assert_eq!(get("/api/calls", &calm).await.status().as_u16(), 200, "another person's requests are their own");
+    for path in PUBLIC {
+        for _ in 0..20 {
+            assert_eq!(get(path, &busy).await.status().as_u16(), 200, "{path}");
+        }
+    }
+    for _ in 0..20 {
+        let told =
+            reqwest::Client::new().post(format!("http://{}/api/webhooks/twilio/status", rig.address())).body("CallSid=CA1").send().await;
+        assert_ne!(told.unwrap().status().as_u16(), 429, "Twilio is never told to wait");
+    }
+    tokio::time::sleep(Duration::from_secs(wait)).await;
+    assert_eq!(get("/api/calls", &busy).await.status().as_u16(), 200, "after Retry-After");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_bearer_cannot_take_all_event_streams() {
+    let rig = Rig::start(Given::default()).await;
+    let _caller = Caller::talking_as(&rig, "CAstream", "client-stream").await;
+    let call = rig.call("CAstream", |_| true).await["callId"].as_str().unwrap().to_owned();
+    let (greedy, other) = (rig.token_of("greedy", "", &["canViewClients"], &["*"]), rig.token_of("other", "", &["canViewClients"], &["*"]));
+    let mut open = Vec::new();
+    for _ in 0..64 {
+        let answer = follow(&rig, &call, &greedy, None).await;
+        assert_eq!(answer.status().as_u16(), 200);
+        open.push(answer);
+    }
+    let refused = follow(&rig, &call, &greedy, None).await;
+    assert_eq!((refused.status().as_u16(), refused.headers().contains_key("retry-after")), (429, true));
+    assert_eq!(follow(&rig, &call, &other, None).await.status().as_u16(), 200, "another person's streams are their own");
+    open.clear();
+    for _ in 0..200 {
+        if follow(&rig, &call, &greedy, None).await.status().as_u16() == 200 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    panic!("closed streams left no place");
+}

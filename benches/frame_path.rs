@@ -89,7 +89,7 @@ impl Recorded {
         let key = callgate::engine::audio::key::Key::from_symbol('1').unwrap();
         call.step(now(5_000), Input::Dtmf { stream: StreamNo(0), sequence: 252, key }, &mut out);
         let grant = out.effects.drain(..).find_map(|effect| if let Effect::Seal(grant) = effect { Some(grant) } else { None }).unwrap();
-        let record = grant.record.clone();
+        let record = std::sync::Arc::clone(&grant.record);
         let receipt = runtime.block_on(async {
             let database = Database::open(&format!("sqlite://{}/b.db", folder.path().display())).await.unwrap();
             let (done, answer) = tokio::sync::oneshot::channel();

@@ -42,7 +42,7 @@ fn grant(n: u64) -> Grant {
         policy_version: None,
         policy_basis: None,
     };
-    Grant { record, seen: 0 }
+    Grant { record: record.into(), seen: 0 }
 }
 
 struct Bench {

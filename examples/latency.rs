@@ -1,18 +1,22 @@
-//! The generator of `scripts/bench-latency`: calls in real time from one thread that never sleeps, and how long a gateway takes
-//! to answer them. `latency ADDRESS CALLS RAMP_MS [TOKEN]`
+//! The generator of `scripts/bench-latency`: calls in real time, and how long a gateway takes to answer them.
+//! `latency ADDRESS CALLS RAMP_MS [TOKEN]`
 //!
 //! Every call sends a frame each 20 ms, evenly spread, begins with its own `start` within RAMP_MS, and presses a key in the
-//! prompt six seconds later: 1 in even calls, 2 in odd ones. Measured at this end, from just before the write to just after
-//! the read: `start` to the first prompt audio, and the key to the `clear` that the gateway sends once its machine has
-//! stepped, before anything is durable. With a TOKEN every call presses 1, and when all have decided a thread of its own opts half of them
-//! out through the API, one at a time: from just before its request is written to its answer, which the gateway gives when the
-//! gate is shut. How late the frames themselves went out is told with them: figures near it mean nothing.
+//! prompt six seconds later: 1 in even calls, 2 in odd ones. Two calls in ten are probes: a thread of their own carries them,
+//! which goes before the one that carries the others, so that what waits in the generator is not taken for the gateway's.
+//! Measured on the probes, from just before the write to just after the read: `start` to the first prompt audio, and the key to
+//! the `clear` that the gateway sends once its machine has stepped, before anything is durable. With a TOKEN every call presses
+//! 1, and when all have decided a thread that goes first as well opts half of them out through the API, one at a time: from just
+//! before its request is written to its answer, which the gateway gives when the gate is shut. How late the probes' frames
+//! went out is told with them: figures near it mean nothing.
 
 mod wire;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
@@ -25,16 +29,23 @@ const KEY_AT: u64 = 300;
 /// A call goes on for so long after its key, so that the last ones decide under the full load.
 const FRAMES: u32 = 700;
 const STRIDE: usize = 617;
+/// Of ten calls, those whose answers are timed.
+const PROBES_OF_TEN: usize = 2;
+/// How a thread that goes first stands, as `nice` counts.
+const FIRST: i32 = -20;
 /// Between two looks at what the gateway says.
 const SENT_AT_ONCE: usize = 8;
+/// Between an answer and the next opt-out.
+const OPT_OUTS_EVERY: Duration = Duration::from_millis(5);
 /// The last call has decided so long after its key.
 const DECIDED_MS: u64 = 2_000;
-/// If one frame in a hundred goes out later than this, the machine had other things to do.
-const LATE_MAX: Duration = Duration::from_micros(200);
+/// A sleep ends on the next millisecond. If one frame in a hundred goes out later than this, the machine had other things to do.
+const LATE_MAX: Duration = Duration::from_millis(2);
 const MEDIA: &[u8] = br#"{"event":"media""#;
 const CLEAR: &[u8] = br#"{"event":"clear""#;
 
 struct Line {
+    n: usize,
     stream: TcpStream,
     sid: String,
     frames: u64,
@@ -50,90 +61,135 @@ fn main() {
         panic!("latency ADDRESS CALLS RAMP_MS [TOKEN]")
     };
     let (calls, ramp_ms): (usize, u64) = (calls.parse().expect("CALLS"), ramp_ms.parse().expect("RAMP_MS"));
-    let mut poll = Poll::new().expect("a poller");
     let sockets: Vec<TcpStream> = (0..calls)
-        .map(|n| {
+        .map(|_| {
             let stream = wire::handshake(address);
             stream.set_nonblocking(true).expect("nonblocking");
-            let mut stream = TcpStream::from_std(stream);
-            poll.registry().register(&mut stream, Token(n), Interest::READABLE).expect("a watched socket");
-            stream
+            TcpStream::from_std(stream)
         })
         .collect();
-    let began = Instant::now();
-    // Starts are spread over the ramp, and the calls' frames evenly over the 20 ms.
-    let frames_of_ramp = ramp_ms / FRAME.as_millis() as u64;
-    let start = |n: usize| {
-        let whole = (n as u64 * frames_of_ramp / calls as u64) as u32;
-        began + FRAME * whole + FRAME * (n * STRIDE % calls) as u32 / calls as u32
-    };
-    let mut due: BinaryHeap<Reverse<(Instant, usize)>> = (0..calls).map(|n| Reverse((start(n), n))).collect();
-    let mut lines: Vec<Line> = sockets.into_iter().enumerate().map(|(n, stream)| Line::new(n, stream)).collect();
+    let pressing = if token.is_some() { ['1', '1'] } else { ['1', '2'] };
+    let asking = Arc::new(AtomicBool::new(token.is_some()));
+    let plan = Plan { began: Instant::now(), calls, ramp_ms, pressing, asking: Arc::clone(&asking) };
     let opting_out = token.map(|token| {
         let (address, token) = (address.clone(), token.clone());
         let wait = Duration::from_millis(ramp_ms + KEY_AT * 20 + DECIDED_MS);
-        let within = FRAME * FRAMES - Duration::from_millis(KEY_AT * 20 + 2 * DECIDED_MS);
-        std::thread::spawn(move || opt_outs(&address, &token, calls, wait, within))
+        std::thread::spawn(move || {
+            go_first();
+            let told = opt_outs(&address, &token, calls, wait);
+            asking.store(false, Ordering::Release);
+            told
+        })
     });
-    let payloads = wire::voice();
-    let mut sink = vec![0; 64 * 1024];
-    let mut events = Events::with_capacity(1_024);
-    let mut late = Vec::with_capacity(calls * FRAMES as usize);
-    let mut buffer = Vec::with_capacity(1_024);
-    let end = began + Duration::from_millis(ramp_ms) + FRAME * FRAMES;
-    while Instant::now() < end {
-        for _ in 0..SENT_AT_ONCE {
-            let now = Instant::now();
-            let Some(Reverse((_, n))) = due.peek().copied().filter(|Reverse((at, _))| *at <= now) else { break };
-            let Some(Reverse((at, _))) = due.pop() else { break };
-            late.push(now - at);
-            let key = if token.is_some() || n.is_multiple_of(2) { '1' } else { '2' };
-            lines[n].speak(n, key, now, &payloads, &mut buffer);
-            due.push(Reverse((at + FRAME, n)));
+    let (probes, others): (Vec<_>, Vec<_>) = sockets.into_iter().enumerate().partition(|(n, _)| n % 10 < PROBES_OF_TEN);
+    let probing = std::thread::spawn({
+        let plan = plan.clone();
+        move || {
+            go_first();
+            carry(&plan, probes)
         }
-        poll.poll(&mut events, Some(Duration::ZERO)).expect("the poller");
-        for event in &events {
-            lines[event.token().0].listen(&mut sink);
-        }
-    }
+    });
+    let (_, late_others) = carry(&plan, others);
+    let (lines, mut late) = probing.join().expect("the probes");
     late.sort_unstable();
     let own = late.get(late.len() * 99 / 100).copied().unwrap_or_default();
-    let quarter = calls - calls / 4;
     let first: Vec<_> = lines.iter().filter_map(|line| line.first_audio).collect();
-    let last: Vec<_> = lines[quarter..].iter().filter_map(|line| line.first_audio).collect();
-    let decided = |odd: usize| lines.iter().skip(odd).step_by(2).filter_map(|line| line.decision).collect();
+    let last: Vec<_> = lines[lines.len() * 3 / 4..].iter().filter_map(|line| line.first_audio).collect();
+    let decided = |odd: usize| lines.iter().filter(|line| line.n % 2 == odd).filter_map(|line| line.decision).collect();
     println!(
-        "calls {calls}, starts spread over {ramp_ms} ms, a frame each 20 ms; milliseconds\n{}\n{}\n{}\n{}\n{}",
+        "calls {calls}, starts spread over {ramp_ms} ms, a frame each 20 ms; milliseconds\n{}\n{}\n{}\n{}\n{}\n{}",
         told("start to the first prompt audio", first),
         told("  of these, the last quarter of calls", last),
         told("key 1 to clear (asks the ledger)", decided(0)),
         told("key 2 to clear (the gate is shut)", decided(1)),
-        told("own lateness with a frame", late)
+        told("own lateness with a probe's frame", late),
+        told("own lateness with another's frame", late_others)
     );
     if let Some(opting_out) = opting_out {
         let (took, refused) = opting_out.join().expect("the thread that opts out");
-        println!("{}", told("POST opt-out to its answer (gate shut)", took));
+        println!("{}", told("POST opt-out to its answer", took));
         assert_eq!(refused, 0, "opt-outs that were not answered with 200");
     }
     if own > LATE_MAX {
-        println!("the generator itself was late: figures of that size are no measure of the gateway; is the machine otherwise quiet?");
+        println!("the probes themselves were late: figures of that size are no measure of the gateway; is the machine otherwise quiet?");
     }
     let mute = lines.iter().filter(|line| line.first_audio.is_none() || line.decision.is_none()).count();
     assert_eq!(mute, 0, "calls in which no audio or no clear came");
 }
 
+/// When a call begins, and what it presses.
+#[derive(Clone)]
+struct Plan {
+    began: Instant,
+    calls: usize,
+    ramp_ms: u64,
+    pressing: [char; 2],
+    /// Opt-outs are still being asked for: nobody hangs up meanwhile.
+    asking: Arc<AtomicBool>,
+}
+
+impl Plan {
+    /// Starts are spread over the ramp, and the calls' frames evenly over the 20 ms.
+    fn start(&self, n: usize) -> Instant {
+        let frames_of_ramp = self.ramp_ms / FRAME.as_millis() as u64;
+        let whole = (n as u64 * frames_of_ramp / self.calls as u64) as u32;
+        self.began + FRAME * whole + FRAME * (n * STRIDE % self.calls) as u32 / self.calls as u32
+    }
+}
+
+/// The calling thread goes before the generator's others on its core. Who may not, measures with them.
+fn go_first() {
+    if let Err(why) = rustix::process::setpriority_process(None, FIRST) {
+        println!("the probes cannot go first ({why}): run this as root");
+    }
+}
+
+/// Carries calls to their end: what they heard, and how late each of their frames went out.
+fn carry(plan: &Plan, sockets: Vec<(usize, TcpStream)>) -> (Vec<Line>, Vec<Duration>) {
+    let mut poll = Poll::new().expect("a poller");
+    let mut lines: Vec<Line> = sockets.into_iter().map(|(n, stream)| Line::new(n, stream)).collect();
+    for (place, line) in lines.iter_mut().enumerate() {
+        poll.registry().register(&mut line.stream, Token(place), Interest::READABLE).expect("a watched socket");
+    }
+    let mut due: BinaryHeap<Reverse<(Instant, usize)>> =
+        lines.iter().enumerate().map(|(place, line)| Reverse((plan.start(line.n), place))).collect();
+    let payloads = wire::voice();
+    let mut sink = vec![0; 64 * 1024];
+    let mut events = Events::with_capacity(1_024);
+    let mut late = Vec::with_capacity(lines.len() * FRAMES as usize);
+    let mut buffer = Vec::with_capacity(1_024);
+    let end = plan.began + Duration::from_millis(plan.ramp_ms) + FRAME * FRAMES;
+    while Instant::now() < end || plan.asking.load(Ordering::Acquire) {
+        for _ in 0..SENT_AT_ONCE {
+            let now = Instant::now();
+            let Some(Reverse((_, place))) = due.peek().copied().filter(|Reverse((at, _))| *at <= now) else { break };
+            let Some(Reverse((at, _))) = due.pop() else { break };
+            late.push(now - at);
+            let line = &mut lines[place];
+            line.speak(plan.pressing[line.n % 2], now, &payloads, &mut buffer);
+            due.push(Reverse((at + FRAME, place)));
+        }
+        let wait = due.peek().map_or(Duration::ZERO, |Reverse((at, _))| at.saturating_duration_since(Instant::now()));
+        poll.poll(&mut events, Some(wait)).expect("the poller");
+        for event in &events {
+            lines[event.token().0].listen(&mut sink);
+        }
+    }
+    (lines, late)
+}
+
 impl Line {
     fn new(n: usize, stream: TcpStream) -> Self {
-        Self { stream, sid: format!("MZ{n:032x}"), frames: 0, waits: None, heard: Vec::new(), first_audio: None, decision: None }
+        Self { n, stream, sid: format!("MZ{n:032x}"), frames: 0, waits: None, heard: Vec::new(), first_audio: None, decision: None }
     }
 
     /// The next frame, and what comes with it: before the first `start`, before one in the prompt a key.
-    fn speak(&mut self, n: usize, key: char, now: Instant, payloads: &[String], buffer: &mut Vec<u8>) {
+    fn speak(&mut self, key: char, now: Instant, payloads: &[String], buffer: &mut Vec<u8>) {
         self.frames += 1;
         buffer.clear();
         if self.frames == 1 {
             wire::frame(wire::CONNECTED, buffer);
-            wire::frame(&wire::start(n, &self.sid), buffer);
+            wire::frame(&wire::start(self.n, &self.sid), buffer);
             self.waits = Some((MEDIA, now));
         }
         if self.frames == KEY_AT {
@@ -174,8 +230,8 @@ impl Line {
     }
 }
 
-/// Opts every other call out, evenly over `within`: how long each took, and how many were refused.
-fn opt_outs(address: &str, token: &str, calls: usize, wait: Duration, within: Duration) -> (Vec<Duration>, usize) {
+/// Opts every other call out, [`OPT_OUTS_EVERY`]: how long each took, and how many were refused.
+fn opt_outs(address: &str, token: &str, calls: usize, wait: Duration) -> (Vec<Duration>, usize) {
     std::thread::sleep(wait);
     let mut door = BufReader::new(wire::tcp(address));
     let mut ask = |method: &str, path: &str| {
@@ -196,7 +252,7 @@ fn opt_outs(address: &str, token: &str, calls: usize, wait: Duration, within: Du
         .collect();
     let (mut took, mut refused) = (Vec::with_capacity(ids.len()), 0);
     for id in &ids {
-        std::thread::sleep(within / u32::try_from(ids.len()).unwrap_or(1) / 2);
+        std::thread::sleep(OPT_OUTS_EVERY);
         let (span, status, call) = ask("POST", &format!("/api/calls/{id}/opt-out"));
         refused += usize::from(status != 200 || call["recording"]["state"] != "HALTED");
         took.push(span);

@@ -46,7 +46,7 @@ async fn seed(url: &str, calls: u64) {
             let then = Box::new(move |receipt: Result<_, _>| {
                 let _ = done.send(receipt.is_ok());
             });
-            database.ledger().append(Work::Grant(Grant { record: record(n), seen: 0 }, then)).expect("room in the queue");
+            database.ledger().append(Work::Grant(Grant { record: record(n).into(), seen: 0 }, then)).expect("room in the queue");
             database.ledger().append(Work::Call(Box::new(row(n)))).expect("room in the queue");
             answers.push(answer);
         }

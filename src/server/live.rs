@@ -411,7 +411,7 @@ impl Live {
                     sha256: prompt.sha256.clone(),
                     samples: samples as u64,
                 });
-                let head = Arc::new(self.new_head(world, grant.0, *record, lead));
+                let head = Arc::new(self.new_head(world, grant.0, record, lead));
                 self.head = Some(Arc::clone(&head));
                 submit(world, Work::Recording(Box::new(row(&head, RecordingState::Active)), None));
                 submit(
@@ -596,7 +596,7 @@ impl Live {
         }
     }
 
-    fn new_head(&self, world: &World, grant_seq: u64, consent: ConsentRecord, lead: Option<Lead>) -> RecordingHead {
+    fn new_head(&self, world: &World, grant_seq: u64, consent: Arc<ConsentRecord>, lead: Option<Lead>) -> RecordingHead {
         let identity = &self.shared.identity;
         RecordingHead {
             recording_id: ids::fresh("rec"),

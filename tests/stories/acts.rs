@@ -81,7 +81,7 @@ async fn act(database: &Database, act: Act) -> Acted {
 
 async fn grant(database: &Database, id: &str, call: &str, seen: u64) -> u64 {
     let (done, answer) = oneshot::channel();
-    let grant = Grant { record: record(id, ConsentStatus::Granted, Some(call)), seen };
+    let grant = Grant { record: record(id, ConsentStatus::Granted, Some(call)).into(), seen };
     assert!(database.ledger().append(Work::Grant(grant, Box::new(move |receipt| drop(done.send(receipt))))).is_ok());
     answer.await.unwrap().unwrap().seq().0
 }

@@ -68,7 +68,7 @@ fn event(org: &str, n: u64) -> Event {
 async fn grant(database: &Database, record: ConsentRecord, seen: u64) -> Result<Receipt<Grant>, NotSealed> {
     let (done, answer) = oneshot::channel();
     let then = Box::new(move |receipt| drop(done.send(receipt)));
-    database.ledger().append(Work::Grant(Grant { record, seen }, then)).unwrap();
+    database.ledger().append(Work::Grant(Grant { record: record.into(), seen }, then)).unwrap();
     answer.await.unwrap()
 }
 
@@ -137,7 +137,7 @@ async fn a_thousand_grants_at_once_are_a_handful_of_transactions(place: &Place) 
             answered.fetch_add(1, Ordering::SeqCst);
         });
         let record = record(&format!("r{n}"), &format!("org{}", n % 3), &format!("client{n}"), ConsentStatus::Granted);
-        database.ledger().append(Work::Grant(Grant { record, seen: 0 }, then)).unwrap();
+        database.ledger().append(Work::Grant(Grant { record: record.into(), seen: 0 }, then)).unwrap();
     }
     database.ledger().flush().await;
     assert_eq!(answered.load(Ordering::SeqCst), 1_000);
@@ -453,7 +453,7 @@ async fn what_the_database_cannot_take_sinks_nothing_else(place: &Place) {
             let id = if n % 50 == 7 { "taken".to_owned() } else { format!("r{n}") };
             let record = record(&id, &format!("org{}", n % 2), &format!("client{n}"), ConsentStatus::Granted);
             let then = Box::new(move |receipt: Result<Receipt<Grant>, NotSealed>| drop(done.send(receipt)));
-            database.ledger().append(Work::Grant(Grant { record, seen: 0 }, then)).unwrap();
+            database.ledger().append(Work::Grant(Grant { record: record.into(), seen: 0 }, then)).unwrap();
             answer
         })
         .collect();
@@ -574,7 +574,7 @@ async fn a_dead_database_answers_everybody_within_its_bound_and_loses_no_line(pl
             let (done, answer) = oneshot::channel();
             let record = record(&format!("r{n}"), "org", "client", ConsentStatus::Granted);
             let then = Box::new(move |receipt| drop(done.send(receipt)));
-            database.ledger().append(Work::Grant(Grant { record, seen: 0 }, then)).unwrap();
+            database.ledger().append(Work::Grant(Grant { record: record.into(), seen: 0 }, then)).unwrap();
             answer
         })
         .collect();

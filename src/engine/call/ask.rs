@@ -220,7 +220,7 @@ impl Call {
         let actor = Actor::Client { id: self.identity.client_id.clone() };
         let record = self.record(now, ConsentStatus::Granted, method, actor, evidence);
         self.state = State::Sealing(Sealing { by: now.tick.plus_ms(SEAL_WITHIN_MS), prior: false, decided_at });
-        out.effects.extend([Effect::Seal(Grant { record, seen: self.standing.seen }), Effect::Changed]);
+        out.effects.extend([Effect::Seal(Grant { record: record.into(), seen: self.standing.seen }), Effect::Changed]);
     }
 
     /// The client hung up while being asked: consent stays where it was, whatever it was (US-8).

@@ -1,5 +1,7 @@
 //! Everything a call can cause. If it is not in [`Effect`], the engine cannot do it.
 
+use std::sync::Arc;
+
 use super::relay::{Speech, ToBot};
 use super::transfer::TransferView;
 use crate::engine::audio::frame::{Place, StreamNo};
@@ -91,7 +93,7 @@ pub enum Effect {
         /// The ledger entry that allows it.
         grant: GrantSeq,
         /// The consent record it rests on.
-        record: Box<ConsentRecord>,
+        record: Arc<ConsentRecord>,
         /// Samples of the consent prompt that were played, to lead the recording.
         lead: Option<(&'static Prompt, usize)>,
     },

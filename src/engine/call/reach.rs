@@ -107,7 +107,7 @@ impl Call {
                 });
                 let record = self.record(now, ConsentStatus::Granted, Method::Keypress, client, evidence);
                 self.state = State::Sealing(Sealing { by: now.tick.plus_ms(SEAL_WITHIN_MS), prior: false, decided_at: None });
-                out.effects.extend([Effect::Seal(Grant { record, seen: self.standing.seen }), Effect::Changed]);
+                out.effects.extend([Effect::Seal(Grant { record: record.into(), seen: self.standing.seen }), Effect::Changed]);
             }
             (State::Created | State::Asking(_), Answer::Speak(_) | Answer::Nothing) => {
                 let why = "the keypad question was not answered: nobody is known to have heard it";

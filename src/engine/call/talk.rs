@@ -1,6 +1,8 @@
 //! After the decision: the gate open, frames on their way through it, and the end of the conversation. How a gate is shut
 //! before that is in `refusal`.
 
+use std::sync::Arc;
+
 use super::ask::SILENCE_IS_NO_CONSENT;
 use super::outbox::{Effect, RecordingEnd};
 use super::pause::Pauses;
@@ -144,7 +146,7 @@ impl Call {
             open.begun = true;
             self.recording = RecordingState::Active;
             let lead = self.lead.filter(|_| self.settings.prompt_in_recording);
-            out.effects.push(Effect::RecordingBegins { grant: open.gate.seq(), record: Box::new(open.gate.record().clone()), lead });
+            out.effects.push(Effect::RecordingBegins { grant: open.gate.seq(), record: Arc::clone(open.gate.record()), lead });
         }
         out.effects.push(Effect::RecordedStream { stream: no, stream_sid: self.streams[usize::from(no.0)].sid.clone() });
         let paused =

@@ -7,6 +7,7 @@
 use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::fmt;
+use std::sync::Arc;
 
 use super::grant::{Grant, GrantSeq, Receipt};
 use super::record::ConsentRecord;
@@ -121,7 +122,7 @@ impl Gate {
 
     /// The consent record it stands on.
     #[must_use]
-    pub fn record(&self) -> &ConsentRecord {
+    pub const fn record(&self) -> &Arc<ConsentRecord> {
         self.receipt.record()
     }
 

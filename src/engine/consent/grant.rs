@@ -1,5 +1,7 @@
 //! A grant before the ledger has it, and the receipt that only the ledger's fsync turns it into.
 
+use std::sync::Arc;
+
 use super::record::ConsentRecord;
 use crate::engine::ledger::Committed;
 
@@ -10,8 +12,8 @@ pub struct GrantSeq(pub u64);
 /// A yes that was heard and is not durable yet. It opens nothing. Not `Clone`: one yes, one record.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Grant {
-    /// What will be written.
-    pub record: ConsentRecord,
+    /// What will be written. Shared with the head of the recording that rests on it.
+    pub record: Arc<ConsentRecord>,
     /// How many consent records of this client the call had seen when it began. If there is a newer revocation
     /// by the time of writing, the ledger refuses: a grant older than a revocation opens nothing.
     pub seen: u64,
@@ -42,7 +44,7 @@ impl Receipt<Grant> {
 
     /// The record that stands behind it.
     #[must_use]
-    pub fn record(&self) -> &ConsentRecord {
+    pub const fn record(&self) -> &Arc<ConsentRecord> {
         &self.what.record
     }
 

@@ -26,7 +26,7 @@ pub(crate) fn record(id: &str) -> ConsentRecord {
 
 /// Its receipt.
 pub(crate) fn receipt(id: &str) -> Receipt<Grant> {
-    let grant = Grant { record: record(id), seen: 0 };
+    let grant = Grant { record: record(id).into(), seen: 0 };
     Receipt::of(grant, &Committed::after_fsync(1, Some(id.to_owned()))).unwrap_or_else(|_| unreachable!("the commit is of this record"))
 }
 

@@ -71,7 +71,7 @@ fn sqlite_options(url: &str) -> SqliteConnectOptions {
 
 async fn grant(ledger: &Ledger, id: &str) -> Result<Receipt<Grant>, NotSealed> {
     let (done, answer) = oneshot::channel();
-    ledger.append(Work::Grant(Grant { record: record(id), seen: 0 }, Box::new(move |receipt| drop(done.send(receipt))))).unwrap();
+    ledger.append(Work::Grant(Grant { record: record(id).into(), seen: 0 }, Box::new(move |receipt| drop(done.send(receipt))))).unwrap();
     answer.await.unwrap()
 }
 
@@ -121,7 +121,7 @@ async fn a_read_only_database_answers_everybody() {
 
 async fn an_answer_that_panics_is_one_calls_affair(place: &Place) {
     let database = Database::open(&place.url).await.unwrap();
-    let grant_of = |id: &str| Grant { record: record(id), seen: 0 };
+    let grant_of = |id: &str| Grant { record: record(id).into(), seen: 0 };
     database.ledger().append(Work::Grant(grant_of("a"), Box::new(|_| panic!("a bug of whoever waits")))).unwrap();
     assert!(grant(database.ledger(), "b").await.is_ok());
 }

@@ -144,7 +144,7 @@ impl Work {
         };
         match (self, written) {
             (Self::Grant(grant, then), Written::Entry(seq)) => then(receipt(grant, seq)),
-            (Self::Recall { then, .. }, Written::Standing(record, seen, seq)) => then(receipt(Grant { record: *record, seen }, seq)),
+            (Self::Recall { then, .. }, Written::Standing(record, seen, seq)) => then(receipt(Grant { record: record.into(), seen }, seq)),
             (Self::Grant(_, then) | Self::Recall { then, .. }, Written::Superseded) => then(Err(NotSealed::Superseded)),
             (Self::Grant(_, then) | Self::Recall { then, .. }, _) => then(Err(NotSealed::Unavailable)),
             (Self::Audit(_, Some(then)), written) => then(matches!(written, Written::Entry(_))),

@@ -1,5 +1,7 @@
 //! The manifest beside a recording: what it is, what allowed it, what is in it and what is not.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use super::layout::{Beep, Pause, Silenced, Stretch, Transfer};
@@ -76,7 +78,7 @@ pub struct ManifestLead {
 #[serde(rename_all = "camelCase")]
 pub struct ManifestConsent {
     ledger_seq: u64,
-    record: ConsentRecord,
+    record: Arc<ConsentRecord>,
 }
 
 impl Manifest {
@@ -104,7 +106,7 @@ impl Manifest {
             beeps: plan.beeps.clone(),
             redactions: plan.silences(),
             prompt: head.lead.clone().map(|lead| ManifestLead { lead_ms: lead.samples / SAMPLES_PER_MS, lead }),
-            consent: ManifestConsent { ledger_seq: head.grant_seq, record: head.consent.clone() },
+            consent: ManifestConsent { ledger_seq: head.grant_seq, record: Arc::clone(&head.consent) },
             complete: plan.sealed,
             damage: plan.damage.clone(),
             software: concat!("callgate ", env!("CARGO_PKG_VERSION")).to_owned(),

@@ -9,6 +9,8 @@
 //! ```
 //! All numbers little-endian. A torn last chunk is what a crash leaves; anything else that does not decrypt is damage.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::engine::audio::frame::{Channel, FRAME_SAMPLES, Place, StreamNo};
@@ -52,8 +54,8 @@ pub struct RecordingHead {
     pub org_id: String,
     /// The ledger entry that allows it.
     pub grant_seq: u64,
-    /// The consent record it rests on.
-    pub consent: ConsentRecord,
+    /// The consent record it rests on; a live call holds it once.
+    pub consent: Arc<ConsentRecord>,
     /// `wav` or `opus`.
     pub format: String,
     /// When it began: RFC 3339.

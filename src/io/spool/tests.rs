@@ -18,7 +18,7 @@ pub(crate) fn head(id: &str) -> RecordingHead {
         client_id: "client".into(),
         org_id: "org".into(),
         grant_seq: 1,
-        consent: testing::record("record"),
+        consent: testing::record("record").into(),
         format: "wav".into(),
         started_at: "2026-11-26T08:00:00.000Z".into(),
         lead: None,

@@ -413,7 +413,7 @@ impl Desk {
             at: wall(),
             reason: None,
             evidence: json!({ "position": { "streamSid": stream_sid, "timestampMs": at.media_time() }, "language": consent.language_code }),
-            ..consent.clone()
+            ..(**consent).clone()
         };
         let queues = if in_time {
             Queues::of(&record, self.world.decline_queues)

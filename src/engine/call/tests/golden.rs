@@ -81,7 +81,7 @@ impl Golden {
             Effect::Mark { stream, play } => format!("stream {} marks play {play}", stream.0),
             Effect::Clear { stream } => format!("stream {} clears", stream.0),
             Effect::Close { stream } => format!("stream {} closes", stream.0),
-            Effect::Seal(grant) => format!("seals, having seen {}: {}", grant.seen, json(&grant.record)),
+            Effect::Seal(grant) => format!("seals, having seen {}: {}", grant.seen, json(&*grant.record)),
             Effect::Recall => "recalls".to_owned(),
             Effect::Refuse(record) => format!("refuses: {}", json(record)),
             Effect::Audit(event) => format!("audits: {}", json(event)),

@@ -339,7 +339,7 @@ impl Rig {
             Effect::Recall => {
                 let _ = writeln!(self.trace, "{at:>6} recalls");
                 let record = ConsentRecord { method: self.standing_by, ..crate::engine::consent::testing::record("prior") };
-                self.answer(Grant { record, seen: 1 });
+                self.answer(Grant { record: record.into(), seen: 1 });
             }
             Effect::Refuse(record) => {
                 let _ = writeln!(self.trace, "{at:>6} refuses {:?}", record.method);

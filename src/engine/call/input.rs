@@ -165,7 +165,6 @@ pub enum NotSealed {
 
 /// What can happen to a call.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "a receipt comes once a call")]
 pub enum Input<'a> {
     /// A stream begins; its number is the count of streams before it.
     StreamStarted(StreamStart),

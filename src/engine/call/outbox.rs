@@ -22,7 +22,6 @@ pub struct Outbox {
 
 /// One thing the world is asked to do.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "a grant is asked for once a call")]
 pub enum Effect {
     /// Play samples `from..to` of a prompt into a stream.
     Play {

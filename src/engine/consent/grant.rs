@@ -33,7 +33,6 @@ impl Receipt<Grant> {
     ///
     /// # Errors
     /// Gives the grant back when the commit is of another record.
-    #[expect(clippy::result_large_err, reason = "it is the grant itself that comes back, once a call")]
     pub fn of(grant: Grant, commit: &Committed) -> Result<Self, Grant> {
         if commit.record_id() == Some(grant.record.id.as_str()) {
             Ok(Self { seq: GrantSeq(commit.seq()), what: grant })

@@ -1,6 +1,6 @@
-//! Measures redaction on a set of calls made from seeds and prints the report: `redact_eval [--half tune|held] [--rounds N] [--tell]`.
+//! Measures redaction on a set of calls made from seeds and prints the report: `redact_eval [--part 1|2|3] [--rounds N] [--tell]`.
 //!
-//! `--tell` prints every leak and every needless mask instead, for whoever tunes the rules. A half that was told is held out no more.
+//! `--tell` prints every leak and every needless mask instead, for whoever tunes the rules. A part that was told is held out no more.
 
 #[path = "../tests/redaction/mod.rs"]
 mod redaction;
@@ -12,32 +12,35 @@ use redaction::score::{Score, Tally, redact};
 use redaction::secrets::{OF_DIGITS, OTHERS};
 use redaction::talk::{Call, calls};
 
-/// The seeds of the two halves; the halves have other phrases, names and streets, too.
-const SEEDS: [u64; 2] = [7, 1_000_003];
+/// The seeds of the three parts; each has other phrases, names and streets, too.
+const SEEDS: [u64; 3] = [7, 1_000_003, 2_000_003];
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let value = |name: &str| arguments.iter().position(|argument| argument == name).and_then(|at| arguments.get(at + 1));
     let rounds = value("--rounds").and_then(|rounds| rounds.parse().ok()).unwrap_or(10);
-    let held = value("--half").is_some_and(|half| half == "held");
+    let parts: Vec<usize> = match value("--part") {
+        Some(part) => {
+            vec![part.parse::<usize>().ok().and_then(|part| part.checked_sub(1)).filter(|part| *part < SEEDS.len()).expect("1, 2 or 3")]
+        }
+        None => (0..SEEDS.len()).collect(),
+    };
     if arguments.iter().any(|argument| argument == "--tell") {
-        Score::of(&calls(SEEDS[usize::from(held)], rounds, held)).told.iter().for_each(|line| println!("{line}"));
+        let told = parts.into_iter().flat_map(|part| Score::of(&calls(SEEDS[part], rounds, part)).told);
+        told.for_each(|line| println!("{line}"));
         return;
     }
-    match value("--half") {
-        Some(_) => report(held, rounds),
-        None => [false, true].into_iter().for_each(|held| report(held, rounds)),
-    }
+    parts.into_iter().for_each(|part| report(part, rounds));
 }
 
-fn report(held: bool, rounds: usize) {
-    let set: Vec<Call> = calls(SEEDS[usize::from(held)], rounds, held);
+fn report(part: usize, rounds: usize) {
+    let set: Vec<Call> = calls(SEEDS[part], rounds, part);
     let score = Score::of(&set);
     let began = Instant::now();
     let released: usize = set.iter().map(|call| redact(call).len()).sum();
     let seconds = began.elapsed().as_secs_f64();
     let all = score.all();
-    println!("## {}\n", if held { "The second half" } else { "The first half" });
+    println!("## The {} part\n", ["first", "second", "third"][part]);
     println!("{} calls, {} words, {} secrets, {released} utterances.\n", score.calls, score.words, all.all);
     println!("| | |\n|---|---|");
     println!("| recall | {:.4} |", all.recall());

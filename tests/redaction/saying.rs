@@ -246,11 +246,11 @@ fn spanish_now(tongue: Tongue, random: &mut Random) -> bool {
     }
 }
 
-/// The digits, said in that shape. `held`: with the asides of the held-out half.
-pub fn say(digits: &str, shape: Shape, tongue: Tongue, held: bool, random: &mut Random) -> Vec<Piece> {
-    let half = |en: [[&'static str; 4]; 2], es: [[&'static str; 4]; 2], spanish: bool, random: &mut Random| -> &'static str {
+/// The digits, said in that shape, with the asides of that part.
+pub fn say(digits: &str, shape: Shape, tongue: Tongue, part: usize, random: &mut Random) -> Vec<Piece> {
+    let of_part = |en: [[&'static str; 4]; 3], es: [[&'static str; 4]; 3], spanish: bool, random: &mut Random| -> &'static str {
         let lists = if spanish { es } else { en };
-        random.pick::<&str>(&lists[usize::from(held)])
+        random.pick::<&str>(&lists[part])
     };
     match shape {
         Shape::Written => {
@@ -325,14 +325,22 @@ pub fn say(digits: &str, shape: Shape, tongue: Tongue, held: bool, random: &mut 
         }
         Shape::Fillers => {
             let style = *random.pick(&[Shape::Words, Shape::Pairs, Shape::DigitByDigit, Shape::Written]);
-            let pieces = say(digits, if style == Shape::Written { Shape::Mixed } else { style }, tongue, held, random);
+            let pieces = say(digits, if style == Shape::Written { Shape::Mixed } else { style }, tongue, part, random);
             let spots = 1 + random.below(3);
             let mut out = pieces;
             for _ in 0..spots {
                 let spanish = spanish_now(tongue, random);
-                let filler = half(
-                    [["uh", "um", "let me see", "hold on"], ["er", "uh um", "hmm", "one second"]],
-                    [["eh", "este", "a ver", "espere"], ["pues", "mmm", "este a ver", "un momento"]],
+                let filler = of_part(
+                    [
+                        ["uh", "um", "let me see", "hold on"],
+                        ["er", "uh um", "hmm", "one second"],
+                        ["ah", "let me look", "bear with me", "where is it"],
+                    ],
+                    [
+                        ["eh", "este", "a ver", "espere"],
+                        ["pues", "mmm", "este a ver", "un momento"],
+                        ["ay", "déjeme ver", "o sea", "tantito"],
+                    ],
                     spanish,
                     random,
                 );
@@ -345,7 +353,7 @@ pub fn say(digits: &str, shape: Shape, tongue: Tongue, held: bool, random: &mut 
         }
         Shape::Stops => {
             let style = *random.pick(&[Shape::Words, Shape::DigitByDigit, Shape::Pairs]);
-            let mut out = say(digits, style, tongue, held, random);
+            let mut out = say(digits, style, tongue, part, random);
             for piece in &mut out {
                 if let Piece::Secret(word) = piece
                     && random.chance(0.4)
@@ -361,27 +369,43 @@ pub fn say(digits: &str, shape: Shape, tongue: Tongue, held: bool, random: &mut 
             let back = at.min(1 + random.below(2));
             let wrong: String = digits[at - back..at].bytes().map(|byte| char::from(b'0' + (byte - b'0' + 3) % 10)).collect();
             let spanish = spanish_now(tongue, random);
-            let sorry = half(
-                [["no wait", "sorry", "I mean", "no"], ["actually no", "scratch that", "oops sorry", "no I mean"]],
-                [["perdón", "no perdón", "digo", "no espere"], ["ay no", "disculpe", "no digo", "perdone"]],
+            let sorry = of_part(
+                [
+                    ["no wait", "sorry", "I mean", "no"],
+                    ["actually no", "scratch that", "oops sorry", "no I mean"],
+                    ["no no", "my bad", "wait no", "let me correct that"],
+                ],
+                [
+                    ["perdón", "no perdón", "digo", "no espere"],
+                    ["ay no", "disculpe", "no digo", "perdone"],
+                    ["no no", "me equivoqué", "corrijo", "perdón me equivoqué"],
+                ],
                 spanish,
                 random,
             );
-            let mut out = say(&digits[..at - back], style, tongue, held, random);
-            out.extend(say(&wrong, style, tongue, held, random));
+            let mut out = say(&digits[..at - back], style, tongue, part, random);
+            out.extend(say(&wrong, style, tongue, part, random));
             out.extend(aside(sorry));
-            out.extend(say(&digits[at - back..], style, tongue, held, random));
+            out.extend(say(&digits[at - back..], style, tongue, part, random));
             out
         }
         Shape::OkayInside | Shape::OkayBetween => {
             let style = *random.pick(&[Shape::Words, Shape::DigitByDigit, Shape::Pairs, Shape::Mixed]);
-            let mut out = say(digits, style, tongue, held, random);
+            let mut out = say(digits, style, tongue, part, random);
             let spots = 1 + random.below(2);
             for _ in 0..spots {
                 let spanish = spanish_now(tongue, random);
-                let okay = half(
-                    [["okay", "uh-huh", "got it", "okay go ahead"], ["mm-hmm", "yes", "alright", "okay and then"]],
-                    [["sí", "ajá", "okay", "muy bien"], ["vale", "claro", "siga", "correcto"]],
+                let okay = of_part(
+                    [
+                        ["okay", "uh-huh", "got it", "okay go ahead"],
+                        ["mm-hmm", "yes", "alright", "okay and then"],
+                        ["sure", "right", "I'm listening", "yep keep going"],
+                    ],
+                    [
+                        ["sí", "ajá", "okay", "muy bien"],
+                        ["vale", "claro", "siga", "correcto"],
+                        ["sí dígame", "perfecto", "adelante", "mjm"],
+                    ],
                     spanish,
                     random,
                 );
@@ -400,14 +424,22 @@ pub fn say(digits: &str, shape: Shape, tongue: Tongue, held: bool, random: &mut 
             let groups = groups(digits, random);
             let count = groups.len();
             for (n, group) in groups.iter().enumerate() {
-                out.extend(say(group, style, tongue, held, random));
+                out.extend(say(group, style, tongue, part, random));
                 if n + 1 < count {
                     out.push(Piece::Pause(500 + 100 * random.below(90) as u64));
                     if random.chance(0.4) {
                         let spanish = spanish_now(tongue, random);
-                        let then = half(
-                            [["and then", "then", "and", "okay"], ["next is", "now", "so then", "and it's"]],
-                            [["y", "luego", "después", "y luego"], ["entonces", "y después", "ahora", "sigue"]],
+                        let then = of_part(
+                            [
+                                ["and then", "then", "and", "okay"],
+                                ["next is", "now", "so then", "and it's"],
+                                ["followed by", "after that", "then it goes", "plus"],
+                            ],
+                            [
+                                ["y", "luego", "después", "y luego"],
+                                ["entonces", "y después", "ahora", "sigue"],
+                                ["y de ahí", "a continuación", "y sigue", "más"],
+                            ],
                             spanish,
                             random,
                         );
@@ -427,7 +459,7 @@ pub fn say(digits: &str, shape: Shape, tongue: Tongue, held: bool, random: &mut 
                 let other = char::from(b'0' + (heard.as_bytes()[at] - b'0' + 1 + random.below(8) as u8) % 10);
                 heard.replace_range(at..=at, &other.to_string());
             }
-            say(&heard, style, tongue, held, random)
+            say(&heard, style, tongue, part, random)
         }
     }
 }

@@ -4,15 +4,15 @@ use super::random::Random;
 use super::saying::{Piece, Shape, Tongue, cardinal, digit, say};
 use callgate::engine::redact::Entity;
 
-/// A phrase for each half: those that rules may be tuned on, and those held out.
-pub type Halves = [&'static [&'static str]; 2];
+/// Phrases of each part: rules were tuned on the first, and each other was held out until its first look.
+pub type Parts = [&'static [&'static str]; 3];
 
 /// What is asked, and how an answer begins that announces itself. `{}` is the secret.
 pub struct Wording {
-    pub asks: Halves,
-    pub asks_es: Halves,
-    pub tells: Halves,
-    pub tells_es: Halves,
+    pub asks: Parts,
+    pub asks_es: Parts,
+    pub tells: Parts,
+    pub tells_es: Parts,
 }
 
 fn luhn_digit(body: &str) -> char {
@@ -147,15 +147,17 @@ const DAYS: [&str; 31] = [
     "thirtieth",
     "thirty first",
 ];
-const FIRST: [[&str; 12]; 2] = [
+const FIRST: [[&str; 12]; 3] = [
     ["Maria", "James", "Guadalupe", "Priya", "Robert", "Keisha", "Jose", "Linda", "Ahmed", "Carmen", "Tyrone", "Mei"],
     ["Xochitl", "Walter", "Deborah", "Raj", "Esperanza", "Dmitri", "Latoya", "Hector", "Fatima", "Bill", "Rosario", "Nguyen"],
+    ["Yolanda", "Gregory", "Siobhan", "Kwame", "Itzel", "Harold", "Anjali", "Terrence", "Consuelo", "Wei", "Brenda", "Mohamed"],
 ];
-const LAST: [[&str; 12]; 2] = [
+const LAST: [[&str; 12]; 3] = [
     ["Lopez", "Smith", "Hernandez", "Patel", "Johnson", "Washington", "Garcia", "Kowalski", "Hassan", "Ruiz", "Brooks", "Chen"],
     ["Quetzal", "Abernathy", "Okafor", "Krishnan", "Villanueva", "Petrov", "Jefferson", "Maldonado", "Rahimi", "Turner", "Fuentes", "Tran"],
+    ["Castellanos", "Gallagher", "Mensah", "Iyer", "Zamora", "Pruitt", "Nakamura", "Whitfield", "Delgado", "Zhang", "Ferguson", "Diallo"],
 ];
-const STREETS: [[&str; 8]; 2] = [
+const STREETS: [[&str; 8]; 3] = [
     [
         "Maple Street",
         "Oak Avenue",
@@ -176,14 +178,26 @@ const STREETS: [[&str; 8]; 2] = [
         "Lincoln Parkway",
         "Birch Circle",
     ],
+    [
+        "Magnolia Street",
+        "Tenth Avenue",
+        "Old Mill Road",
+        "Cesar Chavez Boulevard",
+        "Juniper Place",
+        "Ridgeview Court",
+        "North Franklin Street",
+        "Silver Creek Drive",
+    ],
 ];
-const CALLES: [[&str; 6]; 2] = [
+const CALLES: [[&str; 6]; 3] = [
     ["calle Hidalgo", "avenida Juárez", "calle Benito Juárez", "calle de la Rosa", "avenida Reforma", "calle Morelos"],
     ["calle Zaragoza", "avenida Insurgentes", "calle San Martín", "callejón del Beso", "calle Pino Suárez", "avenida Universidad"],
+    ["calle Allende", "avenida Revolución", "calle Cinco de Mayo", "calle Las Palmas", "avenida del Sol", "calle Emiliano Zapata"],
 ];
-const WORDS: [[&str; 8]; 2] = [
+const WORDS: [[&str; 8]; 3] = [
     ["bluebird", "sunshine", "tiger", "mustang", "pumpkin", "rainbow", "coyote", "lucky"],
     ["dragonfly", "marigold", "thunder", "pelican", "cinnamon", "galaxy", "walnut", "mariposa"],
+    ["hummingbird", "waffles", "panther", "guitar", "october", "snowflake", "charlie", "estrella"],
 ];
 
 fn number_words(value: u32, spanish: bool, random: &mut Random) -> String {
@@ -201,13 +215,12 @@ fn year_words(year: u32, spanish: bool, random: &mut Random) -> String {
 }
 
 /// The other entities, each in one of its own shapes: what is said, and the shape's name.
-pub fn other(entity: Entity, tongue: Tongue, held: bool, random: &mut Random) -> (Vec<Piece>, &'static str) {
+pub fn other(entity: Entity, tongue: Tongue, part: usize, random: &mut Random) -> (Vec<Piece>, &'static str) {
     let spanish = match tongue {
         Tongue::English => false,
         Tongue::Spanish => true,
         Tongue::Both => random.chance(0.5),
     };
-    let half = usize::from(held);
     match entity {
         Entity::DateOfBirth => {
             let (day, month, year) = (1 + random.below(28) as u32, 1 + random.below(12) as u32, 1930 + random.below(80) as u32);
@@ -216,7 +229,7 @@ pub fn other(entity: Entity, tongue: Tongue, held: bool, random: &mut Random) ->
                 1 if !spanish => (secret(&format!("{} {day}, {year}", MONTHS[month as usize - 1])), "month written"),
                 2 => {
                     let figures = format!("{month:02}{day:02}{year}");
-                    (say(&figures, Shape::Words, tongue, held, random), "digit words")
+                    (say(&figures, Shape::Words, tongue, part, random), "digit words")
                 }
                 _ if spanish => {
                     let day_words = number_words(day, true, random);
@@ -234,7 +247,7 @@ pub fn other(entity: Entity, tongue: Tongue, held: bool, random: &mut Random) ->
             let (month, year) = (1 + random.below(12) as u32, 26 + random.below(9) as u32);
             match random.below(4) {
                 0 => (secret(&format!("{month:02}/{year}")), "written"),
-                1 => (say(&format!("{month:02}{year}"), Shape::Words, tongue, held, random), "digit words"),
+                1 => (say(&format!("{month:02}{year}"), Shape::Words, tongue, part, random), "digit words"),
                 2 => {
                     let name = if spanish { MESES } else { MONTHS }[month as usize - 1];
                     let year = year_words(2000 + year, spanish, random);
@@ -248,9 +261,14 @@ pub fn other(entity: Entity, tongue: Tongue, held: bool, random: &mut Random) ->
             }
         }
         Entity::Email => {
-            let (first, last) = (random.pick(&FIRST[half]).to_lowercase(), random.pick(&LAST[half]).to_lowercase());
-            let host =
-                *random.pick(&[["gmail", "yahoo", "county health", "outlook"], ["icloud", "hotmail", "sunrise clinic", "my school"]][half]);
+            let (first, last) = (random.pick(&FIRST[part]).to_lowercase(), random.pick(&LAST[part]).to_lowercase());
+            let host = *random.pick(
+                &[
+                    ["gmail", "yahoo", "county health", "outlook"],
+                    ["icloud", "hotmail", "sunrise clinic", "my school"],
+                    ["comcast", "proton", "live", "valley college"],
+                ][part],
+            );
             match random.below(4) {
                 0 => (secret(&format!("{first}.{last}@{}.com", host.replace(' ', ""))), "written"),
                 1 if spanish => (secret(&format!("{first} punto {last} arroba {host} punto com")), "said"),
@@ -300,7 +318,7 @@ pub fn other(entity: Entity, tongue: Tongue, held: bool, random: &mut Random) ->
             }
         }
         Entity::Password => {
-            let word = *random.pick(&WORDS[half]);
+            let word = *random.pick(&WORDS[part]);
             let value = 10 + random.below(89) as u32;
             match random.below(3) {
                 0 => (secret(&format!("{word}{value}")), "written"),
@@ -309,7 +327,7 @@ pub fn other(entity: Entity, tongue: Tongue, held: bool, random: &mut Random) ->
                     (secret(&format!("{word} {number}")), "words")
                 }
                 _ => {
-                    let other = *random.pick(&WORDS[half]);
+                    let other = *random.pick(&WORDS[part]);
                     (secret(&format!("{word} {other}")), "two words")
                 }
             }
@@ -317,13 +335,13 @@ pub fn other(entity: Entity, tongue: Tongue, held: bool, random: &mut Random) ->
         Entity::Address => {
             let number = 10 + random.below(9_900) as u32;
             if spanish {
-                let calle = *random.pick(&CALLES[half]);
+                let calle = *random.pick(&CALLES[part]);
                 let words = random.chance(0.5);
                 let number = if words { number_words(number, true, random) } else { number.to_string() };
                 let joint = random.pick(&["número ", "", "numero "]);
                 return (secret(&format!("{calle} {joint}{number}")), if words { "calle said" } else { "calle written" });
             }
-            let street = *random.pick(&STREETS[half]);
+            let street = *random.pick(&STREETS[part]);
             let written = random.chance(0.5);
             let house = if written {
                 number.to_string()
@@ -345,7 +363,7 @@ pub fn other(entity: Entity, tongue: Tongue, held: bool, random: &mut Random) ->
             (secret(&text), if written { "number written" } else { "number said" })
         }
         Entity::Name => {
-            let (first, last) = (*random.pick(&FIRST[half]), *random.pick(&LAST[half]));
+            let (first, last) = (*random.pick(&FIRST[part]), *random.pick(&LAST[part]));
             if random.chance(0.25) {
                 let letters: Vec<String> = last.chars().map(|c| c.to_uppercase().to_string()).collect();
                 return (secret(&format!("{first} {last} {}", letters.join(" "))), "spelled");
@@ -359,95 +377,95 @@ pub fn other(entity: Entity, tongue: Tongue, held: bool, random: &mut Random) ->
 /// How people talk of it.
 #[rustfmt::skip]
 pub fn wording(entity: Entity) -> Wording {
-    let w = |asks: Halves, asks_es: Halves, tells: Halves, tells_es: Halves| Wording { asks, asks_es, tells, tells_es };
+    let w = |asks: Parts, asks_es: Parts, tells: Parts, tells_es: Parts| Wording { asks, asks_es, tells, tells_es };
     match entity {
         Entity::CardNumber => w(
-            [&["Can I get the card number please?", "What is the number on your credit card?"], &["Go ahead and read me the long number across your debit card.", "Which card number would you like to use today?"]],
-            [&["¿Me da el número de tarjeta por favor?"], &["¿Cuál es el número de su tarjeta de crédito?"]],
-            [&["my card number is {}", "sure the Visa is {}"], &["okay the card I want to use is {}", "it's a Mastercard number {}"]],
-            [&["mi número de tarjeta es {}"], &["sí claro la tarjeta es la {}"]]),
+            [&["Can I get the card number please?", "What is the number on your credit card?"], &["Go ahead and read me the long number across your debit card.", "Which card number would you like to use today?"], &["Okay, whenever you're ready, the sixteen digits on the front.", "Which card are we charging?"]],
+            [&["¿Me da el número de tarjeta por favor?"], &["¿Cuál es el número de su tarjeta de crédito?"], &["¿Me puede leer los números de la tarjeta?"]],
+            [&["my card number is {}", "sure the Visa is {}"], &["okay the card I want to use is {}", "it's a Mastercard number {}"], &["I'll put it on my Discover card, {}", "the number on the front says {}"]],
+            [&["mi número de tarjeta es {}"], &["sí claro la tarjeta es la {}"], &["los números de la tarjeta son {}"]]),
         Entity::Cvv => w(
-            [&["And the security code on the back?", "What's the CVV?"], &["I also need the three digit code on the back of it.", "Could you read me the CVC number?"]],
-            [&["¿Y el código de seguridad?"], &["¿Me dice el código que está al reverso?"]],
-            [&["the security code is {}", "the CVV is {}"], &["the CVC on the back is {}", "and then the security code would be {}"]],
-            [&["el código de seguridad es {}"], &["y el código de seguridad que tiene es {}"]]),
+            [&["And the security code on the back?", "What's the CVV?"], &["I also need the three digit code on the back of it.", "Could you read me the CVC number?"], &["There should be three little numbers on the back.", "And the security number for that card?"]],
+            [&["¿Y el código de seguridad?"], &["¿Me dice el código que está al reverso?"], &["¿Y los tres números de atrás?"]],
+            [&["the security code is {}", "the CVV is {}"], &["the CVC on the back is {}", "and then the security code would be {}"], &["the three digits are {}", "my security number is {}"]],
+            [&["el código de seguridad es {}"], &["y el código de seguridad que tiene es {}"], &["el CVV es el {}"]]),
         Entity::Expiry => w(
-            [&["What is the expiration date?", "When does it expire?"], &["And it's good through when? The expiration date.", "Could I have the expiry on that?"]],
-            [&["¿Cuál es la fecha de vencimiento?"], &["¿Y cuándo vence?"]],
-            [&["the expiration is {}", "it expires {}"], &["expiration date on it is {}", "it's good through {}"]],
-            [&["vence en {}"], &["la fecha de vencimiento es {}"]]),
+            [&["What is the expiration date?", "When does it expire?"], &["And it's good through when? The expiration date.", "Could I have the expiry on that?"], &["And when does that card run out?", "What month and year does it expire?"]],
+            [&["¿Cuál es la fecha de vencimiento?"], &["¿Y cuándo vence?"], &["¿Hasta cuándo es válida la tarjeta?"]],
+            [&["the expiration is {}", "it expires {}"], &["expiration date on it is {}", "it's good through {}"], &["the exp date is {}", "it's valid until {}"]],
+            [&["vence en {}"], &["la fecha de vencimiento es {}"], &["es válida hasta {}"]]),
         Entity::BankAccount => w(
-            [&["What's the account number?", "Can you read me your checking account number?"], &["Which bank account should we deposit into?", "I need the savings account number next."]],
-            [&["¿Cuál es su número de cuenta?"], &["Dígame la cuenta bancaria por favor."]],
-            [&["my account number is {}", "the checking account is {}"], &["yes the bank account is {}", "so my savings account number would be {}"]],
-            [&["mi número de cuenta es {}"], &["la cuenta es la {}"]]),
+            [&["What's the account number?", "Can you read me your checking account number?"], &["Which bank account should we deposit into?", "I need the savings account number next."], &["So what account do you want it paid from? I need the number.", "Go ahead with the account, please."]],
+            [&["¿Cuál es su número de cuenta?"], &["Dígame la cuenta bancaria por favor."], &["¿A qué cuenta le depositamos?"]],
+            [&["my account number is {}", "the checking account is {}"], &["yes the bank account is {}", "so my savings account number would be {}"], &["the account number on the check is {}", "it goes to account {}"]],
+            [&["mi número de cuenta es {}"], &["la cuenta es la {}"], &["mi cuenta de banco es {}"]]),
         Entity::RoutingNumber => w(
-            [&["And the routing number?", "What is the routing number of your bank?"], &["I'll need the ABA number as well.", "Do you have the routing number handy?"]],
-            [&["¿Y el número de ruta?"], &["¿Tiene el número de ruta del banco?"]],
-            [&["the routing number is {}"], &["on the check the routing number says {}"]],
-            [&["el número de ruta es {}"], &["la ruta bancaria es {}"]]),
+            [&["And the routing number?", "What is the routing number of your bank?"], &["I'll need the ABA number as well.", "Do you have the routing number handy?"], &["What's the nine digit routing at the bottom of the check?"]],
+            [&["¿Y el número de ruta?"], &["¿Tiene el número de ruta del banco?"], &["¿Y cuál es la ruta del banco?"]],
+            [&["the routing number is {}"], &["on the check the routing number says {}"], &["routing is {}"]],
+            [&["el número de ruta es {}"], &["la ruta bancaria es {}"], &["el número de ruta del cheque es {}"]]),
         Entity::Ssn => w(
-            [&["Can I have your social security number?", "What's your social?"], &["Please confirm your full social for me.", "May I get the SSN to pull up your file?"]],
-            [&["¿Me da su número de seguro social?"], &["¿Cuál es su seguro social?"]],
-            [&["my social security number is {}", "my social is {}"], &["yeah social is {}", "the SSN is {}"]],
-            [&["mi seguro social es {}"], &["mi número de seguro social es el {}"]]),
+            [&["Can I have your social security number?", "What's your social?"], &["Please confirm your full social for me.", "May I get the SSN to pull up your file?"], &["I just need to verify your social.", "What is your social, ma'am?"]],
+            [&["¿Me da su número de seguro social?"], &["¿Cuál es su seguro social?"], &["¿Me confirma su número de social?"]],
+            [&["my social security number is {}", "my social is {}"], &["yeah social is {}", "the SSN is {}"], &["social security is {}", "here's my social, {}"]],
+            [&["mi seguro social es {}"], &["mi número de seguro social es el {}"], &["mi social es el {}"]]),
         Entity::Itin => w(
-            [&["Do you have an ITIN?", "What is your taxpayer identification number?"], &["Could you give me the ITIN number instead?", "I need your tax ID."]],
-            [&["¿Cuál es su ITIN?"], &["¿Tiene número de contribuyente?"]],
-            [&["my ITIN is {}", "my tax ID is {}"], &["the ITIN they gave me is {}", "I only have an ITIN it's {}"]],
-            [&["mi ITIN es {}"], &["mi número de contribuyente es {}"]]),
+            [&["Do you have an ITIN?", "What is your taxpayer identification number?"], &["Could you give me the ITIN number instead?", "I need your tax ID."], &["Do you file with an ITIN? What is it?"]],
+            [&["¿Cuál es su ITIN?"], &["¿Tiene número de contribuyente?"], &["¿Me puede dar su número de ITIN?"]],
+            [&["my ITIN is {}", "my tax ID is {}"], &["the ITIN they gave me is {}", "I only have an ITIN it's {}"], &["I file with my ITIN which is {}"]],
+            [&["mi ITIN es {}"], &["mi número de contribuyente es {}"], &["el ITIN que tengo es {}"]]),
         Entity::Pin => w(
-            [&["What is your PIN?", "Please tell me your four digit PIN."], &["I just need your security PIN first.", "Can you verify the passcode on the account?"]],
-            [&["¿Cuál es su clave?", "¿Me da su PIN?"], &["Necesito su NIP por favor."]],
-            [&["my PIN is {}", "the PIN is {}"], &["my PIN number should be {}", "the passcode is {}"]],
-            [&["mi PIN es {}"], &["mi clave es {}"]]),
+            [&["What is your PIN?", "Please tell me your four digit PIN."], &["I just need your security PIN first.", "Can you verify the passcode on the account?"], &["Please enter or say your PIN.", "What PIN did you set up for the EBT card?"]],
+            [&["¿Cuál es su clave?", "¿Me da su PIN?"], &["Necesito su NIP por favor."], &["¿Qué PIN puso en la tarjeta?"]],
+            [&["my PIN is {}", "the PIN is {}"], &["my PIN number should be {}", "the passcode is {}"], &["I set the PIN to {}", "our PIN is {}"]],
+            [&["mi PIN es {}"], &["mi clave es {}"], &["el PIN de la tarjeta es {}"]]),
         Entity::OneTimeCode => w(
-            [&["What is the verification code we sent you?", "Read me the code I sent to your phone."], &["You should have gotten a one-time passcode by text message.", "Can you tell me the six digit code?"]],
-            [&["¿Cuál es el código de verificación?"], &["¿Me dice el código que le llegó?"]],
-            [&["the code is {}", "the verification code says {}"], &["okay it texted me {}", "I got the code it's {}"]],
-            [&["el código es {}"], &["me llegó el código {}"]]),
+            [&["What is the verification code we sent you?", "Read me the code I sent to your phone."], &["You should have gotten a one-time passcode by text message.", "Can you tell me the six digit code?"], &["Did a code come through on your phone? What does it say?", "Please read back the access code."]],
+            [&["¿Cuál es el código de verificación?"], &["¿Me dice el código que le llegó?"], &["¿Ya le llegó el código a su teléfono?"]],
+            [&["the code is {}", "the verification code says {}"], &["okay it texted me {}", "I got the code it's {}"], &["it says your code is {}", "the access code is {}"]],
+            [&["el código es {}"], &["me llegó el código {}"], &["el código que me mandaron es {}"]]),
         Entity::Phone => w(
-            [&["What's the best phone number for you?", "Can I get your phone number?"], &["And a good call back number?", "Which cell phone should I text?"]],
-            [&["¿Cuál es su número de teléfono?"], &["¿A qué celular le llamo?"]],
-            [&["my phone number is {}", "you can call me at {}"], &["my cell is {}", "reach me at {}"]],
-            [&["mi teléfono es {}"], &["llámeme al {}"]]),
+            [&["What's the best phone number for you?", "Can I get your phone number?"], &["And a good call back number?", "Which cell phone should I text?"], &["What number can we reach you at?", "Is there another number on file?"]],
+            [&["¿Cuál es su número de teléfono?"], &["¿A qué celular le llamo?"], &["¿A qué número la puedo llamar?"]],
+            [&["my phone number is {}", "you can call me at {}"], &["my cell is {}", "reach me at {}"], &["my number is {}", "call my husband at {}"]],
+            [&["mi teléfono es {}"], &["llámeme al {}"], &["mi número es el {}"]]),
         Entity::Aadhaar => w(
-            [&["What is your Aadhaar number?"], &["May I have the Aadhaar please?"]],
-            [&["¿Cuál es su número de Aadhaar?"], &["¿Me da el Aadhaar?"]],
-            [&["my Aadhaar is {}", "my Aadhaar number is {}"], &["so the Aadhaar card says {}"]],
-            [&["mi Aadhaar es {}"], &["el número de Aadhaar es {}"]]),
+            [&["What is your Aadhaar number?"], &["May I have the Aadhaar please?"], &["Can you give me the twelve digit Aadhaar?"]],
+            [&["¿Cuál es su número de Aadhaar?"], &["¿Me da el Aadhaar?"], &["¿Tiene a la mano su Aadhaar?"]],
+            [&["my Aadhaar is {}", "my Aadhaar number is {}"], &["so the Aadhaar card says {}"], &["my Aadhaar card number is {}"]],
+            [&["mi Aadhaar es {}"], &["el número de Aadhaar es {}"], &["mi número de Aadhaar es el {}"]]),
         Entity::MedicalRecord => w(
-            [&["What's your medical record number?", "Do you have the MRN?"], &["Is there a chart number on the letter?", "Can you read the patient ID from your wristband?"]],
-            [&["¿Cuál es su número de expediente?"], &["¿Tiene su número de paciente?"]],
-            [&["my medical record number is {}", "the MRN is {}"], &["the chart number they gave me is {}", "my patient ID is {}"]],
-            [&["mi número de expediente es {}"], &["mi número de paciente es el {}"]]),
+            [&["What's your medical record number?", "Do you have the MRN?"], &["Is there a chart number on the letter?", "Can you read the patient ID from your wristband?"], &["And your member number with the hospital? The MRN?", "What is the patient number on the label?"]],
+            [&["¿Cuál es su número de expediente?"], &["¿Tiene su número de paciente?"], &["¿Cuál es el número de historia clínica?"]],
+            [&["my medical record number is {}", "the MRN is {}"], &["the chart number they gave me is {}", "my patient ID is {}"], &["my MRN is {}", "the patient number is {}"]],
+            [&["mi número de expediente es {}"], &["mi número de paciente es el {}"], &["mi número de historia clínica es {}"]]),
         Entity::Iban => w(
-            [&["What's the IBAN?"], &["Please spell out the IBAN for me."]], [&["¿Cuál es el IBAN?"], &["¿Me da su IBAN?"]],
-            [&["my IBAN is {}"], &["the IBAN for the transfer is {}"]], [&["mi IBAN es {}"], &["el IBAN de la cuenta es {}"]]),
+            [&["What's the IBAN?"], &["Please spell out the IBAN for me."], &["And the IBAN of the account abroad?"]], [&["¿Cuál es el IBAN?"], &["¿Me da su IBAN?"], &["¿Cuál es el IBAN de la cuenta?"]],
+            [&["my IBAN is {}"], &["the IBAN for the transfer is {}"], &["IBAN is {}"]], [&["mi IBAN es {}"], &["el IBAN de la cuenta es {}"], &["el IBAN sería {}"]]),
         Entity::Pan => w(
-            [&["What's your PAN number?"], &["Could you spell your PAN card number?"]], [&["¿Cuál es su número de PAN card?"], &["¿Tiene PAN card?"]],
-            [&["my PAN is {}"], &["the PAN card says {}"]], [&["mi PAN card es {}"], &["el PAN number es {}"]]),
+            [&["What's your PAN number?"], &["Could you spell your PAN card number?"], &["And your PAN, please?"]], [&["¿Cuál es su número de PAN card?"], &["¿Tiene PAN card?"], &["¿Me dicta su PAN card?"]],
+            [&["my PAN is {}"], &["the PAN card says {}"], &["my PAN card number is {}"]], [&["mi PAN card es {}"], &["el PAN number es {}"], &["mi PAN es {}"]]),
         Entity::Password => w(
-            [&["What's your password?"], &["Can you tell me the password on the portal?"]], [&["¿Cuál es su contraseña?"], &["¿Me dice la contraseña?"]],
-            [&["my password is {}"], &["the password should be {}", "I think the password is {}"]], [&["mi contraseña es {}"], &["la contraseña es {}"]]),
+            [&["What's your password?"], &["Can you tell me the password on the portal?"], &["What did you set as your password?"]], [&["¿Cuál es su contraseña?"], &["¿Me dice la contraseña?"], &["¿Qué contraseña le puso?"]],
+            [&["my password is {}"], &["the password should be {}", "I think the password is {}"], &["I changed my password to {}", "the password is {}"]], [&["mi contraseña es {}"], &["la contraseña es {}"], &["le puse de contraseña {}"]]),
         Entity::DateOfBirth => w(
-            [&["What is your date of birth?", "Can you verify your birthday?"], &["And when were you born?", "I'll need the DOB too."]],
-            [&["¿Cuál es su fecha de nacimiento?"], &["¿Cuándo nació?"]],
-            [&["my date of birth is {}", "I was born {}"], &["my birthday is {}", "born on {}"]],
-            [&["nací el {}", "mi fecha de nacimiento es {}"], &["mi cumpleaños es el {}"]]),
+            [&["What is your date of birth?", "Can you verify your birthday?"], &["And when were you born?", "I'll need the DOB too."], &["What's your birthdate, please?", "And the child's date of birth?"]],
+            [&["¿Cuál es su fecha de nacimiento?"], &["¿Cuándo nació?"], &["¿En qué fecha nació su hijo?"]],
+            [&["my date of birth is {}", "I was born {}"], &["my birthday is {}", "born on {}"], &["my birthdate is {}", "he was born on {}"]],
+            [&["nací el {}", "mi fecha de nacimiento es {}"], &["mi cumpleaños es el {}"], &["mi hija nació el {}"]]),
         Entity::Email => w(
-            [&["What's your email?"], &["Where should I email the forms?"]], [&["¿Cuál es su correo?"], &["¿A qué correo se lo mando?"]],
-            [&["my email is {}", "send it to {}"], &["the best email address is {}", "you can write me at {}"]], [&["mi correo es {}"], &["mándelo a {}"]]),
+            [&["What's your email?"], &["Where should I email the forms?"], &["What email address do you check the most?"]], [&["¿Cuál es su correo?"], &["¿A qué correo se lo mando?"], &["¿Tiene correo electrónico?"]],
+            [&["my email is {}", "send it to {}"], &["the best email address is {}", "you can write me at {}"], &["you can reach me at {}", "email is {}"]], [&["mi correo es {}"], &["mándelo a {}"], &["mi correo electrónico es {}"]]),
         Entity::Address => w(
-            [&["What is your address?", "What's your home address?"], &["Where do you live? The street address.", "Which mailing address should I use?"]],
-            [&["¿Cuál es su dirección?"], &["¿Dónde vive usted?"]],
-            [&["my address is {}", "I live at {}"], &["I'm staying at {}", "we moved to {}"]],
-            [&["vivo en {}", "mi dirección es {}"], &["mi domicilio es {}"]]),
+            [&["What is your address?", "What's your home address?"], &["Where do you live? The street address.", "Which mailing address should I use?"], &["Can you confirm the address we have for you?", "And where should we mail it?"]],
+            [&["¿Cuál es su dirección?"], &["¿Dónde vive usted?"], &["¿A qué domicilio se lo enviamos?"]],
+            [&["my address is {}", "I live at {}"], &["I'm staying at {}", "we moved to {}"], &["our new place is {}", "the address is {}", "mail it to {}"]],
+            [&["vivo en {}", "mi dirección es {}"], &["mi domicilio es {}"], &["mándelo a {}", "mi casa está en {}"]]),
         Entity::Name => w(
-            [&["What is your name?", "Can I have your full name?"], &["Who am I speaking with? Your first and last name?", "May I have your legal name please?"]],
-            [&["¿Cuál es su nombre?"], &["¿Cómo se llama usted?"]],
-            [&["my name is {}", "yes my name is {}"], &["hi this is {}", "the name is {}"]],
-            [&["me llamo {}", "mi nombre es {}"], &["soy {}", "buenas mi nombre completo es {}"]]),
+            [&["What is your name?", "Can I have your full name?"], &["Who am I speaking with? Your first and last name?", "May I have your legal name please?"], &["And your name, sir?", "Who is the patient? First and last name."]],
+            [&["¿Cuál es su nombre?"], &["¿Cómo se llama usted?"], &["¿Me regala su nombre completo?"]],
+            [&["my name is {}", "yes my name is {}"], &["hi this is {}", "the name is {}"], &["yeah it's under {}", "my full name is {}", "you're speaking with {}"]],
+            [&["me llamo {}", "mi nombre es {}"], &["soy {}", "buenas mi nombre completo es {}"], &["a nombre de {}", "habla {}"]]),
         Entity::Number => unreachable!("no entity that people tell"),
     }
 }

@@ -36,7 +36,7 @@ pub struct Call {
 }
 
 #[rustfmt::skip]
-const PLAIN: [&[&str]; 2] = [
+const PLAIN: [&[&str]; 3] = [
     &[
         "The copay is going to be {price} for each visit.", "I have an appointment on {date} at {time}.", "There are {few} of us in the house.",
         "Our office is at {office}.", "We are open from {time} to {time} on weekdays.", "They raised it by {percent} last year.",
@@ -75,9 +75,28 @@ const PLAIN: [&[&str]; 2] = [
         "Sometime in {month}, two thousand nineteen or so.", "My blood sugar was {mg} this morning.", "All right, take care and have a good day.",
         "They are {age}, {age} and {age} now.", "I filled out {few} forms already this week.",
     ],
+    &[
+        "They want {price} up front and then {price} a month.", "My next visit is {date}, I think {time}.", "We've got {few} kids and a dog at home.",
+        "You'll find us at {office}, second door on the left.", "The front desk is there from {time} until about {time}.", "My check went down {percent} since {month}.",
+        "We came to this country in {year}.", "My mother is {age} and she lives with us.", "Give it {minutes} minutes and try again.",
+        "The food bank over at {office} is open on Fridays.", "I owe {money} on the heating bill.", "This is my {ordinal} time filling this out.",
+        "The dose went from {mg} to {mg} milligrams.", "Who do I talk to about the late fee?", "I'm calling because I never got my letter.",
+        "Hang on, my other line is ringing.", "Wonderful, that's all I needed to know.", "Someone will come by on {date} between {time} and {time}.",
+        "There's a unit opening up with {few} rooms.", "The {bus} runs every {minutes} minutes on weekends.", "He's repeating the {ordinal} grade this year.",
+        "I walk {few} or {few} miles a day now.", "It used to be {money}, then {money}, now nobody knows.", "We could do {time} on {date} or {time} the day after.",
+        "I had surgery in {month} of {year}.", "Something like {percent} of it is covered.", "Did I answer all of your questions?",
+        "Your interview is in room {room}, bring an ID.", "Every number I called was disconnected.", "I saw the flyer at the library and thought I'd call.",
+        "Does Medicaid pay for the ride or do I?", "The new card comes in {few} weeks by mail.", "The card reader at the store declined it.",
+        "I opened the account there maybe {few} years back.", "It keeps asking me for a password I never made.", "The text with the code came too late.",
+        "They took {price} out of my account twice.", "Could you call me back after {time} instead?", "She's very social and loves the day program.",
+        "The school sent home a note on {date}.", "There are {room} people ahead of me on the list.", "The fee is {price}, waived if you make under {money}.",
+        "Give me a second to find a pen.", "Dial {few} at any time to hear the menu again.", "I think page {room} of the booklet explains it.",
+        "Back in {year} it was a different office.", "My pressure was {mg} over {bus} at the clinic.", "No worries, talk to you on {date}.",
+        "The twins are {age} and the baby is {age} months.", "That's extension {few} if you need us again.",
+    ],
 ];
 #[rustfmt::skip]
-const PLAIN_ES: [&[&str]; 2] = [
+const PLAIN_ES: [&[&str]; 3] = [
     &[
         "La consulta cuesta {price_es} cada vez.", "Tengo una cita el {date_es} a las {time_es}.", "Somos {few_es} en la casa.", "Nuestra oficina está en {oficina}.",
         "Abrimos de {time_es} a {time_es} todos los días.", "Vivo aquí desde {year_es}.", "Tiene {age_es} años y va a la escuela.", "Se tarda como {minutes_es} minutos en el autobús.",
@@ -90,18 +109,28 @@ const PLAIN_ES: [&[&str]; 2] = [
         "El código ya no sirve, me dice la página.", "Muchas gracias por su ayuda.", "Necesito ayuda para pagar la luz.", "Lo vi hace {few_es} semanas.",
         "Mi esposo está enfermo y no puede trabajar.", "Permítame, lo voy a transferir.", "Pagamos {money_es} dólares de renta.",
     ],
+    &[
+        "Me piden {price_es} de depósito.", "La cita quedó para el {date_es} a las {time_es}.", "Vivimos {few_es} en el departamento.", "Estamos en {oficina}, frente al parque.",
+        "El comedor abre a las {time_es} y cierra a las {time_es}.", "Llegamos en {year_es}.", "Mi suegra tiene {age_es} años.", "Espéreme unos {minutes_es} minutos.",
+        "Se me olvidó la contraseña otra vez.", "Que le vaya muy bien, hasta luego.", "Llamo por la carta que me mandaron.", "Le toca cada {few_es} horas.",
+        "Mi niña está enferma desde el {date_es}.", "Ahorita le paso con la trabajadora social.", "Me descuentan {money_es} dólares del cheque.",
+    ],
 ];
 const MONTHS: [&str; 12] =
     ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"];
 const MESES: [&str; 12] =
     ["enero", "febrero", "marzo", "abril", "mayo", "junio", "julio", "agosto", "septiembre", "octubre", "noviembre", "diciembre"];
 const ORDINALS: [&str; 9] = ["first", "second", "third", "fourth", "5th", "sixth", "7th", "eighth", "tenth"];
-const OFFICE_STREETS: [[&str; 4]; 2] = [
+const OFFICE_STREETS: [[&str; 4]; 3] = [
     ["Market Street", "Broadway Avenue", "Main Street", "Capitol Avenue"],
     ["Jackson Boulevard", "State Street", "University Drive", "Grand Avenue"],
+    ["Commerce Street", "Liberty Avenue", "Civic Center Drive", "Railroad Avenue"],
 ];
-const OFICINA_CALLES: [[&str; 3]; 2] =
-    [["la calle Central", "la avenida Madero", "la calle Norte"], ["la calle Sexta", "la avenida Colón", "la calle Real"]];
+const OFICINA_CALLES: [[&str; 3]; 3] = [
+    ["la calle Central", "la avenida Madero", "la calle Norte"],
+    ["la calle Sexta", "la avenida Colón", "la calle Real"],
+    ["la calle Ocho", "la avenida Principal", "la calle del Mercado"],
+];
 
 fn number(value: u32, spanish: bool, random: &mut Random) -> String {
     if random.chance(0.5) {
@@ -135,8 +164,7 @@ fn year(spanish: bool, random: &mut Random) -> String {
     }
 }
 
-fn fill(slot: &str, held: bool, random: &mut Random) -> String {
-    let half = usize::from(held);
+fn fill(slot: &str, part: usize, random: &mut Random) -> String {
     let money = |random: &mut Random| [650, 820, 943, 1_100, 1_250, 1_480, 2_075, 3_600][random.below(8)];
     match slot {
         "price" => match random.below(3) {
@@ -194,21 +222,21 @@ fn fill(slot: &str, held: bool, random: &mut Random) -> String {
             0 => format!("{},{:03}", 1 + random.below(90), random.below(1000)),
             _ => cardinal(1_000 * (2 + random.below(60) as u32) + 100 * random.below(10) as u32, false, true).join(" "),
         },
-        "office" => format!("{} {}", 100 + random.below(4000), random.pick(&OFFICE_STREETS[half])),
-        "oficina" => format!("{} {}", random.pick(&OFICINA_CALLES[half]), 100 + random.below(900)),
+        "office" => format!("{} {}", 100 + random.below(4000), random.pick(&OFFICE_STREETS[part])),
+        "oficina" => format!("{} {}", random.pick(&OFICINA_CALLES[part]), 100 + random.below(900)),
         _ => unreachable!("no such slot: {slot}"),
     }
 }
 
-fn plain(tongue: Tongue, held: bool, random: &mut Random) -> Vec<Said> {
+fn plain(tongue: Tongue, part: usize, random: &mut Random) -> Vec<Said> {
     let spanish = tongue == Tongue::Spanish || tongue == Tongue::Both && random.chance(0.5);
-    let template = *random.pick(if spanish { PLAIN_ES } else { PLAIN }[usize::from(held)]);
+    let template = *random.pick(if spanish { PLAIN_ES } else { PLAIN }[part]);
     let mut text = String::new();
     let mut rest = template;
     while let Some((head, tail)) = rest.split_once('{') {
         let (slot, tail) = tail.split_once('}').unwrap();
         text.push_str(head);
-        text.push_str(&fill(slot, held, random));
+        text.push_str(&fill(slot, part, random));
         rest = tail;
     }
     text.push_str(rest);
@@ -220,14 +248,14 @@ fn words(text: &str) -> Vec<Said> {
 }
 
 /// A secret in the call: asked for or not, announced or not.
-fn tell(call: &mut Call, entity: Entity, shape: Option<Shape>, tongue: Tongue, held: bool, random: &mut Random) {
+fn tell(call: &mut Call, entity: Entity, shape: Option<Shape>, tongue: Tongue, part: usize, random: &mut Random) {
     let (pieces, name) = match shape {
         Some(shape) => {
             let digits = secrets::digits(entity, random);
-            (say(&digits, shape, tongue, held, random), format!("{shape:?}"))
+            (say(&digits, shape, tongue, part, random), format!("{shape:?}"))
         }
         None => {
-            let (pieces, name) = secrets::other(entity, tongue, held, random);
+            let (pieces, name) = secrets::other(entity, tongue, part, random);
             (pieces, name.to_owned())
         }
     };
@@ -235,16 +263,15 @@ fn tell(call: &mut Call, entity: Entity, shape: Option<Shape>, tongue: Tongue, h
     let spanish = tongue == Tongue::Spanish || tongue == Tongue::Both && random.chance(0.5);
     let (asks, tells) = if spanish { (wording.asks_es, wording.tells_es) } else { (wording.asks, wording.tells) };
     let way = random.below(if stands_alone(entity) { 4 } else { 3 });
-    let half = usize::from(held);
     if way != 1 && way != 3 {
-        call.turns.push(Turn { speaker: Speaker::Other, words: words(random.pick::<&str>(asks[half])), pause_ms: 600 });
+        call.turns.push(Turn { speaker: Speaker::Other, words: words(random.pick::<&str>(asks[part])), pause_ms: 600 });
     }
     let openings: &[&str] = if spanish { &["", "sí, ", "este, es "] } else { &["", "sure, ", "uh, it's ", "yes it's "] };
     let told = match way {
         0 => format!("{}{{}}", random.pick(openings)),
         3 if spanish => "okay {}".to_owned(),
         3 => (*random.pick(&["okay {}", "ready? {}", "so {}"])).to_owned(),
-        _ => (*random.pick::<&str>(tells[half])).to_owned(),
+        _ => (*random.pick::<&str>(tells[part])).to_owned(),
     };
     let (before, after) = told.split_once("{}").unwrap();
     let id = call.secrets.len();
@@ -305,16 +332,16 @@ fn carries(text: &str) -> bool {
 
 impl Call {
     /// One call: some ordinary talk, and `secrets` in between.
-    pub fn new(secrets: &[(Entity, Option<Shape>)], tongue: Tongue, held: bool, random: &mut Random) -> Self {
+    pub fn new(secrets: &[(Entity, Option<Shape>)], tongue: Tongue, part: usize, random: &mut Random) -> Self {
         let mut call = Self { turns: Vec::new(), secrets: Vec::new() };
         for (entity, shape) in secrets {
             for _ in 0..3 + random.below(5) {
-                call.chat(tongue, held, random);
+                call.chat(tongue, part, random);
             }
-            tell(&mut call, *entity, *shape, tongue, held, random);
+            tell(&mut call, *entity, *shape, tongue, part, random);
         }
         for _ in 0..4 {
-            call.chat(tongue, held, random);
+            call.chat(tongue, part, random);
         }
         if random.chance(0.35) {
             call.write_as_small_letters();
@@ -322,9 +349,9 @@ impl Call {
         call
     }
 
-    fn chat(&mut self, tongue: Tongue, held: bool, random: &mut Random) {
+    fn chat(&mut self, tongue: Tongue, part: usize, random: &mut Random) {
         let speaker = if random.chance(0.5) { Speaker::Client } else { Speaker::Other };
-        let words = plain(tongue, held, random);
+        let words = plain(tongue, part, random);
         self.turns.push(Turn { speaker, words, pause_ms: 600 + 100 * random.below(20) as u64 });
     }
 
@@ -361,8 +388,8 @@ impl Call {
     }
 }
 
-/// The whole set of one half: every entity in every shape in every language, `rounds` times.
-pub fn calls(seed: u64, rounds: usize, held: bool) -> Vec<Call> {
+/// The whole set of one part: every entity in every shape in every language, `rounds` times.
+pub fn calls(seed: u64, rounds: usize, part: usize) -> Vec<Call> {
     let mut random = Random::new(seed);
     let mut cases = Vec::new();
     for _ in 0..rounds {
@@ -382,7 +409,7 @@ pub fn calls(seed: u64, rounds: usize, held: bool) -> Vec<Call> {
     let mut calls = Vec::new();
     for tongue in [Tongue::English, Tongue::Spanish, Tongue::Both] {
         let of: Vec<_> = cases.iter().filter(|(_, _, spoken)| *spoken == tongue).map(|(entity, shape, _)| (*entity, *shape)).collect();
-        calls.extend(of.chunks(3).map(|secrets| Call::new(secrets, tongue, held, &mut random)));
+        calls.extend(of.chunks(3).map(|secrets| Call::new(secrets, tongue, part, &mut random)));
     }
     calls
 }

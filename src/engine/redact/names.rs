@@ -70,7 +70,10 @@ fn is_all_of_a_name(ahead: Ahead<'_>) -> Result<bool, More> {
 /// "this is Maria", "soy María".
 fn introduces(scene: &Scene<'_>) -> bool {
     let before = |n: usize, words: &[&str]| scene.before(n).is_some_and(|token| token.is_any(words));
-    before(1, &["im", "soy", "habla", "maam"]) || before(1, &["is"]) && before(2, &["this", "name", "here"])
+    before(1, &["with"]) && before(2, &["speaking"])
+        || before(1, &["under"]) && before(2, &["its", "is", "be", "name"])
+        || before(1, &["im", "soy", "habla", "maam"])
+        || before(1, &["is"]) && before(2, &["this", "name", "here"])
 }
 
 fn name_end(ahead: Ahead<'_>) -> Result<usize, More> {
@@ -140,6 +143,7 @@ pub(super) fn password(scene: &Scene<'_>) -> Found<Match> {
     let ahead = scene.ahead;
     let Some(first) = ahead.at(0)? else { return Ok(None) };
     let told = scene.own_cue_just_ended(&[Cue::Password, Cue::AskedPassword]).is_some_and(|joined| joined || first.has_digits());
+    let told = told || is_set(scene);
     let asked = !told && scene.is_first_answer_to(Cue::AskedPassword);
     let spelled = first.letter().is_some() && ahead.is(1, |next| next.letter().is_some())?;
     let word = matches!(first.kind, Kind::Plain | Kind::Mixed | Kind::Month(_)) && !is_function(&first.folded);
@@ -174,6 +178,16 @@ pub(super) fn password(scene: &Scene<'_>) -> Found<Match> {
         return Ok(None);
     }
     Ok(Some(Match::new(Entity::Password, Confidence::Cue, end)))
+}
+
+/// "I changed my password to", "le puse de contraseña".
+fn is_set(scene: &Scene<'_>) -> bool {
+    let before = |n: usize, words: &[&str]| scene.before(n).is_some_and(|token| token.is_any(words));
+    let set = ["changed", "change", "set", "reset", "made", "puse", "puso", "pusimos", "cambie", "tengo", "uso"];
+    let english = before(1, &["to", "as"]) && before(2, &["password", "passphrase"]) && (3..=5).any(|n| before(n, &set));
+    english
+        || before(1, &["contrasena"]) && before(2, &["de", "como", "la"]) && before(3, &set)
+        || before(1, &["a", "por"]) && before(2, &["contrasena"]) && (3..=5).any(|n| before(n, &set))
 }
 
 /// What is said of passwords, and is none.

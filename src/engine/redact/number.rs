@@ -2,10 +2,24 @@
 //! written, in English or Spanish or both, with sighs and second thoughts in the middle.
 
 use super::ahead::{Ahead, Found, More};
+use super::lexicon::{LEADS, UNITS};
 use super::token::{Kind, Token};
 
 /// Words that are no part of a number may stand between two that are, this many in a row.
 pub const BRIDGE_WORDS_MAX: usize = 8;
+/// Words of any kind may stand between two parts of a number that is not whole yet, this many in a row.
+pub const ASIDE_WORDS_MAX: usize = 6;
+
+/// How many digits a number still has that is being told: whoever stops before the end to say something else goes on afterwards.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Awaited {
+    /// With fewer it is not whole.
+    pub(super) least: usize,
+    /// With fewer it may not be: what comes after an aside has to look like the rest of one.
+    pub(super) most: usize,
+    /// Nobody asked for one or announced it: what comes before the aside has to look like one as well.
+    pub(super) unasked: bool,
+}
 
 /// A piece of a number that was said in one breath: "four", "forty-one", "four thousand one hundred eleven", "4111".
 pub(super) struct Part {
@@ -21,6 +35,68 @@ pub(super) struct Part {
     pub(super) apart: bool,
 }
 
+/// An aside so short may stand before the last digit alone.
+const SHORT_ASIDE_WORDS_MAX: usize = 6;
+/// After one of these comes a quantity, a time or a place.
+const TO_QUANTITIES: &[&str] = &[
+    "in",
+    "en",
+    "for",
+    "of",
+    "del",
+    "are",
+    "was",
+    "were",
+    "hay",
+    "have",
+    "got",
+    "a",
+    "o",
+    "or",
+    "on",
+    "to",
+    "el",
+    "la",
+    "los",
+    "las",
+    "the",
+    "my",
+    "mi",
+    "por",
+    "para",
+    "con",
+    "with",
+    "than",
+    "de",
+    "are",
+    "has",
+    "tiene",
+    "tengo",
+    "number",
+    "numero",
+    "calle",
+    "avenida",
+    "street",
+    "every",
+    "cada",
+    "another",
+    "somos",
+    "vivimos",
+    "just",
+    "like",
+    "is",
+    "turned",
+    "dial",
+    "cumplio",
+    "ready",
+    "principal",
+];
+/// "one second" is no quantity where digits follow.
+const WAITS: [&str; 12] =
+    ["second", "sec", "moment", "minute", "just", "hang", "segundo", "segundito", "momento", "momentito", "more", "mas"];
+/// Digits that are said twice when something is taken back.
+const REPEATED_MAX: usize = 4;
+
 /// A whole number, as far as it goes.
 pub(super) struct Run {
     pub(super) digits: String,
@@ -29,13 +105,20 @@ pub(super) struct Run {
     pub(super) words: usize,
     /// The speaker took something back.
     pub(super) corrected: bool,
+    /// Something else was said before it was whole.
+    pub(super) interrupted: bool,
 }
 
 impl Run {
     /// The number that begins `from` words on.
     pub(super) fn read(ahead: Ahead<'_>, from: usize) -> Found<Self> {
-        let mut run = Self { digits: String::new(), parts: Vec::new(), words: from, corrected: false };
-        let (mut at, mut bridge, mut corrected) = (from, 0, false);
+        Self::read_awaited(ahead, from, Awaited::default())
+    }
+
+    /// The same, of which so many digits are awaited.
+    pub(super) fn read_awaited(ahead: Ahead<'_>, from: usize, awaited: Awaited) -> Found<Self> {
+        let mut run = Self { digits: String::new(), parts: Vec::new(), words: from, corrected: false, interrupted: false };
+        let (mut at, mut bridge, mut corrected, mut aside) = (from, 0, false, false);
         loop {
             if let Some(mut part) = part(ahead, at, run.parts.last().is_some())? {
                 part.apart = bridge > 0 || (at > from && ahead.is(at - 1, |token| token.pauses)?);
@@ -43,17 +126,59 @@ impl Run {
                 at += part.words;
                 run.words = at;
                 run.corrected |= corrected;
+                run.interrupted |= aside;
                 bridge = 0;
                 run.parts.push(part);
-            } else if run.parts.is_empty() || bridge == BRIDGE_WORDS_MAX || !goes_on(ahead, at)? {
+            } else if run.parts.is_empty() {
                 break;
-            } else {
+            } else if bridge < BRIDGE_WORDS_MAX && goes_on(ahead, at)? {
                 corrected |= ahead.is(at, takes_back)?;
                 bridge += 1;
                 at += 1;
+            } else if let Some(words) = run.aside(ahead, at, awaited)? {
+                // Whatever it was: digits may have been taken back.
+                (corrected, aside, bridge) = (true, true, bridge + words);
+                at += words;
+            } else {
+                break;
             }
         }
         Ok((!run.parts.is_empty()).then_some(run))
+    }
+
+    /// Words that interrupt a number before it is whole, if the rest follows them: "let me look", "yep keep going", "me equivoqué".
+    fn aside(&self, ahead: Ahead<'_>, at: usize, awaited: Awaited) -> Found<usize> {
+        let repeated = if self.corrected { REPEATED_MAX } else { 0 };
+        let told = self.digits.len();
+        if told >= awaited.most + repeated
+            || awaited.unasked && (self.parts.len() < 2 || self.parts.iter().any(|part| part.cardinal || part.dated))
+        {
+            return Ok(None);
+        }
+        let stopped = ahead.is(at - 1, |token| token.stops)?;
+        for words in 1..=ASIDE_WORDS_MAX {
+            let Some(held) = ahead.held(at + words - 1)? else { return Ok(None) };
+            let token = &held.token;
+            if held.cue.is_some()
+                || token.is_any(UNITS)
+                || token.may_be_numeric()
+                || token.letter().is_some()
+                || matches!(token.kind, Kind::Month(_))
+            {
+                return Ok(None);
+            }
+            let Some(next) = part(ahead, at + words, true)? else { continue };
+            let led = token.is_any(LEADS) || token.is_any(TO_QUANTITIES);
+            let end = at + words + next.words;
+            let counts = ahead.is(end, |token| token.is_any(UNITS) || token.is_any(&WAITS) || matches!(token.kind, Kind::Month(_)))?;
+            if led || next.cardinal || next.dated || counts {
+                return Ok(None);
+            }
+            let more = part(ahead, end, true)?.is_some_and(|more| !more.cardinal && !more.dated);
+            let missing = told < awaited.least + repeated && words <= SHORT_ASIDE_WORDS_MAX && !stopped;
+            return Ok((missing || more || !awaited.unasked && next.digits.len() >= 3).then_some(words));
+        }
+        Ok(None)
     }
 
     /// The digits said in the first breath, and where it ends.
@@ -97,8 +222,9 @@ pub(super) fn goes_on(ahead: Ahead<'_>, at: usize) -> Result<bool, More> {
     if ahead.is(at, |token| token.is("a"))? {
         return ahead.is(at + 1, |next| next.is("ver"));
     }
-    // "one second" is no quantity where digits follow.
-    const WAITS: [&str; 8] = ["second", "sec", "moment", "minute", "just", "hang", "segundo", "segundito"];
+    if ahead.is(at, |token| token.is("o"))? && ahead.is(at + 1, |next| next.is("sea"))? {
+        return Ok(true);
+    }
     ahead.is(at, |token| matches!(token.kind, Kind::Bridge | Kind::Separator | Kind::Mark | Kind::Oh) || token.is_any(&WAITS))
 }
 
@@ -142,6 +268,10 @@ fn part(ahead: Ahead<'_>, at: usize, inside: bool) -> Found<Part> {
     }
     if let Kind::Repeat(times) = token.kind {
         return Ok(repeated(ahead, at, usize::from(times))?.map(|(digits, words)| plain(digits, words)));
+    }
+    // "o sea" is a sigh as well.
+    if token.is("o") && ahead.is(at + 1, |next| next.is("sea"))? {
+        return Ok(None);
     }
     if matches!(token.kind, Kind::Oh | Kind::Once) {
         let digits = if token.kind == Kind::Oh { "0" } else { "11" };

@@ -6,7 +6,7 @@ use super::checksum;
 use super::cue::{CUE_WORDS_MAX, Cue, Said, Strength, ended_by};
 use super::entity::Entity;
 use super::lexicon::{LEADS, UNITS};
-use super::number::Run;
+use super::number::{Awaited, Run};
 use super::rules::{Decision, Match, Scene};
 use super::token::{Kind, Token};
 
@@ -20,9 +20,21 @@ const STRICT_DIGITS_MIN: usize = 3;
 const AFTER_WORDS_MAX: usize = CUE_WORDS_MAX + 3;
 
 pub(super) fn find(scene: &Scene<'_>) -> Found<Decision> {
+    let Some(run) = Run::read_awaited(scene.ahead, 0, awaited(scene))? else { return Ok(None) };
+    if run.interrupted {
+        if let Some(found @ Decision::Mask(_)) = judge(scene, &run)? {
+            return Ok(Some(found));
+        }
+        // What the aside led to is no part of it, and may be something else.
+        let Some(run) = Run::read(scene.ahead, 0)? else { return Ok(None) };
+        return judge(scene, &run);
+    }
+    judge(scene, &run)
+}
+
+fn judge(scene: &Scene<'_>, run: &Run) -> Found<Decision> {
     let ahead = scene.ahead;
-    let Some(run) = Run::read(ahead, 0)? else { return Ok(None) };
-    if let Some(words) = quantity_before_rest(scene, &run)? {
+    if let Some(words) = quantity_before_rest(scene, run)? {
         return Ok(Some(Decision::Clear(words)));
     }
     if scene.policy.strict
@@ -34,10 +46,10 @@ pub(super) fn find(scene: &Scene<'_>) -> Found<Decision> {
         let found = Match::new(Entity::Number, Confidence::Shape, words);
         return Ok(Some(if digits >= STRICT_DIGITS_MIN { Decision::Mask(found) } else { Decision::Clear(words) }));
     }
-    let quantity = is_quantity(scene, &run)?;
+    let quantity = is_quantity(scene, run)?;
     let found = match sensitive(scene, &run, quantity)? {
         Some(found) if scene.policy.masks(found.entity) => Some(found),
-        _none if scene.policy.strict && run.digits.len() >= STRICT_DIGITS_MIN && !(quantity && is_exempt(scene, &run)?) => {
+        _none if scene.policy.strict && run.digits.len() >= STRICT_DIGITS_MIN && !(quantity && is_exempt(scene, run)?) => {
             Some(Match::new(Entity::Number, Confidence::Shape, run.words))
         }
         _none => None,
@@ -173,6 +185,36 @@ fn meaning(said: &Said, run: &Run, full_only: bool, close: bool) -> Meaning {
     // "thirty, uh, five" reads as three digits where two were meant, "ninety eight" as two where three were.
     let (least, longest) = if close { (least.saturating_sub(1).max(2), longest + 2) } else { (least, longest) };
     if (least..=longest).contains(&total) { Meaning::Of(entity, total >= whole) } else { Meaning::Other }
+}
+
+/// How long the number is that is asked for, or announced. Nothing of a number that nobody spoke of.
+fn awaited(scene: &Scene<'_>) -> Awaited {
+    let of = |least, most| Awaited { least, most, unasked: false };
+    let Some(said) = scene.live().into_iter().find(|said| !matches!(said.cue, Cue::Name | Cue::AskedName | Cue::Address | Cue::Zip)) else {
+        return Awaited { least: 0, most: 16, unasked: true };
+    };
+    match said.cue {
+        Cue::Card => of(15, 16),
+        Cue::Cvv => of(3, 4),
+        Cue::Expiry | Cue::LastFour => of(4, 4),
+        Cue::Account => of(8, 12),
+        Cue::Routing | Cue::Ssn | Cue::Itin => of(9, 9),
+        Cue::Pin => of(4, 6),
+        Cue::OneTimeCode => of(5, 6),
+        Cue::Phone => of(10, 10),
+        Cue::Record => of(6, 8),
+        Cue::Aadhaar => of(12, 12),
+        Cue::Birth => of(6, 8),
+        Cue::Harmless
+        | Cue::Iban
+        | Cue::Pan
+        | Cue::Password
+        | Cue::AskedPassword
+        | Cue::Address
+        | Cue::Zip
+        | Cue::Name
+        | Cue::AskedName => of(0, 0),
+    }
 }
 
 /// What "… is my PIN" says of the number before it.

@@ -148,7 +148,22 @@ fn door_end(ahead: Ahead<'_>, street_end: usize) -> Result<usize, More> {
 
 /// The sentence says so; the nearest word that tells whose it is.
 fn is_office(scene: &Scene<'_>) -> bool {
-    const HOMES: [&str; 10] = ["live", "living", "vivo", "home", "my", "mi", "casa", "moved", "staying", "domicilio"];
+    const HOMES: [&str; 14] = [
+        "place",
+        "house",
+        "apartment",
+        "departamento",
+        "live",
+        "living",
+        "vivo",
+        "home",
+        "my",
+        "mi",
+        "casa",
+        "moved",
+        "staying",
+        "domicilio",
+    ];
     let owner = scene.sentence().take(OWNER_WORDS).find(|past| past.token.is_any(OFFICES) || past.token.is_any(&HOMES));
     owner.is_some_and(|past| past.token.is_any(OFFICES))
 }

@@ -23,7 +23,6 @@ use crate::io::transcriber::{Behind, Listener, Order, Told};
 use crate::server::live::{event, submit, write};
 use crate::server::media::{MediaHandle, ToMedia};
 use crate::server::registry::Shown;
-use crate::server::revocation;
 
 /// After a pause begins, frames that had been taken in before it still come for so long.
 const STRAGGLERS_FOR: Duration = Duration::from_millis(700);
@@ -421,7 +420,7 @@ impl Desk {
             tracing::error!(recording.id = %self.head.recording_id, "transcript: a no was told after its recording was stored: the whole recording is queued for deletion");
             Queues::Everything
         };
-        revocation::write(&self.world, Revocation { record, queues }).await;
+        drop(self.world.noes.keep(Revocation { record, queues })); // it is written whoever waits for it
     }
 
     /// Stores it; says FAILED if it cannot be, or if a part of it has `failed` before.

@@ -657,14 +657,17 @@ pub(super) fn write(world: &World, call: &LiveCall) {
 
 /// Hands work to the ledger. If its queue is full, whoever waits is told so at once: capture fails closed.
 pub(super) fn submit(world: &World, work: Work) {
-    let work = match work {
-        // A no that is not in the ledger yet is a no (P2).
-        Work::Grant(grant, then) if world.noes.holds(&grant.record.org_id, &grant.record.client_id) => {
-            return then(Err(NotSealed::Superseded));
-        }
-        Work::Recall { org_id, client_id, then } if world.noes.holds(&org_id, &client_id) => return then(Err(NotSealed::Superseded)),
-        work => work,
+    let refused = if let Work::Grant(grant, _) = &work {
+        world.noes.holds(&grant.record.org_id, &grant.record.client_id)
+    } else if let Work::Recall { org_id, client_id, .. } = &work {
+        world.noes.holds(org_id, client_id)
+    } else {
+        false
     };
+    // A no that is not in the ledger yet is a no (P2).
+    if refused && let Work::Grant(_, then) | Work::Recall { then, .. } = work {
+        return then(Err(NotSealed::Superseded));
+    }
     if let Err(LedgerFull(work)) = world.database.ledger().append(work) {
         world.metrics.ledger_full.inc();
         tracing::error!("ledger: queue full; the database cannot keep up");

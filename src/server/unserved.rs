@@ -107,3 +107,42 @@ pub(super) fn tell_later(app: &App, call_id: &str, call_sid: &str) {
         drop(place);
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::{Gateway, Given};
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_call_that_was_announced_and_never_came_is_forgotten_after_four_hours_and_its_record_is_closed() {
+        let folder = tempfile::tempdir().unwrap();
+        let given = Given {
+            listen: Some("127.0.0.1:0".into()),
+            data_dir: Some(folder.path().display().to_string()),
+            inbound_route: Some("client:anna".into()),
+            ..Given::default()
+        };
+        let gateway = Gateway::start(given.meant().unwrap()).await.unwrap();
+        let app = &gateway.app;
+        let voice = async || {
+            let form = [("CallSid", "CAnever"), ("Direction", "inbound"), ("clientId", "c")];
+            let request = reqwest::Client::new().post(format!("http://{}/api/webhooks/twilio/voice", gateway.address())).form(&form);
+            request.send().await.unwrap().text().await.unwrap()
+        };
+        let twiml = voice().await;
+        let id = app.registry.id_of("CAnever").unwrap();
+        let after = |ms: i64| WallTime(wall().0 + ms);
+        forget(app, after(COMES_WITHIN_MS - 60_000));
+        assert_eq!(voice().await, twiml, "for four hours it may come");
+        forget(app, after(COMES_WITHIN_MS));
+        assert!(app.registry.announced(&id).is_none() && app.registry.id_of("CAnever").is_none() && !app.registry.expects_any());
+        app.world.database.ledger().flush().await;
+        let row = app.world.database.call(&id).await.unwrap().unwrap();
+        assert_eq!((row.phase.as_str(), row.is_recorded, row.state["unrecordedReason"].as_str()), ("ENDED", false, Some("SYSTEM_ERROR")), "{row:?}");
+        assert!(row.ended_at.is_some() && row.state["connectedAt"].is_null(), "nobody is known to have talked: {row:?}");
+        let chain = app.world.database.audit("default", Some("c"), Some(&id), 0, 10).await.unwrap();
+        assert!(chain.len() == 1 && chain[0].2.contains("call.unreached") && chain[0].2.contains("UNHEARD"), "{chain:?}");
+        forget(app, after(COMES_WITHIN_MS));
+        gateway.drain(Duration::from_secs(5)).await;
+    }
+}

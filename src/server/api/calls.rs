@@ -266,7 +266,7 @@ async fn calls(State(app): State<App>, may: May<ViewClients>, Query(asked): Quer
         (status = 409, description = "The call is over; revoke the client's consent instead."),
         (status = 503, description = "The gate is shut, and the record is not in the ledger yet but is being written: `type` is \
             `urn:callgate:problem:gate-shut-record-pending`. Or else the gateway that has the call does not answer.",
-            headers(("gate-shut-at" = Option<String>, description = "Since when the gate is shut, if it is; `gateShutAt` in the body as well.")))))]
+            headers(("gate-shut-at" = String, description = "Since when the gate is shut, if it is; `gateShutAt` in the body as well.")))))]
 async fn opt_out(
     State(app): State<App>,
     may: May<EditClients>,

@@ -268,7 +268,7 @@ fn named(actor: &Actor) -> (&str, &str) {
     responses((status = 200, description = "Consent is withdrawn.", body = RevokeConsentResponse),
         (status = 503, description = "A live call did not stop in time; or every gate is shut, and the record is not in the ledger yet: then \
             `type` is `urn:callgate:problem:gate-shut-record-pending`, and it is being written. Ask again.",
-            headers(("gate-shut-at" = Option<String>, description = "Since when every gate is shut, if so.")))))]
+            headers(("gate-shut-at" = String, description = "Since when every gate is shut, if so.")))))]
 async fn revoke(
     State(app): State<App>,
     may: May<EditClients>,

@@ -92,7 +92,11 @@ impl Noes {
             return written;
         }
         if self.count.load(Ordering::Relaxed) >= NOES_MAX {
+            let is_new = kept.is_empty();
             drop(kept);
+            if is_new {
+                self.kept.remove_if(&client_of(record), |_, kept| kept.is_empty());
+            }
             let noes = Arc::clone(self);
             self.tokio.spawn(async move { noes.spill(&revocation).await });
             return written;
@@ -205,7 +209,8 @@ impl Noes {
         for client in &self.kept {
             for kept in client.value() {
                 let file = self.folder.join(format!("{}.no", kept.record_id));
-                let place = if file.exists() { "it lies beside the spool, and the next start writes it" } else { "IT IS KEPT NOWHERE ELSE" };
+                let place =
+                    if file.exists() { "it lies beside the spool, and the next start writes it" } else { "IT IS KEPT NOWHERE ELSE" };
                 tracing::error!(consent.id = %kept.record_id, call.id = kept.call_id, since = %kept.at, "noes: a client's no is not in the ledger: {place}; look at the database, and start callgate again on this data folder");
             }
         }

@@ -77,7 +77,11 @@ fn close(world: &World, announced: &Announced, since: WallTime, how: Input<'_>) 
 /// The database did not tell in time which call it was, and its people were connected: the chain says so once it does.
 pub(super) fn tell_later(app: &App, call_id: &str, call_sid: &str) {
     let Ok(place) = LATER.try_acquire() else {
-        tracing::error!(call.id = call_id, call.sid = call_sid, "call: put through past us, and too many wait for the database to be written");
+        tracing::error!(
+            call.id = call_id,
+            call.sid = call_sid,
+            "call: put through past us, and too many wait for the database to be written"
+        );
         return;
     };
     let (world, call_id, call_sid, at) = (app.world.clone(), call_id.to_owned(), call_sid.to_owned(), wall());
@@ -138,7 +142,11 @@ mod tests {
         assert!(app.registry.announced(&id).is_none() && app.registry.id_of("CAnever").is_none() && !app.registry.expects_any());
         app.world.database.ledger().flush().await;
         let row = app.world.database.call(&id).await.unwrap().unwrap();
-        assert_eq!((row.phase.as_str(), row.is_recorded, row.state["unrecordedReason"].as_str()), ("ENDED", false, Some("SYSTEM_ERROR")), "{row:?}");
+        assert_eq!(
+            (row.phase.as_str(), row.is_recorded, row.state["unrecordedReason"].as_str()),
+            ("ENDED", false, Some("SYSTEM_ERROR")),
+            "{row:?}"
+        );
         assert!(row.ended_at.is_some() && row.state["connectedAt"].is_null(), "nobody is known to have talked: {row:?}");
         let chain = app.world.database.audit("default", Some("c"), Some(&id), 0, 10).await.unwrap();
         assert!(chain.len() == 1 && chain[0].2.contains("call.unreached") && chain[0].2.contains("UNHEARD"), "{chain:?}");

@@ -105,7 +105,11 @@ pub(super) async fn signed(State(app): State<App>, request: Request, next: middl
     match timeout(ANSWER_WITHIN, answer).await {
         Ok(answer) => answer,
         Err(_) => {
-            tracing::error!(path = uri.path(), call.sid = form.field("CallSid"), "webhook: not answered in time; its people are connected, and not captured");
+            tracing::error!(
+                path = uri.path(),
+                call.sid = form.field("CallSid"),
+                "webhook: not answered in time; its people are connected, and not captured"
+            );
             answer_now(&app, uri.path(), uri.query().unwrap_or_default(), &form)
         }
     }

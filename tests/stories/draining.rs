@@ -95,7 +95,11 @@ async fn a_call_that_was_answered_before_is_asked_captured_and_stored_and_a_new_
     assert!(past.ends_with("<Response><Dial><Client>anna</Client></Dial></Response>"), "{past}");
     assert_eq!(new.voice(door, &[("clientId", "new")]).await, past);
     let gone = door.call(&new.sid, |call| call["phase"] == "ENDED").await;
-    assert_eq!((&gone["unrecordedReason"], &gone["isRecorded"], &gone["clientId"]), (&json!("SYSTEM_ERROR"), &json!(false), &json!("new")), "{gone}");
+    assert_eq!(
+        (&gone["unrecordedReason"], &gone["isRecorded"], &gone["clientId"]),
+        (&json!("SYSTEM_ERROR"), &json!(false), &json!("new")),
+        "{gone}"
+    );
     let chain = door.chain("new").await;
     let told: Vec<&Value> = chain.iter().filter(|entry| entry["kind"] == "call.unrecorded").collect();
     assert!(told.len() == 1 && told[0]["detail"]["why"] == "the gateway was stopping", "{chain:?}");
@@ -113,7 +117,8 @@ async fn a_call_that_was_answered_before_is_asked_captured_and_stored_and_a_new_
     fork.stop().await;
     phone.status(door, "completed").await;
     ends(served, began);
-    let wav = files(&folder.path().join("objects")).into_iter().find(|file| file.extension().is_some_and(|ending| ending == "wav")).unwrap();
+    let wav =
+        files(&folder.path().join("objects")).into_iter().find(|file| file.extension().is_some_and(|ending| ending == "wav")).unwrap();
     assert_eq!(frames_in(&left(&std::fs::read(wav).unwrap()), 50).len(), 50, "captured and stored to its last frame");
 }
 

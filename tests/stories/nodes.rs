@@ -62,7 +62,11 @@ async fn what_is_said_through_another_gateway_is_done_before_it_is_answered() {
     caller.stop().await;
     one.call("CAtalks", |call| call["phase"] == "ENDED").await;
     let (status, again) = other.post_as(&format!("{page}/opt-out"), json!({}), &other.token).await;
-    assert_eq!((status, &again["consent"]["status"]), (200, &json!("REVOKED")), "a no that stands is not refused when it is said again: {again}");
+    assert_eq!(
+        (status, &again["consent"]["status"]),
+        (200, &json!("REVOKED")),
+        "a no that stands is not refused when it is said again: {again}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -87,7 +87,8 @@ async fn every_webhook_is_answered_in_time_while_the_databases_server_stands_sti
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         let told: Vec<Value> = rig.chain_of(&json!(id)).await;
-        let late = |entry: &Value| entry["kind"] == "call.unrecorded" && entry["detail"]["why"].as_str().unwrap().contains("did not tell in time");
+        let late =
+            |entry: &Value| entry["kind"] == "call.unrecorded" && entry["detail"]["why"].as_str().unwrap().contains("did not tell in time");
         if told.iter().any(late) {
             break;
         }

@@ -27,7 +27,8 @@ const NO_MAX: u64 = 256 * 1024;
 pub fn keep_no(folder: &Path, keys: &SpoolKeys, record_id: &str, plain: &[u8]) -> io::Result<SpoolFile> {
     let (cipher, header) = keys.data_key(record_id)?;
     let (nonce, aad) = nonce_and_aad(record_id.as_bytes(), 0);
-    let sealed = cipher.encrypt(&nonce.into(), Payload { msg: plain, aad: &aad }).map_err(|_| io::Error::other("it cannot be encrypted"))?;
+    let sealed =
+        cipher.encrypt(&nonce.into(), Payload { msg: plain, aad: &aad }).map_err(|_| io::Error::other("it cannot be encrypted"))?;
     let (path, unfinished) = (folder.join(format!("{record_id}.{NO}")), folder.join(format!("{record_id}.{UNFINISHED}")));
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
     file.write_all(&header.bytes()?)?;

@@ -89,7 +89,8 @@ async fn readyz(State(app): State<App>) -> Response {
     ];
     let late = app.world.noes.late();
     let noes = late == 0;
-    let noes_why = (!noes).then(|| format!("noes: {late} of clients are not in the ledger yet; their gates are shut, look at the database"));
+    let noes_why =
+        (!noes).then(|| format!("noes: {late} of clients are not in the ledger yet; their gates are shut, look at the database"));
     let why = said.into_iter().filter(|(fine, _)| !fine).map(|(_, why)| why.to_owned());
     let why: Vec<String> = why.chain(spool_why).chain(noes_why).collect();
     let ready = why.is_empty();

@@ -17,7 +17,7 @@ use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::{Notify, oneshot, watch};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use super::handover;
 use super::http::App;
@@ -419,7 +419,7 @@ pub(super) async fn answer_elsewhere(app: &App, uri: &Uri, form: &[(String, Stri
     if here(&call_id) || app.registry.id_of(&call_sid).is_some() {
         return None;
     }
-    let owner = match timeout(OWNER_WITHIN, node.nodes.owner(&call_id, &call_sid)).await {
+    let owner = match tokio::time::timeout(OWNER_WITHIN, node.nodes.owner(&call_id, &call_sid)).await {
         Ok(Ok(owner)) => owner?,
         Ok(Err(why)) => {
             tracing::warn!(error = %why, "nodes: nobody can tell whose a call is");

@@ -584,7 +584,7 @@ pub(super) async fn consent(State(app): State<App>, Query(asked): Query<Asked>, 
         about = About { id: Some(announced.identity.call_id.clone()), announced: Some(announced) };
     }
     let in_time = match &about.announced {
-        Some(announced) => tokio::time::timeout(DURABLE_WITHIN, pad(&app, announced, language, pressed)).await.is_ok(),
+        Some(announced) => timeout(DURABLE_WITHIN, pad(&app, announced, language, pressed)).await.is_ok(),
         None => false,
     };
     if !in_time {

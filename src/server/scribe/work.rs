@@ -333,7 +333,7 @@ impl Scribe {
         // First of all the sealer, who waits.
         let waited = last.send(LastWords { cut: cut.clone(), silences }).is_ok();
         if let Some(cut) = &cut {
-            self.desk.refuse(&cut.stream_sid, cut.at, waited).await;
+            self.desk.refuse(&cut.stream_sid, cut.at, waited);
         }
         match fate.await {
             Ok(Fate::Kept(plan)) => {
@@ -393,7 +393,7 @@ impl Scribe {
 impl Desk {
     /// A no that was heard after the call: where the recording ends, and the client's record. Nobody can ask the client any more, so
     /// it stands. `in_time`: the recording was not stored yet, and ends there; one that was is nobody's to hear any more.
-    async fn refuse(&self, stream_sid: &str, at: Place, in_time: bool) {
+    fn refuse(&self, stream_sid: &str, at: Place, in_time: bool) {
         let detail = json!({ "cutAtMs": at.media_time(), "heardAfterTheCall": true, "carriedOut": in_time });
         let mut halted = event(&self.head, EventKind::RecordingHalted, detail);
         halted.position = Some(Position { stream_sid: stream_sid.to_owned(), sequence: 0, timestamp_ms: at.media_time().0 });

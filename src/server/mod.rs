@@ -197,7 +197,7 @@ impl Gateway {
             )
         });
         let metrics = metrics::Metrics::new();
-        let noes = noes::Noes::new(database.clone(), Arc::clone(&keys), &folder, Arc::clone(&metrics), tokio::runtime::Handle::current());
+        let noes = noes::Noes::new(database.clone(), Arc::clone(&keys), &folder, Arc::clone(&metrics), noes::NOES_MAX);
         let mut world = world::World {
             lease,
             draining: Arc::default(),

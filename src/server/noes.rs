@@ -42,6 +42,8 @@ pub struct Noes {
     folder: PathBuf,
     metrics: Arc<Metrics>,
     tokio: Handle,
+    /// So many at once.
+    room: usize,
     /// By organisation and client.
     kept: DashMap<(String, String), Vec<Kept>>,
     count: AtomicUsize,
@@ -61,13 +63,15 @@ struct Kept {
 }
 
 impl Noes {
-    pub(super) fn new(database: Database, keys: Arc<SpoolKeys>, folder: &Path, metrics: Arc<Metrics>, tokio: Handle) -> Arc<Self> {
+    /// `room`: so many at once; on the current runtime.
+    pub(super) fn new(database: Database, keys: Arc<SpoolKeys>, folder: &Path, metrics: Arc<Metrics>, room: usize) -> Arc<Self> {
         Arc::new(Self {
             database,
             keys,
             folder: folder.to_owned(),
             metrics,
-            tokio,
+            tokio: Handle::current(),
+            room,
             kept: DashMap::new(),
             count: AtomicUsize::new(0),
             spilled: AtomicBool::new(false),
@@ -91,7 +95,7 @@ impl Noes {
             same.waiting.push(done);
             return written;
         }
-        if self.count.load(Ordering::Relaxed) >= NOES_MAX {
+        if self.count.load(Ordering::Relaxed) >= self.room {
             let is_new = kept.is_empty();
             drop(kept);
             if is_new {
@@ -289,7 +293,7 @@ impl Noes {
     async fn spill(&self, revocation: &Revocation) {
         if self.put_aside(revocation).await.is_some() {
             self.spilled.store(true, Ordering::Relaxed);
-            tracing::error!(consent.id = %revocation.record.id, "noes: {NOES_MAX} wait already; this one waits on the disk alone");
+            tracing::error!(consent.id = %revocation.record.id, "noes: {} wait already; this one waits on the disk alone", self.room);
         }
     }
 
@@ -338,5 +342,67 @@ async fn destroy(file: SpoolFile) {
     let destroyed = tokio::task::spawn_blocking(move || file.destroy()).await.map_err(io::Error::other).and_then(|done| done);
     if let Err(why) = destroyed {
         tracing::error!(file = path, error = %why, "noes: written, and its file could not be removed; the next start does it");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::consent::{ConsentStatus, Method, Queues};
+    use sqlx::{ConnectOptions as _, Executor as _};
+
+    fn no(n: usize) -> Revocation {
+        let record = ConsentRecord {
+            id: format!("call_{n}-c1"),
+            org_id: "org".into(),
+            client_id: format!("client-{n}"),
+            call_id: Some(format!("call_{n}")),
+            status: ConsentStatus::Revoked,
+            method: Method::Keypress,
+            language_code: "en".into(),
+            prompt_version: "v1".into(),
+            actor: Actor::Client { id: format!("client-{n}") },
+            at: WallTime(1_790_000_000_000),
+            reason: None,
+            evidence: json!({ "level": -31.7 }),
+            policy_version: None,
+            policy_basis: None,
+        };
+        Revocation { record, queues: Queues::Nothing }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_there_is_no_room_for_waits_on_the_disk_and_is_written_all_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}/callgate.db", folder.path().display());
+        let database = Database::open(&url).await.unwrap();
+        let keys = Arc::new(SpoolKeys::in_file(&folder.path().join("keys/spool.key")).unwrap());
+        let noes = Noes::new(database.clone(), keys, folder.path(), Metrics::new(), 2);
+        let mut other = url.parse::<sqlx::sqlite::SqliteConnectOptions>().unwrap().connect().await.unwrap();
+        other.execute("BEGIN EXCLUSIVE").await.unwrap();
+        for n in 0..4 {
+            drop(noes.keep(no(n)));
+        }
+        assert!(noes.holds("org", "client-0") && !noes.holds("org", "client-9"));
+        let lie = || noes_left_behind(folder.path()).unwrap().len();
+        for _ in 0..400 {
+            if lie() == 4 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        assert_eq!((lie(), noes.count.load(Ordering::Relaxed)), (4, 2), "two of them on the disk alone");
+        other.execute("ROLLBACK").await.unwrap();
+        for _ in 0..1_200 {
+            if lie() == 0 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        for n in 0..4 {
+            let history = database.consent_history("org", &format!("client-{n}"), 10).await.unwrap();
+            assert!(history.len() == 1 && history[0].record == no(n).record, "{n}: {history:?}");
+        }
+        assert_eq!((lie(), noes.count.load(Ordering::Relaxed), noes.late()), (0, 0, 0));
     }
 }

@@ -161,6 +161,39 @@ async fn a_call_that_rings_is_waited_for_and_asked_when_somebody_answers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_other_party_of_a_call_that_is_joined_here_may_still_come() {
+    let (folder, twilio) = (tempfile::tempdir().unwrap(), Twilio::start().await);
+    let bridged = [("CALLGATE_INBOUND_ROUTE", "client:anna"), ("CALLGATE_TOPOLOGY", "bridge")];
+    let served = serve(folder.path(), &twilio, &bridged);
+    let token = token(folder.path());
+    let door = Door { address: served.address, folder: folder.path(), token: &token };
+    let phone = Phone::inbound("CA00000000000000000000000000000d05");
+    let mut client = phone.stream(door, &phone.voice(door, &[("clientId", "c")]).await).await;
+    client.frames(250).await;
+    client.key("1").await;
+    door.call(&phone.sid, |call| call["recording"]["state"] == "ACTIVE").await;
+    client.frames(400).await;
+    while twilio.placed() == 0 {
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    let began = terminated(&served, door).await;
+    // Anna's telephone rings, and she answers.
+    let anna = twilio.phone();
+    let theirs = anna.voice(door, &[]).await;
+    let mut party = anna.stream(door, &theirs).await;
+    for _ in 0..50 {
+        client.frames(1).await;
+        party.frames(1).await;
+        client.listen(Duration::from_millis(3)).await;
+        party.listen(Duration::from_millis(3)).await;
+    }
+    door.call(&phone.sid, |call| call["recording"]["framesCaptured"]["outbound"].as_u64() >= Some(30)).await;
+    client.stop().await;
+    assert!(!party.listen(Duration::from_secs(5)).await, "and they hang up together");
+    ends(served, began);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stream_of_a_new_call_is_turned_away_and_one_with_nowhere_to_go_is_twilios_fallbacks() {
     let folder = tempfile::tempdir().unwrap();
     let served = Served::start(folder.path(), &[("CALLGATE_DRAIN_SECONDS", BOUND)]);

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::common::databases::Raw;
+use crate::common::databases::{self, Raw};
 use crate::common::{Caller, Door, Rig, Served, files, on_postgres};
 use callgate::server::Given;
 use serde_json::{Value, json};
@@ -191,4 +191,30 @@ async fn a_no_that_one_process_could_not_write_is_written_by_the_next() {
         assert_eq!(ended["phase"], "ENDED", "{ended}");
         crate::common::chain_holds(folder.path());
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_no_that_a_dead_gateway_has_left_is_written_by_the_one_that_takes_over_its_spool() {
+    let url = databases::fresh().await;
+    let objects = tempfile::tempdir().unwrap();
+    let store = format!("file://{}", objects.path().display());
+    let other = Rig::start(Given { database_url: Some(url.clone()), objects: Some(store.clone()), ..Given::default() }).await;
+    let folder = tempfile::tempdir().unwrap();
+    let served = Served::start(folder.path(), &[("CALLGATE_DATABASE_URL", &url), ("CALLGATE_OBJECTS", &store)]);
+    let mut caller = Caller::connect(served.address, "CAdies", json!({ "mode": "stay", "clientId": "c" })).await;
+    caller.frames(250).await;
+    caller.key("1").await;
+    other.call("CAdies", |call| call["recording"]["state"] == "ACTIVE").await;
+    caller.frames(400).await;
+    let mut raw = databases::raw(&url).await;
+    raw.execute(r#"BEGIN; LOCK TABLE "AuditEvent""#).await.unwrap();
+    caller.key("2").await;
+    caller.frames(200).await;
+    until("it is kept", async || !kept(folder.path()).is_empty()).await;
+    served.signal("-KILL");
+    release(&mut raw).await;
+    until("written by the other", async || other.get("/api/clients/c/consent").await.1["recording"]["status"] == "REVOKED").await;
+    until("and gone from the disk", async || kept(folder.path()).is_empty()).await;
+    assert_eq!(told(&other, "c", "consent.revoked").await, 1);
+    assert_eq!(told(&other, "c", "consent.revocation_late").await, 1);
 }

@@ -26,7 +26,9 @@ use crate::io::spool::{NotFetched, SpoolFile, SpoolKeys, keep_no, noes_left_behi
 /// Noes that wait for the database at once; one more waits on the disk alone, until there is room.
 pub(super) const NOES_MAX: usize = 16_384;
 /// A database that is well takes one within this; then it lies on the disk as well.
-const LATE_AFTER: Duration = Duration::from_millis(500);
+const ASIDE_AFTER: Duration = Duration::from_millis(500);
+/// A record that stands so much later than it says has a line of its own beside it.
+const LATE_AFTER: Duration = Duration::from_secs(3);
 /// Pauses between tries double from the one to the other. When one is taken all others are tried at once.
 const PAUSE_FIRST: Duration = Duration::from_millis(250);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
@@ -221,18 +223,18 @@ impl Noes {
     }
 
     async fn write(self: Arc<Self>, revocation: Revocation, mut file: Option<SpoolFile>) {
-        let mut late = false;
+        let (began, recovered) = (Instant::now(), file.is_some());
+        let (mut aside, mut failed) = (false, false);
         let mut pause = PAUSE_FIRST;
         let revoked = loop {
             let tried = self.try_to_write(&revocation);
             tokio::pin!(tried);
-            let first = if late { Ok(tried.as_mut().await) } else { timeout(LATE_AFTER, tried.as_mut()).await };
+            let first = if aside { Ok(tried.as_mut().await) } else { timeout(ASIDE_AFTER, tried.as_mut()).await };
             if let Ok(Some(revoked)) = first {
                 break revoked;
             }
-            if !std::mem::replace(&mut late, true) {
+            if !std::mem::replace(&mut aside, true) {
                 self.metrics.noes_unwritten.inc();
-                tracing::error!(consent.id = %revocation.record.id, call.id = revocation.record.call_id, "noes: the database does not take a client's no; the gate is shut, and it is tried until it is written");
             }
             if file.is_none() {
                 file = self.put_aside(&revocation).await;
@@ -243,13 +245,16 @@ impl Noes {
             {
                 break revoked;
             }
+            if !std::mem::replace(&mut failed, true) {
+                tracing::error!(consent.id = %revocation.record.id, call.id = revocation.record.call_id, "noes: the database does not take a client's no; the gate is shut, and it is tried until it is written");
+            }
             let _ = timeout(pause, self.written.notified()).await;
             pause = (pause * 2).min(PAUSE_MAX);
         };
-        if late {
+        if aside {
             self.metrics.noes_unwritten.dec();
         }
-        if late || file.is_some() {
+        if recovered || began.elapsed() >= LATE_AFTER {
             self.tell_late(&revocation.record);
         }
         if let Some(file) = file {

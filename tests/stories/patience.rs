@@ -3,9 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::common::Rig;
-use crate::common::databases::Cluster;
+use crate::common::databases::{self, Cluster};
 use crate::common::twilio::{PUBLIC, Phone, Twilio};
+use crate::common::{Caller, Rig};
 use callgate::server::Given;
 use serde_json::{Value, json};
 
@@ -95,4 +95,37 @@ async fn every_webhook_is_answered_in_time_while_the_databases_server_stands_sti
         assert!(Instant::now() < deadline, "{told:?}");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_that_was_under_way_when_the_server_stopped_is_not_waited_for() {
+    let server = Cluster::start(&["fsync=off"]).await;
+    let url = server.url("postgres");
+    let given = || Given { database_url: Some(url.clone()), inbound_route: Some("client:anna".into()), ..Given::default() };
+    let (one, other) = (Rig::start(given()).await, Rig::start(given()).await);
+    let mut caller = Caller::connect(one.address(), "CAelsewhere", json!({ "mode": "consent", "clientId": "c" })).await;
+    caller.frames(50).await;
+    other.call("CAelsewhere", |call| call["phase"] == "PROMPTING").await;
+    let ask = |path: &'static str, sid: &'static str| {
+        let request = reqwest::Client::new().post(format!("http://{}/api/webhooks/twilio/{path}", other.address()));
+        tokio::spawn(async move {
+            let began = Instant::now();
+            let text = request.form(&[("CallSid", sid)]).send().await.unwrap().text().await.unwrap();
+            assert!(began.elapsed() < PATIENCE, "{path}: {:?}: {text}", began.elapsed());
+            text
+        })
+    };
+    // The one waits until its owner can be asked, the other until somebody tells whose it is; and then nothing answers any more.
+    let (mut commands, mut calls) = (databases::raw(&url).await, databases::raw(&url).await);
+    commands.execute(r#"BEGIN; LOCK TABLE "Command""#).await.unwrap();
+    let elsewhere = ask("connected", "CAelsewhere");
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    calls.execute(r#"BEGIN; LOCK TABLE "Call""#).await.unwrap();
+    let new = ask("voice", "CAnew");
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    server.freeze();
+    let (elsewhere, new) = (elsewhere.await.unwrap(), new.await.unwrap());
+    assert!(elsewhere.ends_with("<Response><Dial><Client>anna</Client></Dial></Response>"), "connected, and not captured: {elsewhere}");
+    assert!(new.contains("<Connect"), "asked, as ever: {new}");
+    server.thaw();
 }

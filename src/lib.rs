@@ -17,6 +17,7 @@
 //!                      server/api/events (screens) · server/poster (main app) · server/notary (signed heads, copied out)
 //! ```
 //!
+//! A no that the ledger does not take is kept until it does, on the disk as well, and is a no meanwhile: `server/noes`.
 //! With `CALLGATE_TOPOLOGY=bridge` both people's legs come here and are joined (`server/bridge`, `engine/call/leg`).
 //! Several gateways on one PostgreSQL database ask each other through it, and close what one of them leaves: `server/nodes`.
 //!

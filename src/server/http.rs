@@ -2,7 +2,6 @@
 //! and the raw TCP stream behind an upgraded WebSocket.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -73,7 +72,6 @@ pub struct App {
     pub(super) public_url: Arc<str>,
     /// Where its own media socket is: whoever is given TwiML here streams here.
     pub(super) stream_url: Arc<str>,
-    pub(super) draining: Arc<AtomicBool>,
     /// The figures of consent as `/metrics` shows them, and when they were counted.
     pub(super) figures: Arc<tokio::sync::Mutex<Option<(std::time::Instant, String)>>>,
     /// Where evidence is made.
@@ -88,7 +86,7 @@ impl App {
     }
 
     pub(super) fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Relaxed)
+        self.world.is_draining()
     }
 
     /// What was handed to the ledger until now is written, or [`FLUSH_WITHIN`] is over: whoever saw a call end finds what it left.
@@ -256,7 +254,8 @@ fn admit(app: &App, headers: &HeaderMap) -> Result<(String, Place), (StatusCode,
             ));
         }
     }
-    if app.is_draining() {
+    // Whose stream it is, only its `start` tells: while any call is expected, it may be one of that.
+    if app.is_draining() && !app.registry.expects_any() {
         return Err((StatusCode::SERVICE_UNAVAILABLE, "the gateway is stopping"));
     }
     let place = app.registry.take_place(app.config.max_calls);

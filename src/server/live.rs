@@ -11,7 +11,6 @@ use super::media::{MediaHandle, SocketKey, ToMedia};
 use super::metrics;
 use super::registry::{Announced, LiveCall, Registry};
 use super::relay;
-use super::revocation;
 use super::scribe::{ScribeBehind, ScribeFeed};
 use super::socket::{Heard, Word};
 use super::world::World;
@@ -120,6 +119,9 @@ pub(super) fn who(start: &Start, registry: &Registry, world: &World) -> Result<C
     };
     if start.call_sid.is_empty() {
         return Err("its start names no callSid".into());
+    }
+    if world.is_draining() && registry.id_of(&start.call_sid).is_none() {
+        return Err("it is of a new call, and the gateway is stopping".into());
     }
     let call_id = registry.name(&start.call_sid, || ids::fresh("call"));
     if let Some(live) = registry.get(&call_id) {
@@ -655,6 +657,17 @@ pub(super) fn write(world: &World, call: &LiveCall) {
 
 /// Hands work to the ledger. If its queue is full, whoever waits is told so at once: capture fails closed.
 pub(super) fn submit(world: &World, work: Work) {
+    let refused = if let Work::Grant(grant, _) = &work {
+        world.noes.holds(&grant.record.org_id, &grant.record.client_id)
+    } else if let Work::Recall { org_id, client_id, .. } = &work {
+        world.noes.holds(org_id, client_id)
+    } else {
+        false
+    };
+    // A no that is not in the ledger yet is a no (P2).
+    if refused && let Work::Grant(_, then) | Work::Recall { then, .. } = work {
+        return then(Err(NotSealed::Superseded));
+    }
     if let Err(LedgerFull(work)) = world.database.ledger().append(work) {
         world.metrics.ledger_full.inc();
         tracing::error!("ledger: queue full; the database cannot keep up");
@@ -678,9 +691,11 @@ pub(super) fn submit(world: &World, work: Work) {
 /// is `waiting` hears of it then.
 fn refuse(world: &World, record: ConsentRecord, waiting: Vec<oneshot::Sender<()>>) {
     let queues = Queues::of(&record, world.decline_queues);
-    let (world, tokio) = (world.clone(), world.tokio.clone());
-    tokio.spawn(async move {
-        revocation::write(&world, Revocation { record, queues }).await;
-        drop(waiting);
-    });
+    let written = world.noes.keep(Revocation { record, queues });
+    if !waiting.is_empty() {
+        world.tokio.spawn(async move {
+            let _ = written.await;
+            drop(waiting);
+        });
+    }
 }

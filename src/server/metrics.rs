@@ -41,6 +41,8 @@ pub struct Metrics {
     pub bridge_dropped: Counter,
     /// Pieces of work the ledger's queue had no room for.
     pub ledger_full: Counter,
+    /// Noes that the database did not take at once, and that are being written.
+    pub noes_unwritten: Gauge,
     /// Artifacts whose owners have not confirmed that they are deleted, a day after they were due; at the last look.
     pub artifacts_overdue: Gauge,
 }
@@ -68,6 +70,12 @@ impl Metrics {
         let recordings = Family::default();
         let posts = Family::default();
         let artifacts_overdue = Gauge::default();
+        let noes_unwritten = Gauge::default();
+        registry.register(
+            "noes_unwritten",
+            "Noes of clients that the database did not take at once, and that are being written",
+            noes_unwritten.clone(),
+        );
         registry.register(
             "artifacts_overdue",
             "Artifacts not confirmed deleted a day after they were due, at the last look",
@@ -88,6 +96,7 @@ impl Metrics {
             refused,
             relay_dropped,
             ledger_full,
+            noes_unwritten,
             artifacts_overdue,
             bridge_dropped,
         })

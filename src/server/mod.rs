@@ -15,6 +15,7 @@ mod live;
 mod media;
 mod metrics;
 mod nodes;
+mod noes;
 mod notary;
 mod placing;
 mod poster;
@@ -27,12 +28,13 @@ mod revocation;
 mod scribe;
 mod seal;
 mod socket;
+mod unserved;
 mod webhooks;
 mod world;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde_json::json;
@@ -65,6 +67,8 @@ use crate::io::webhook::Webhook;
 
 /// Threads that write spools.
 const SPOOL_THREADS: usize = 1;
+/// A no has at least so long to be written once its call is over: what the ledger may take for an answer.
+const NO_WITHIN: Duration = Duration::from_secs(6);
 /// After the calls are sealed, what is being stored has so long to get there; what does not is stored at the next start.
 const STORE_WITHIN: Duration = Duration::from_secs(20);
 
@@ -85,7 +89,7 @@ pub struct Gateway {
     nodes: Option<(tokio::task::JoinHandle<()>, watch::Sender<bool>)>,
     stop: Option<oneshot::Sender<()>>,
     accepting: tokio::task::JoinHandle<()>,
-    sweeping: [tokio::task::AbortHandle; 2],
+    sweeping: [tokio::task::AbortHandle; 3],
     _lock: FolderLock,
 }
 
@@ -192,8 +196,12 @@ impl Gateway {
                 Arc::clone(&registry),
             )
         });
+        let metrics = metrics::Metrics::new();
+        let noes = noes::Noes::new(database.clone(), Arc::clone(&keys), &folder, Arc::clone(&metrics), noes::NOES_MAX);
         let mut world = world::World {
             lease,
+            draining: Arc::default(),
+            noes,
             settings: Settings { prompts, ..config.settings },
             format: config.format,
             pause_gaps: config.pause_gaps,
@@ -208,7 +216,7 @@ impl Gateway {
             database,
             spool,
             scribes,
-            metrics: metrics::Metrics::new(),
+            metrics,
             tokio: tokio::runtime::Handle::current(),
         };
         let mut owners = None;
@@ -258,7 +266,6 @@ impl Gateway {
             config: Arc::new(config),
             public_url,
             stream_url,
-            draining: Arc::new(AtomicBool::new(false)),
             figures: Arc::default(),
             exports: evidence::Exports::new(desk),
             limits,
@@ -272,7 +279,8 @@ impl Gateway {
         let spools = retention::Spools::Ours(Arc::clone(&app.registry), sealer.in_hand.clone());
         let sweeper = retention::Sweeper::new(app.world.database.clone(), Arc::clone(&app.objects), folder, spools);
         let owners = artifacts::Owners::new(app.world.database.clone(), owners, Arc::clone(&app.world.metrics));
-        let sweeping = [tokio::spawn(sweeper.run()).abort_handle(), tokio::spawn(owners.run()).abort_handle()];
+        let unserved = unserved::sweep(app.clone());
+        let sweeping = [tokio::spawn(sweeper.run()), tokio::spawn(owners.run()), tokio::spawn(unserved)].map(|task| task.abort_handle());
         if app.node.is_none() {
             placing::reopen(&app, None).await?;
         }
@@ -306,13 +314,16 @@ impl Gateway {
         &self.app.tokens
     }
 
-    /// Stops: no new calls; live ones have `bound` to end, then they are sealed; what is sealed has a while to be stored.
+    /// Stops: no new calls; those that live or were announced have `bound` to end, and are served until then, streams, webhooks and all;
+    /// what is left is sealed; what is sealed has a while to be stored, and a no that is not written until the end of `bound`.
     pub async fn drain(mut self, bound: Duration) {
-        self.app.draining.store(true, Ordering::Relaxed);
+        self.app.world.draining.store(true, Ordering::Relaxed);
         // A recording whose deletion this interrupts is still in the queue.
         self.sweeping.iter().for_each(tokio::task::AbortHandle::abort);
         let deadline = tokio::time::Instant::now() + bound;
-        while self.app.registry.places() > 0 && tokio::time::Instant::now() < deadline {
+        let no_by = deadline;
+        // Sockets of calls that are over, or of none of ours, hold up nobody.
+        while self.app.registry.expects_any() && tokio::time::Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         self.app.media.shut_down();
@@ -325,6 +336,8 @@ impl Gateway {
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+        // The door stays open meanwhile: who asks is told.
+        self.app.world.noes.finish(no_by.max(tokio::time::Instant::now() + NO_WITHIN)).await;
         if let Some(stop) = self.stop.take() {
             let _ = stop.send(());
         }

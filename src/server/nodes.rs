@@ -24,6 +24,7 @@ use super::http::App;
 use super::ids;
 use super::media::ToMedia;
 use super::placing;
+use super::revocation;
 use super::scribe;
 use super::seal::Sealer;
 use super::webhooks::{self, Form};
@@ -48,6 +49,8 @@ const STATE_WITHIN: Duration = Duration::from_millis(500);
 const DONE_WITHIN: Duration = Duration::from_secs(5);
 /// Twilio is asked meanwhile, who may take ten seconds.
 const TRANSFERRED_WITHIN: Duration = Duration::from_secs(15);
+/// Whose a call is, the database tells within this, or it is taken for ours.
+const OWNER_WITHIN: Duration = Duration::from_secs(3);
 /// Webhook answers are TwiML of a few kilobytes.
 const ANSWER_MAX: usize = 256 * 1024;
 /// Whoever takes a spool over holds its folder at most so long.
@@ -350,6 +353,7 @@ fn host() -> String {
 async fn perform(app: &App, command: Command) -> Value {
     let (done, wait) = oneshot::channel();
     let call_id = command.call_id().to_owned();
+    let is_no = matches!(command, Command::OptOut { .. });
     let message = match command {
         Command::Webhook { path, query, form } => return answer_webhook(app, &path, &query, form).await,
         Command::State { call_id } => return app.registry.get(&call_id).map_or(Value::Null, |live| live.json()),
@@ -364,6 +368,7 @@ async fn perform(app: &App, command: Command) -> Value {
     let Some(live) = app.registry.get(&call_id) else { return Value::Null };
     live.owner.send(message);
     match wait.await {
+        Ok(()) if is_no => revocation::told(app, &live).await,
         Ok(()) => live.json(),
         Err(_) => Value::Null,
     }
@@ -414,10 +419,14 @@ pub(super) async fn answer_elsewhere(app: &App, uri: &Uri, form: &[(String, Stri
     if here(&call_id) || app.registry.id_of(&call_sid).is_some() {
         return None;
     }
-    let owner = match node.nodes.owner(&call_id, &call_sid).await {
-        Ok(owner) => owner?,
-        Err(why) => {
+    let owner = match tokio::time::timeout(OWNER_WITHIN, node.nodes.owner(&call_id, &call_sid)).await {
+        Ok(Ok(owner)) => owner?,
+        Ok(Err(why)) => {
             tracing::warn!(error = %why, "nodes: nobody can tell whose a call is");
+            return None;
+        }
+        Err(_) => {
+            tracing::warn!("nodes: nobody can tell in time whose a call is");
             return None;
         }
     };

@@ -1,6 +1,8 @@
 //! Calls that the main app asks for: written down, then placed at Twilio, and found again by Twilio's webhooks, also after
 //! a restart. A request asked twice with one key makes one call.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -31,6 +33,9 @@ use crate::io::twilio_rest::{CallError, NewCall, TwilioRest};
 
 /// A request that has no answer after this long never gets one: its process died while Twilio was asked.
 const SETTLED_AFTER_MS: i64 = 30_000;
+
+/// Whoever asks a gateway that is stopping asks again after this: then it is another, or has been started again.
+pub(super) const STOPPED_WITHIN: Duration = Duration::from_secs(59);
 
 /// What somebody asks for, checked.
 pub(super) struct Wish {
@@ -140,8 +145,7 @@ impl From<Problem> for Told {
 /// Places a call, or says why not. Runs to its end whether or not somebody still waits for the answer.
 pub(super) async fn place(app: App, wish: Wish) -> Result<Told, Problem> {
     let (org, client) = (&wish.claims.org, &wish.client_id);
-    let row = app.world.database.standing(org, client).await.map_err(Problem::ours)?;
-    let standing = Standing { status: row.status, seen: row.seen };
+    let standing = app.world.standing(org, client).await.map_err(Problem::ours)?;
     let call = match Initiation::of(standing.status, wish.acknowledged) {
         Initiation::Warn => None,
         Initiation::Ask | Initiation::PutThrough => Some((announced(&app, &wish, standing), may_call(&app)?)),
@@ -158,7 +162,7 @@ pub(super) async fn place(app: App, wish: Wish) -> Result<Told, Problem> {
         }
         None => {
             let history = app.world.database.consent_history(org, client, 1).await.map_err(Problem::ours)?;
-            let revoked_at = history.first().map(|row| row.record.at);
+            let revoked_at = app.world.noes.since(org, client, None).or_else(|| history.first().map(|row| row.record.at));
             // The name is put in on the way out: this is what is kept beside the key.
             let warning =
                 ConsentWarning { kind: WarningKind::ConsentRevoked, revoked_at, message: String::new(), client_name: String::new() };
@@ -184,7 +188,7 @@ pub(super) async fn place(app: App, wish: Wish) -> Result<Told, Problem> {
 fn may_call(app: &App) -> Result<TwilioRest, Problem> {
     let refused = |why: String| Problem::new(StatusCode::SERVICE_UNAVAILABLE, why);
     if app.is_draining() {
-        return Err(refused("the gateway is stopping; ask again in a minute".to_owned()));
+        return Err(refused("the gateway is stopping; ask again in a minute".to_owned()).retry_after(STOPPED_WITHIN));
     }
     if app.registry.live() >= app.config.max_calls {
         return Err(refused("CALLGATE_MAX_CALLS calls are live already; try again later".to_owned()));
@@ -209,7 +213,7 @@ pub(super) async fn find(app: &App, call_id: &str) -> Result<Option<Announced>, 
     }
     let Some(placed) = app.world.database.placed(call_id).await? else { return Ok(None) };
     let row = placed.call;
-    let standing = app.world.database.standing(&row.org_id, &row.client_id).await?;
+    let standing = app.world.standing(&row.org_id, &row.client_id).await?;
     let announced = Announced {
         identity: CallIdentity {
             call_id: row.id,
@@ -226,7 +230,7 @@ pub(super) async fn find(app: &App, call_id: &str) -> Result<Option<Announced>, 
             |(version, class)| Ruling::of_placed(version, class),
         ),
         made: Some(Made {
-            standing: Standing { status: standing.status, seen: standing.seen },
+            standing,
             connect_to: placed.connect_to.as_deref().and_then(Route::parse),
             at: WallTime::parse(&row.started_at).unwrap_or_else(wall),
         }),

@@ -68,8 +68,10 @@ impl Sealer {
     }
 
     /// What lies in the folder at the start: with a durable grant it is finished and stored, without one it is destroyed.
-    /// What only AWS KMS opens, and does not now, is left where it is and tried again later.
+    /// What only AWS KMS opens, and does not now, is left where it is and tried again later. Noes come first: they may be what
+    /// decides of a spool.
     pub(super) async fn recover(&self, folder: PathBuf) -> io::Result<()> {
+        self.world.noes.recover(&folder, &self.keys).await?;
         let mut locked = Vec::new();
         for spool in left_behind(&folder)? {
             // Who did not open one would let the start wait for every other.

@@ -16,6 +16,7 @@ use crate::engine::policy::Ruling;
 use crate::engine::time::WallTime;
 use crate::engine::transcript::Caption;
 use crate::engine::twilio::twiml::Route;
+use crate::io::clock::wall;
 use crate::io::database::CallRow;
 
 /// What is said is kept for a follower that is behind by so many lines; of older ones it is told how many it missed.
@@ -26,7 +27,8 @@ const CAPTIONS_KEPT: usize = 64;
 pub struct Registry {
     by_id: DashMap<String, Arc<LiveCall>>,
     by_sid: DashMap<String, String>,
-    announced: DashMap<String, Announced>,
+    /// And since when.
+    announced: DashMap<String, (Announced, WallTime)>,
     owners: DashMap<String, MediaHandle>,
     /// Media sockets; more than the limit are refused at the handshake.
     places: Arc<AtomicUsize>,
@@ -151,13 +153,13 @@ impl Registry {
         if !identity.call_sid.is_empty() {
             self.by_sid.insert(identity.call_sid.clone(), identity.call_id.clone());
         }
-        self.announced.entry(identity.call_id.clone()).or_insert(announced).value().clone()
+        self.announced.entry(identity.call_id.clone()).or_insert_with(|| (announced, wall())).value().0.clone()
     }
 
     /// Twilio calls an announced call so. `false` if Twilio has called it otherwise before.
     pub fn named(&self, call_id: &str, call_sid: &str) -> bool {
         let Some(mut announced) = self.announced.get_mut(call_id) else { return true };
-        let known = &mut announced.identity.call_sid;
+        let known = &mut announced.0.identity.call_sid;
         if known.is_empty() && !call_sid.is_empty() {
             call_sid.clone_into(known);
             self.by_sid.insert(call_sid.to_owned(), call_id.to_owned());
@@ -177,7 +179,7 @@ impl Registry {
 
     /// The announced call with this id.
     pub fn announced(&self, call_id: &str) -> Option<Announced> {
-        self.announced.get(call_id).map(|found| found.value().clone())
+        self.announced.get(call_id).map(|found| found.value().0.clone())
     }
 
     /// The id of the call that Twilio calls `call_sid`.
@@ -185,10 +187,30 @@ impl Registry {
         self.by_sid.get(call_sid).map(|found| found.value().clone())
     }
 
+    /// Whether a call lives, or was announced and may yet come.
+    pub fn expects_any(&self) -> bool {
+        self.by_id.iter().any(|found| !found.value().is_over()) || self.announced_only().next().is_some()
+    }
+
+    /// Calls that were announced before this time, and of which there is nothing but that.
+    pub fn never_came(&self, before: WallTime) -> Vec<(Announced, WallTime)> {
+        self.announced_only().filter(|(_, since)| *since <= before).collect()
+    }
+
+    /// Calls without a stream, a machine or a row of ours: nothing but a promise.
+    fn announced_only(&self) -> impl Iterator<Item = (Announced, WallTime)> {
+        // One map at a time.
+        let all: Vec<_> = self.announced.iter().map(|found| found.value().clone()).collect();
+        all.into_iter().filter(|(announced, _)| !self.by_id.contains_key(&announced.identity.call_id))
+    }
+
     /// Forgets a call that was announced and never had a stream.
     pub fn forget(&self, call_id: &str, call_sid: &str) {
-        self.announced.remove(call_id);
-        self.by_sid.remove_if(call_sid, |_, id| id == call_id);
+        let announced = self.announced.remove(call_id).map(|(_, (announced, _))| announced.identity.call_sid);
+        self.owners.remove(call_id);
+        for call_sid in [call_sid].into_iter().chain(announced.as_deref()) {
+            self.by_sid.remove_if(call_sid, |_, id| id == call_id);
+        }
     }
 
     /// Registers a live call.

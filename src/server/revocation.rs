@@ -5,24 +5,26 @@
 
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use super::http::App;
-use super::live::submit;
 use super::media::ToMedia;
 use super::nodes;
-use super::registry::Registry;
-use super::world::World;
+use super::registry::{LiveCall, Registry};
 use crate::engine::consent::{ConsentRecord, GrantSeq, Queues};
-use crate::io::database::{Act, Acted, Revocation, Revoked, Work};
+use crate::engine::time::WallTime;
+use crate::io::clock::wall;
+use crate::io::database::{Revocation, Revoked};
 
-/// A no must become durable: tries, [`PAUSE`] apart, while the database is away.
-const TRIES: u32 = 60;
-const PAUSE: Duration = Duration::from_secs(1);
 /// A media thread shuts a gate within this, or something is badly wrong.
 const SHUT_WITHIN: Duration = Duration::from_secs(5);
 /// Who revokes waits no longer; what was begun goes on without them.
 const ANSWER_WITHIN: Duration = Duration::from_secs(12);
+/// Who says that a client said no on a call waits no longer for the ledger: the gate is shut already.
+const WRITTEN_WITHIN: Duration = Duration::from_secs(3);
+/// Beside the state of a call whose no is not in the ledger: when its gate was shut.
+pub(super) const GATE_SHUT_AT: &str = "gateShutAt";
 
 /// Why nobody can say yet that consent is withdrawn.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -30,41 +32,46 @@ pub(super) enum NotRevoked {
     /// A gate did not answer.
     #[error("a live call of the client did not stop in time; opt out on the call itself, then ask again")]
     GateOpen,
-    /// The database did not.
-    #[error("live calls of the client have stopped capturing, but the revocation could not be made durable yet; ask again")]
-    NotDurable,
+    /// The database did not; every gate has been shut since then.
+    #[error("nothing of the client's calls is captured any more, and the database does not take the record of it yet")]
+    NotDurable(WallTime),
 }
 
 /// Withdraws. What was begun is finished even if nobody waits for it any more.
 pub(super) async fn revoke(app: &App, record: ConsentRecord) -> Result<Revoked, NotRevoked> {
     let app = app.clone();
+    let (shut, mut shut_at) = oneshot::channel();
     let work = tokio::spawn(async move {
         let (org, client) = (record.org_id.clone(), record.client_id.clone());
         // A gate that does not answer must not keep the no from being written.
         let first = shut_gates(&app, &org, &client, None).await;
-        let revoked = write(&app.world, Revocation { record, queues: Queues::Everything }).await.ok_or(NotRevoked::NotDurable)?;
+        if first.is_ok() {
+            let _ = shut.send(wall()); // nobody waits any more
+        }
+        let revoked = app.world.noes.keep(Revocation { record, queues: Queues::Everything }).await;
+        let revoked = revoked.map_err(|_| first.map_or_else(|why| why, |()| NotRevoked::NotDurable(wall())))?;
         shut_gates(&app, &org, &client, Some(GrantSeq(revoked.entry))).await?;
         first.map(|()| revoked)
     });
     match tokio::time::timeout(ANSWER_WITHIN, work).await {
         Ok(Ok(answer)) => answer,
-        Ok(Err(_)) | Err(_) => Err(NotRevoked::NotDurable),
+        Ok(Err(_)) | Err(_) => Err(shut_at.try_recv().map_or(NotRevoked::GateOpen, NotRevoked::NotDurable)),
     }
 }
 
-/// Writes a revocation until it is written.
-pub(super) async fn write(world: &World, revocation: Revocation) -> Option<Revoked> {
-    for _ in 0..TRIES {
-        let (done, durable) = oneshot::channel();
-        let then = Box::new(move |acted| drop(done.send(acted)));
-        submit(world, Work::Act(Act::Revoke(Box::new(revocation.clone())), then));
-        if let Ok(Some(Acted::Revoked(revoked))) = durable.await {
-            return Some(revoked);
-        }
-        tokio::time::sleep(PAUSE).await;
+/// How a call stands whose gate has just shut for a no: told when the ledger has that, or, with [`GATE_SHUT_AT`], when it does not
+/// take it in time.
+pub(super) async fn told(app: &App, call: &LiveCall) -> Value {
+    told_of(app, call.json()).await
+}
+
+/// The same, for a state that nobody changes any more.
+pub(super) async fn told_of(app: &App, mut state: Value) -> Value {
+    let id = |name: &str| state[name].as_str().unwrap_or_default();
+    if let Err(since) = app.world.noes.settled(id("orgId"), id("clientId"), id("callId"), WRITTEN_WITHIN).await {
+        state[GATE_SHUT_AT] = json!(since);
     }
-    tracing::error!(consent.id = %revocation.record.id, "ledger: a revocation could not be made durable; check the database, and revoke again");
-    None
+    state
 }
 
 /// Shuts the gate of every live call of a client, here and on other gateways, and returns when they are shut.

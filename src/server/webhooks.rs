@@ -12,16 +12,17 @@ use secrecy::ExposeSecret as _;
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::config::{InboundRoute, Relays};
 use super::http::App;
 use super::ids;
 use super::media::ToMedia;
 use super::nodes;
-use super::placing;
+use super::placing::{self, STOPPED_WITHIN};
 use super::problem::Problem;
 use super::registry::{Announced, Made};
+use super::unserved;
 use crate::engine::audio::key::Key;
 use crate::engine::audio::prompts::{Language, Line, Prompt};
 use crate::engine::call::{CallIdentity, PROMPT_PLAYS_MAX, Standing, Unreached};
@@ -40,6 +41,8 @@ const DURABLE_WITHIN: Duration = Duration::from_secs(3);
 /// The database tells within this which call a webhook is about, or the people are connected without: Twilio waits for fifteen
 /// seconds in all, and they are listening.
 const KNOWN_WITHIN: Duration = Duration::from_secs(3);
+/// A webhook is answered within this, whoever hangs: by what is known without asking anybody.
+const ANSWER_WITHIN: Duration = Duration::from_secs(12);
 /// It is asked again this often.
 const ASK_AGAIN: Duration = Duration::from_millis(750);
 pub(super) const VOICE: &str = "/api/webhooks/twilio/voice";
@@ -90,12 +93,26 @@ pub(super) async fn signed(State(app): State<App>, request: Request, next: middl
             return Problem::new(StatusCode::FORBIDDEN, "X-Twilio-Signature does not match").into_response();
         }
     }
-    if let Some(answer) = nodes::answer_elsewhere(&app, &parts.uri, &pairs).await {
-        return answer;
-    }
+    let (uri, form) = (parts.uri.clone(), Form(pairs));
     let mut request = Request::from_parts(parts, axum::body::Body::from(Bytes::new()));
-    request.extensions_mut().insert(Form(pairs));
-    next.run(request).await
+    request.extensions_mut().insert(form.clone());
+    let answer = async {
+        match nodes::answer_elsewhere(&app, &uri, &form.0).await {
+            Some(answer) => answer,
+            None => next.run(request).await,
+        }
+    };
+    match timeout(ANSWER_WITHIN, answer).await {
+        Ok(answer) => answer,
+        Err(_) => {
+            tracing::error!(
+                path = uri.path(),
+                call.sid = form.field("CallSid"),
+                "webhook: not answered in time; its people are connected, and not captured"
+            );
+            answer_now(&app, uri.path(), uri.query().unwrap_or_default(), &form)
+        }
+    }
 }
 
 /// What stands in the URL that Twilio was given.
@@ -151,7 +168,8 @@ impl About {
         let call_sid = form.field("CallSid");
         let told = [asked.call_id.as_str(), form.field("callId")].into_iter().find(|id| !id.is_empty());
         if let Some(id) = told {
-            match patiently(id, || placing::find(app, id)).await? {
+            let found = patiently(id, || placing::find(app, id)).await;
+            match found.inspect_err(|NobodyKnows| unserved::tell_later(app, id, call_sid))? {
                 Some(announced) if app.registry.named(id, call_sid) => {
                     tell(app, id, ToMedia::Named(id.to_owned(), call_sid.to_owned()));
                     return Ok(Self { id: Some(id.to_owned()), announced: Some(announced) });
@@ -202,6 +220,9 @@ pub(super) async fn voice(State(app): State<App>, Query(asked): Query<Asked>, ax
     if about.announced.is_none() && !asked.call_id.is_empty() {
         return Problem::not_found("call").into_response();
     }
+    if about.announced.is_none() && app.is_draining() {
+        return put_past(&app, &form).await;
+    }
     let announced = about.announced.get_or_insert_with(|| inbound(&app, &form)).clone();
     let id = announced.identity.call_id.clone();
     about.id = Some(id.clone());
@@ -247,12 +268,8 @@ pub(super) async fn voice(State(app): State<App>, Query(asked): Query<Asked>, ax
 
 /// The call's gateway does not answer: the people are connected, and nothing is captured.
 pub(super) async fn put_through(app: &App, path: &str, query: &str, call_id: &str, form: &[(String, String)]) -> Response {
-    if path == STATUS || path == PARTY_STATUS {
-        return StatusCode::NO_CONTENT.into_response();
-    }
-    if path == PARTY {
-        // Where the client's own TwiML leads when its stream is lost.
-        return xml(twiml::proceed(None, None, &Next::Meet(call_id.to_owned())));
+    if let Some(answer) = needs_nobody(path, call_id) {
+        return answer;
     }
     let placed = patiently(call_id, || app.world.database.placed(call_id)).await.ok().flatten();
     let connect_to = placed.and_then(|placed| placed.connect_to).as_deref().and_then(Route::parse);
@@ -260,13 +277,70 @@ pub(super) async fn put_through(app: &App, path: &str, query: &str, call_id: &st
     unowned(app, &asked.relay, connect_to, None, &Form(form.to_vec())).await
 }
 
+/// What can be answered of a call without knowing anything of it.
+fn needs_nobody(path: &str, call_id: &str) -> Option<Response> {
+    match path {
+        STATUS | PARTY_STATUS => Some(StatusCode::NO_CONTENT.into_response()),
+        // Where the client's own TwiML leads when its stream is lost.
+        PARTY => Some(xml(twiml::proceed(None, None, &Next::Meet(call_id.to_owned())))),
+        _ => None,
+    }
+}
+
+/// Twilio has waited for long enough: the people are connected by what is known here and now, and nothing is captured.
+fn answer_now(app: &App, path: &str, query: &str, form: &Form) -> Response {
+    let asked: Asked = serde_urlencoded::from_str(query).unwrap_or_default();
+    let told = [asked.call_id.as_str(), form.field("callId")].into_iter().find(|id| !id.is_empty()).map(str::to_owned);
+    let id = told.or_else(|| app.registry.id_of(form.field("CallSid"))).unwrap_or_default();
+    needs_nobody(path, &id).unwrap_or_else(|| {
+        let made = app.registry.announced(&id).and_then(|announced| announced.made);
+        xml(twiml::proceed(None, None, &without_us(app, &id, &asked.relay, made.and_then(|made| made.connect_to))))
+    })
+}
+
 /// A call of which nobody here knows more than what Twilio asks: its people are connected, and nothing is captured.
 async fn unowned(app: &App, relay: &str, connect_to: Option<Route>, line: Option<&Prompt>, form: &Form) -> Response {
-    let next = match party_without_us(&app.world.relays, app.config.inbound_route.as_ref(), relay, connect_to) {
+    let next = next_unowned(app, relay, connect_to, form).await;
+    xml(twiml::proceed(line, None, &next))
+}
+
+async fn next_unowned(app: &App, relay: &str, connect_to: Option<Route>, form: &Form) -> Next {
+    match party_without_us(&app.world.relays, app.config.inbound_route.as_ref(), relay, connect_to) {
         Some(route) => Next::Dial(route),
         None => next(app, form, &About::default()).await,
-    };
-    xml(twiml::proceed(line, None, &next))
+    }
+}
+
+/// A new call, and the gateway is stopping: it goes where it should, unrecorded, and that is written. If nobody here knows where that
+/// is, Twilio asks the number's fallback URL.
+async fn put_past(app: &App, form: &Form) -> Response {
+    let next = next_unowned(app, "", None, form).await;
+    if next == Next::Nobody {
+        return Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the gateway is stopping, and no CALLGATE_INBOUND_ROUTE says where calls go")
+            .retry_after(STOPPED_WITHIN)
+            .into_response();
+    }
+    // Asked twice, it is written once.
+    let call_sid = form.field("CallSid");
+    if app.registry.id_of(call_sid).is_none() {
+        let call = inbound_call(app, form);
+        app.registry.name(call_sid, || call.identity.call_id.clone());
+        tracing::warn!(call.id = %call.identity.call_id, call.sid = call_sid, "webhook: a new call, and the gateway is stopping; it is put through, and not captured");
+        unserved::passed_on(&app.world, &call, "the gateway was stopping");
+    }
+    xml(twiml::proceed(None, None, &next))
+}
+
+/// Where a call goes without us, as far as that is known without asking anybody.
+fn without_us(app: &App, call_id: &str, relay: &str, connect_to: Option<Route>) -> Next {
+    match (party_without_us(&app.world.relays, app.config.inbound_route.as_ref(), relay, connect_to), &app.main_app) {
+        (Some(route), _) => Next::Dial(route),
+        (None, Some(main_app)) => {
+            let told = [("callId", call_id), ("consentStatus", "PENDING"), ("unrecordedReason", "SYSTEM_ERROR")];
+            Next::Ask(main_app.url().with(&told))
+        }
+        (None, None) => Next::Nobody,
+    }
 }
 
 /// Who can take a call that we cannot serve: whoever comes after the bot that had it, whom it was placed for, or who takes inbound calls.
@@ -282,14 +356,10 @@ fn party_without_us(relays: &Relays, inbound: Option<&InboundRoute>, relay: &str
 /// What stands in the TwiML for when our `action` cannot be asked.
 fn otherwise(app: &App, about: &About, relay: Option<&str>, action: &str) -> Otherwise {
     let connect_to = about.made().and_then(|made| made.connect_to.clone());
-    match (party_without_us(&app.world.relays, app.config.inbound_route.as_ref(), relay.unwrap_or_default(), connect_to), &app.main_app) {
-        (Some(route), _) => Otherwise::Dial(route),
-        (None, Some(main_app)) => {
-            let told =
-                [("callId", about.id.as_deref().unwrap_or_default()), ("consentStatus", "PENDING"), ("unrecordedReason", "SYSTEM_ERROR")];
-            Otherwise::Ask(main_app.url().with(&told))
-        }
-        (None, None) => Otherwise::Ask(action.to_owned()),
+    match without_us(app, about.id.as_deref().unwrap_or_default(), relay.unwrap_or_default(), connect_to) {
+        Next::Dial(route) => Otherwise::Dial(route),
+        Next::Ask(url) => Otherwise::Ask(url),
+        Next::Nobody | Next::Verbs(_) | Next::Connect(_) | Next::Meet(_) | Next::HangUp => Otherwise::Ask(action.to_owned()),
     }
 }
 
@@ -300,6 +370,10 @@ fn lives(app: &App, call_id: &str) -> bool {
 
 /// An inbound call: who the client is, the main app may tell as a form field; a caller id proves nothing.
 fn inbound(app: &App, form: &Form) -> Announced {
+    app.registry.announce(inbound_call(app, form))
+}
+
+fn inbound_call(app: &App, form: &Form) -> Announced {
     let call_sid = form.field("CallSid");
     let told = |name: &str, default: String| Some(form.field(name).to_owned()).filter(|value| !value.is_empty()).unwrap_or(default);
     let outbound = form.field("Direction").starts_with("outbound");
@@ -310,7 +384,7 @@ fn inbound(app: &App, form: &Form) -> Announced {
         own_number: Some(form.field(own)),
         case_manager: None,
     });
-    app.registry.announce(Announced {
+    Announced {
         identity: CallIdentity {
             call_id: ids::fresh("call"),
             call_sid: call_sid.to_owned(),
@@ -323,7 +397,7 @@ fn inbound(app: &App, form: &Form) -> Announced {
         party_token: ids::fresh("party"),
         ruling,
         made: None,
-    })
+    }
 }
 
 /// The bot that serves a call which goes where inbound calls go, if one does.
@@ -510,7 +584,7 @@ pub(super) async fn consent(State(app): State<App>, Query(asked): Query<Asked>, 
         about = About { id: Some(announced.identity.call_id.clone()), announced: Some(announced) };
     }
     let in_time = match &about.announced {
-        Some(announced) => tokio::time::timeout(DURABLE_WITHIN, pad(&app, announced, language, pressed)).await.is_ok(),
+        Some(announced) => timeout(DURABLE_WITHIN, pad(&app, announced, language, pressed)).await.is_ok(),
         None => false,
     };
     if !in_time {
@@ -530,8 +604,8 @@ async fn pad(app: &App, announced: &Announced, language: Language, pressed: Answ
         return; // it is over: they are connected, and nothing of it is asked or captured any more
     }
     if app.registry.owner(&id).is_none() {
-        let standing = match app.world.database.standing(&identity.org_id, &identity.client_id).await {
-            Ok(row) => Standing { status: row.status, seen: row.seen },
+        let standing = match app.world.standing(&identity.org_id, &identity.client_id).await {
+            Ok(standing) => standing,
             Err(why) => {
                 tracing::error!(call.id = %id, error = %why, "webhook: nobody can tell where a client stands");
                 // A grant that rests on this would be refused by the ledger if there was a revocation.

@@ -1,6 +1,7 @@
 //! What a media thread may reach of the world: handles that never make it wait.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use secrecy::SecretString;
 
@@ -8,11 +9,13 @@ use super::bridge::Bridging;
 use super::config::Relays;
 use super::metrics::Metrics;
 use super::nodes::Lease;
+use super::noes::Noes;
 use super::scribe::Scribes;
-use crate::engine::call::Settings;
+use crate::engine::call::{Settings, Standing};
+use crate::engine::consent::ConsentStatus;
 use crate::engine::policy::{Places, Policy, Region, Ruling};
 use crate::io::clock::Clocks;
-use crate::io::database::Database;
+use crate::io::database::{Database, DatabaseError};
 use crate::io::recording::Format;
 use crate::io::spool::{PauseGaps, SpoolWriters};
 
@@ -31,6 +34,8 @@ pub struct World {
     pub decline_queues: bool,
     /// Until when gates may be open.
     pub lease: Lease,
+    /// The gateway stops: what it has begun it serves, and nothing new.
+    pub draining: Arc<AtomicBool>,
     /// What the law of a place is.
     pub policy: Arc<Policy>,
     /// Where the case managers sit.
@@ -45,6 +50,8 @@ pub struct World {
     pub clocks: Clocks,
     /// The database; its ledger's queue is bounded.
     pub database: Database,
+    /// What clients have said no to, and the ledger does not have yet.
+    pub noes: Arc<Noes>,
     /// The spool's writers; their queues are bounded.
     pub spool: SpoolWriters,
     /// Who makes transcripts, if there is a recogniser; their queues are bounded.
@@ -59,5 +66,20 @@ impl World {
     /// What a call with these places is held to, ours among them.
     pub(super) fn ruling(&self, places: Places<'_>) -> Ruling {
         self.policy.ruling(Places { case_manager: self.place, ..places })
+    }
+
+    /// Where a client stands, by the ledger, and by what is on its way into it.
+    pub(super) async fn standing(&self, org_id: &str, client_id: &str) -> Result<Standing, DatabaseError> {
+        // Looked for before and after: it may be said, or become durable, while the database is asked.
+        let before = self.noes.holds(org_id, client_id);
+        let row = self.database.standing(org_id, client_id).await;
+        if before || self.noes.holds(org_id, client_id) {
+            return Ok(Standing { status: ConsentStatus::Revoked, seen: row.map_or(0, |row| row.seen) });
+        }
+        row.map(|row| Standing { status: row.status, seen: row.seen })
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
     }
 }

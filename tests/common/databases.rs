@@ -200,6 +200,27 @@ impl Cluster {
         keeper.wait().unwrap();
     }
 
+    /// Stops every process of the server where it stands: what it is asked it neither answers nor refuses.
+    pub fn freeze(&self) {
+        self.signal_all("-STOP");
+    }
+
+    /// It goes on.
+    pub fn thaw(&self) {
+        self.signal_all("-CONT");
+    }
+
+    fn signal_all(&self, signal: &str) {
+        let file = std::fs::read_to_string(self.folder.join("data/postmaster.pid")).unwrap_or_default();
+        let Some(server) = file.lines().next() else { return };
+        let is_its = |stat: &str| stat.rsplit_once(')').is_some_and(|(_, rest)| rest.split_whitespace().nth(1) == Some(server));
+        let all = std::fs::read_dir("/proc").unwrap().flatten();
+        let children = all.filter(|entry| std::fs::read_to_string(entry.path().join("stat")).is_ok_and(|stat| is_its(&stat)));
+        let children = children.map(|entry| entry.file_name().into_string().unwrap());
+        let ids: Vec<String> = std::iter::once(server.to_owned()).chain(children).collect();
+        let _ = Command::new("kill").arg(signal).args(ids).status();
+    }
+
     /// The URL of one of its databases.
     pub fn url(&self, database: &str) -> String {
         format!("postgres://callgate@localhost/{database}?host={}", self.folder.display())
@@ -223,6 +244,7 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
+        self.thaw();
         // Its input ends; the keeper does the rest.
         if let Some(mut keeper) = self.keeper.take() {
             drop(keeper.stdin.take());

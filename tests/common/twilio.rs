@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
-use super::{Caller, Rig};
+use super::{Caller, Door, Rig};
 
 pub const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
 pub const TOKEN: &str = "0123456789abcdef0123456789abcdef";
@@ -198,37 +198,39 @@ impl Phone {
     }
 
     /// Asks one of the gateway's URLs, as Twilio signs it.
-    pub async fn ask(&self, rig: &Rig, url: &str, fields: &[(&str, &str)]) -> (u16, String) {
+    pub async fn ask<'a>(&self, gateway: impl Into<Door<'a>>, url: &str, fields: &[(&str, &str)]) -> (u16, String) {
+        let gateway: Door<'_> = gateway.into();
         let fields: Vec<_> = [("CallSid", self.sid.as_str()), ("AccountSid", ACCOUNT)].into_iter().chain(fields.iter().copied()).collect();
         let path = url.strip_prefix(PUBLIC).unwrap_or_else(|| panic!("{url}: not the gateway's public URL"));
-        let request = reqwest::Client::new().post(format!("http://{}{path}", rig.address()));
+        let request = reqwest::Client::new().post(format!("http://{}{path}", gateway.address));
         let answer = request.header("x-twilio-signature", signature::sign(TOKEN, url, &fields)).form(&fields).send().await.unwrap();
         (answer.status().as_u16(), answer.text().await.unwrap())
     }
 
     /// Somebody answers, or calls: the voice webhook's TwiML.
-    pub async fn voice(&self, rig: &Rig, fields: &[(&str, &str)]) -> String {
-        let (status, twiml) = self.ask(rig, self.told("Url")[0], fields).await;
+    pub async fn voice<'a>(&self, gateway: impl Into<Door<'a>>, fields: &[(&str, &str)]) -> String {
+        let (status, twiml) = self.ask(gateway, self.told("Url")[0], fields).await;
         assert_eq!(status, 200, "{twiml}");
         twiml
     }
 
-    pub async fn status(&self, rig: &Rig, status: &str) {
-        assert_eq!(self.ask(rig, self.told("StatusCallback")[0], &[("CallStatus", status)]).await.0, 204);
+    pub async fn status<'a>(&self, gateway: impl Into<Door<'a>>, status: &str) {
+        assert_eq!(self.ask(gateway, self.told("StatusCallback")[0], &[("CallStatus", status)]).await.0, 204);
     }
 
     /// Twilio's screening has heard who answered.
-    pub async fn screened(&self, rig: &Rig, answered_by: &str) {
+    pub async fn screened<'a>(&self, gateway: impl Into<Door<'a>>, answered_by: &str) {
         let url = self.told("AsyncAmdStatusCallback")[0];
-        assert_eq!(self.ask(rig, url, &[("AnsweredBy", answered_by), ("MachineDetectionDuration", "2300")]).await.0, 204);
+        assert_eq!(self.ask(gateway, url, &[("AnsweredBy", answered_by), ("MachineDetectionDuration", "2300")]).await.0, 204);
     }
 
     /// Opens the stream that this TwiML names, with its parameters.
-    pub async fn stream(&self, rig: &Rig, twiml: &str) -> Caller {
+    pub async fn stream<'a>(&self, gateway: impl Into<Door<'a>>, twiml: &str) -> Caller {
+        let gateway: Door<'_> = gateway.into();
         let url = attribute(twiml, "Stream", "url");
         let path = url.strip_prefix("wss://gate.example.com").unwrap();
         let none: &[(&str, &str)] = &[];
-        let mut request = format!("ws://{}{path}", rig.address()).into_client_request().unwrap();
+        let mut request = format!("ws://{}{path}", gateway.address).into_client_request().unwrap();
         request.headers_mut().insert("x-twilio-signature", signature::sign(TOKEN, &url, none).parse().unwrap());
         let mut parameters = json!({});
         for tag in twiml.split("<Parameter ").skip(1) {

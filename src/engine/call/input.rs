@@ -237,6 +237,8 @@ pub enum Input<'a> {
         /// From where on.
         at: Place,
     },
+    /// Nobody is asked, and nothing more of it will be heard here: the people were put through past us, for this reason.
+    PassedOn(&'static str),
     /// What comes now must not be captured.
     Pause {
         /// Who holds the pause.

@@ -271,6 +271,7 @@ impl Call {
             }
             Input::Pad { language, answer } => self.pad_answered(now, language, answer, out),
             Input::Unreached(why) => self.unreached(now, why, out),
+            Input::PassedOn(why) => self.passed_on(now, why, out),
             Input::HungUp => self.hung_up(now, out),
             Input::Shutdown => self.shut_down(now, out),
             Input::Wake => self.wake(now, out),

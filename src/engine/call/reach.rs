@@ -144,6 +144,14 @@ impl Call {
         self.over(now, out);
     }
 
+    /// People talk, and we have no part in it: that it was so, unrecorded, is all that will ever be known here (P6).
+    pub(super) fn passed_on(&mut self, now: Now, why: &'static str, out: &mut Outbox) {
+        if matches!(self.state, State::Created) {
+            self.go_unrecorded(now, UnrecordedReason::SystemError, why, None, out);
+            self.over(now, out);
+        }
+    }
+
     /// Consent stands, and the stream that was to be captured never came: people talk on unrecorded (P6).
     pub(super) fn fork_never_came(&mut self, now: Now, out: &mut Outbox) {
         self.end_recording_with_everything(now, out);

@@ -3,6 +3,8 @@
 //! A client's own key does not destroy the past, since a caller id can be spoofed; a person of the organisation who
 //! revokes for the client does queue it (PX-735 US-7).
 
+use serde::{Deserialize, Serialize};
+
 use super::record::{Actor, ConsentRecord};
 use crate::engine::time::WallTime;
 
@@ -10,7 +12,8 @@ use crate::engine::time::WallTime;
 pub const RETENTION_DAYS: i64 = 30;
 
 /// Which recordings of a client a revocation queues.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Queues {
     /// None.
     Nothing,

@@ -12,7 +12,9 @@ type Heading = (&'static str, fn(&str) -> bool);
 /// The headings; an entry stands under each that fits, and under [`OTHER`] if none does.
 const HEADINGS: [Heading; 12] = [
     ("journey", |kind| kind.starts_with("call.") || matches!(kind, "interaction.logged" | "task.completed")),
-    ("consent", |kind| matches!(kind, "consent.granted" | "consent.revoked" | "consent.abandoned" | "call.unrecorded")),
+    ("consent", |kind| {
+        matches!(kind, "consent.granted" | "consent.revoked" | "consent.revocation_late" | "consent.abandoned" | "call.unrecorded")
+    }),
     ("optOuts", |kind| matches!(kind, "consent.revoked" | "recording.halted")),
     ("recording", |kind| {
         matches!(kind, "recording.started" | "recording.halted" | "recording.finished" | "recording.discarded" | "recording.failed")
@@ -24,7 +26,7 @@ const HEADINGS: [Heading; 12] = [
     ("accesses", |kind| kind.starts_with("access.") || [".read", ".viewed", ".exported"].iter().any(|end| kind.ends_with(end))),
     ("retention", |kind| kind.starts_with("hold.") || kind.ends_with(".queued")),
     ("deletions", |kind| [".deleted", ".discarded", ".destroyed", ".erased"].iter().any(|end| kind.ends_with(end))),
-    ("exceptions", |kind| ["failed", "lost", "overdue", "expired", "destroyed", "denied"].iter().any(|end| kind.ends_with(end))),
+    ("exceptions", |kind| ["failed", "lost", "late", "overdue", "expired", "destroyed", "denied"].iter().any(|end| kind.ends_with(end))),
 ];
 
 /// For what fits no other.

@@ -15,6 +15,9 @@ pub enum EventKind {
     /// Consent was withdrawn, before or during a call.
     #[serde(rename = "consent.revoked")]
     ConsentRevoked,
+    /// It was, and the database took the record only later. The gate was shut all the while.
+    #[serde(rename = "consent.revocation_late")]
+    RevocationLate,
     /// The client hung up while being asked.
     #[serde(rename = "consent.abandoned")]
     ConsentAbandoned,
@@ -204,6 +207,7 @@ impl EventKind {
         match self {
             Self::ConsentGranted => "consent.granted",
             Self::ConsentRevoked => "consent.revoked",
+            Self::RevocationLate => "consent.revocation_late",
             Self::ConsentAbandoned => "consent.abandoned",
             Self::ConsentViewed => "consent.viewed",
             Self::CallPlaced => "call.placed",
@@ -263,6 +267,7 @@ impl EventKind {
             | Self::ConfigInForce => Action::Create,
             Self::ConsentViewed | Self::RecordingRead | Self::EvidenceExported | Self::AccessDenied => Action::View,
             Self::CallUnreached
+            | Self::RevocationLate
             | Self::CallRelayed
             | Self::RelayEnded
             | Self::RelayLost
@@ -324,6 +329,7 @@ impl EventKind {
             | Self::ArtifactRegistered
             | Self::InteractionLogged => Severity::Medium,
             Self::ConsentRevoked
+            | Self::RevocationLate
             | Self::RecordingQueued
             | Self::RecordingDeleted
             | Self::HoldPlaced

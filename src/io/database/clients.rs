@@ -1,5 +1,6 @@
 //! A client's consent as people of the organisation see and withdraw it, and legal holds.
 
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sqlx::Row as _;
 
@@ -17,7 +18,7 @@ use crate::engine::time::WallTime;
 const END_OF_TIME: WallTime = WallTime(253_402_300_799_999);
 
 /// A withdrawal that queues recordings.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Revocation {
     /// The record. One that comes from no call is not written if the client stands revoked already.
     pub record: ConsentRecord,

@@ -25,6 +25,7 @@ use crate::server::ids;
 use crate::server::nodes::{self, Command, NotDone};
 use crate::server::placing::{self, InitiateCallResponse, Told, Wish};
 use crate::server::registry::CallState;
+use crate::server::revocation;
 
 /// Calls on one page at most.
 const PAGE_MAX: u32 = 100;
@@ -253,30 +254,43 @@ async fn calls(State(app): State<App>, may: May<ViewClients>, Query(asked): Quer
 
 /// The client said no: capturing stops, consent is revoked
 ///
-/// Answered when the gate is shut, with the state then: where the last segment ends, the last captured frame ends.
+/// Answered when the gate is shut and the ledger has the record, with the state then: where the last segment ends, the last captured
+/// frame ends. Asked again, the answer is the same and nothing more is written. If the ledger does not take the record within 3 s the
+/// answer is a 503 of a type of its own: the gate is shut all the same, and the record is tried until it is written.
 #[utoipa::path(post, path = "/api/calls/{callId}/opt-out", operation_id = "optOutOfCall", tag = "calls",
     extensions(("x-permission" = json!(EditClients::NAME))),
     params(("callId" = String, Path, description = "The call.")),
     request_body = Option<OptOutBody>,
-    responses((status = 200, description = "Nothing is captured any more; the call's state.", body = CallState),
+    responses((status = 200, description = "Nothing is captured any more, and the record is in the ledger; the call's state.", body = CallState),
         (status = 404, description = "There is no such call."),
         (status = 409, description = "The call is over; revoke the client's consent instead."),
-        (status = 503, description = "The gateway that has the call does not answer.")))]
+        (status = 503, description = "The gate is shut, and the record is not in the ledger yet but is being written: `type` is \
+            `urn:callgate:problem:gate-shut-record-pending`. Or else the gateway that has the call does not answer.",
+            headers(("gate-shut-at" = String, description = "Since when the gate is shut, if it is; `gateShutAt` in the body as well.")))))]
 async fn opt_out(
     State(app): State<App>,
     may: May<EditClients>,
     Path(id): Path<String>,
     Bytes(body): Bytes,
 ) -> Result<Json<Value>, Problem> {
-    call_json(&app, &may.claims, &id).await?;
+    let before = call_json(&app, &may.claims, &id).await?;
     let body: OptOutBody = said(&body, r#"{"reason": "…", "effectiveAt": "…"}, or nothing"#)?;
     let since = body.effective_at.as_deref().map(effective_at).transpose()?;
     let actor = Actor::User { id: may.claims.sub.clone(), name: may.claims.name.clone() };
     let command = Command::OptOut { call_id: id, actor, reason: body.reason, since };
-    nodes::command(&app, command).await.map(Json).map_err(|why| match why {
-        NotDone::Over => Problem::new(StatusCode::CONFLICT, "the call is over; revoke the client's consent instead"),
-        NotDone::Unanswered => unanswered(),
-    })
+    let state = match nodes::command(&app, command).await {
+        Ok(state) => state,
+        // A no that was said while it lived may still be on its way into the ledger.
+        Err(NotDone::Over) => revocation::told_of(&app, before).await,
+        Err(NotDone::Unanswered) => return Err(unanswered()),
+    };
+    if let Some(since) = state[revocation::GATE_SHUT_AT].as_str().and_then(WallTime::parse) {
+        return Err(Problem::gate_shut(since));
+    }
+    if state["consent"]["status"] != "REVOKED" {
+        return Err(Problem::new(StatusCode::CONFLICT, "the call is over; revoke the client's consent instead"));
+    }
+    Ok(Json(state))
 }
 
 /// The gateway that owns a call does not answer, and holds its lease.

@@ -20,7 +20,7 @@ use crate::io::clock::wall;
 use crate::io::database::{Act, Acted, HistoryRow, Hold, InteractionRow, Work};
 use crate::server::ids;
 use crate::server::live::submit;
-use crate::server::revocation;
+use crate::server::revocation::{self, NotRevoked};
 
 /// Lines of a consent history on one page at most.
 const HISTORY_MAX: u32 = 500;
@@ -266,7 +266,9 @@ fn named(actor: &Actor) -> (&str, &str) {
     params(("clientId" = String, Path, description = "The client, 128 bytes at most.")),
     request_body = Option<RevokeConsentRequest>,
     responses((status = 200, description = "Consent is withdrawn.", body = RevokeConsentResponse),
-        (status = 503, description = "A live call did not stop in time, or the record is not durable yet; `detail` says which. Ask again.")))]
+        (status = 503, description = "A live call did not stop in time; or every gate is shut, and the record is not in the ledger yet: then \
+            `type` is `urn:callgate:problem:gate-shut-record-pending`, and it is being written. Ask again.",
+            headers(("gate-shut-at" = String, description = "Since when every gate is shut, if so.")))))]
 async fn revoke(
     State(app): State<App>,
     may: May<EditClients>,
@@ -292,7 +294,10 @@ async fn revoke(
         policy_version: None,
         policy_basis: None,
     };
-    let revoked = revocation::revoke(&app, record).await.map_err(|why| Problem::new(StatusCode::SERVICE_UNAVAILABLE, why.to_string()))?;
+    let revoked = revocation::revoke(&app, record).await.map_err(|why| match why {
+        NotRevoked::GateOpen => Problem::new(StatusCode::SERVICE_UNAVAILABLE, why.to_string()),
+        NotRevoked::NotDurable(since) => Problem::gate_shut(since),
+    })?;
     Ok(Json(RevokeConsentResponse { success: true, recordings_marked_for_deletion: revoked.marked, retention_until: revoked.until }))
 }
 

@@ -9,6 +9,7 @@ use utoipa::{OpenApi, ToSchema};
 use utoipa_swagger_ui::SwaggerUi;
 
 use super::App;
+use crate::engine::time::WallTime;
 
 /// Where a handler names the permission it asks for.
 const PERMISSION: &str = "x-permission";
@@ -44,7 +45,7 @@ struct Frame;
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "it describes what `Problem` writes")]
 struct ProblemDocument {
-    /// `about:blank`: the status says what kind of problem it is.
+    /// `about:blank`: the status says what kind of problem it is; or the name of a kind of its own.
     #[schema(rename = "type")]
     kind: String,
     /// The status in words.
@@ -57,6 +58,9 @@ struct ProblemDocument {
     /// The call that it is about, if a call was made.
     #[schema(nullable = false)]
     call_id: Option<String>,
+    /// When the gate was shut for a no whose record is not in the ledger yet (`urn:callgate:problem:gate-shut-record-pending`).
+    #[schema(nullable = false)]
+    gate_shut_at: Option<WallTime>,
     /// Twilio's own code, if Twilio refused.
     #[schema(nullable = false)]
     twilio_code: Option<u64>,

@@ -47,6 +47,8 @@ struct Ready {
     objects: bool,
     /// The spool takes audio.
     spool: bool,
+    /// Every no that a client said is in the ledger, or was handed in just now.
+    noes: bool,
     /// It holds its lease among other gateways, or is alone: gates may open.
     lease: bool,
     /// It is stopping, and takes no new calls.
@@ -85,10 +87,15 @@ async fn readyz(State(app): State<App>) -> Response {
         (lease, "lease: the database could not be told that this gateway lives; nothing is recorded until it is"),
         (!draining, "draining"),
     ];
-    let why: Vec<String> = said.into_iter().filter(|(fine, _)| !fine).map(|(_, why)| why.to_owned()).chain(spool_why).collect();
+    let late = app.world.noes.late();
+    let noes = late == 0;
+    let noes_why =
+        (!noes).then(|| format!("noes: {late} of clients are not in the ledger yet; their gates are shut, look at the database"));
+    let why = said.into_iter().filter(|(fine, _)| !fine).map(|(_, why)| why.to_owned());
+    let why: Vec<String> = why.chain(spool_why).chain(noes_why).collect();
     let ready = why.is_empty();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(Ready { ready, database, objects, spool, lease, draining, why })).into_response()
+    (status, Json(Ready { ready, database, objects, spool, noes, lease, draining, why })).into_response()
 }
 
 /// Figures for Prometheus

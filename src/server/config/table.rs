@@ -156,7 +156,11 @@ impl Config {
             ),
             ("CALLGATE_UNANNOUNCED", self.unannounced.to_string(), "accept streams without a call made by this gateway"),
             ("CALLGATE_MEDIA_THREADS", self.media_threads.to_string(), "threads that own media sockets"),
-            ("CALLGATE_DRAIN_SECONDS", self.drain_seconds.to_string(), "seconds that live calls have to end after SIGTERM"),
+            (
+                "CALLGATE_DRAIN_SECONDS",
+                self.drain_seconds.to_string(),
+                "seconds that calls under way have to end after SIGTERM; they are served until then",
+            ),
             ("CALLGATE_LOG", self.log.clone(), "tracing filter"),
             ("CALLGATE_LOG_FORMAT", if self.log_json { "json" } else { "text" }.to_owned(), "text for people, json for machines"),
         ];

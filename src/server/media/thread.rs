@@ -349,10 +349,10 @@ impl Thread {
             return;
         }
         connection.stage = Stage::Asking { early: Vec::new(), missed: [0; 2] };
-        let (database, me) = (self.world.database.clone(), self.me.clone());
+        let (world, me) = (self.world.clone(), self.me.clone());
         self.world.tokio.spawn(async move {
-            let standing = match database.standing(&identity.org_id, &identity.client_id).await {
-                Ok(row) => Standing { status: row.status, seen: row.seen },
+            let standing = match world.standing(&identity.org_id, &identity.client_id).await {
+                Ok(standing) => standing,
                 Err(why) => {
                     tracing::error!(error = %why, "media: nobody can tell where a client stands; asking");
                     // A grant that rests on this would be refused by the ledger if there was a revocation.
@@ -453,6 +453,8 @@ impl Thread {
     fn over_at_twilio(&mut self, call_id: &str, input: Input<'_>) {
         if let Some(live) = self.by_id.get(call_id).and_then(|call| self.calls.get_mut(*call)) {
             live.client_hung_up();
+        } else if self.registry.get(call_id).is_none() {
+            self.registry.forget(call_id, ""); // its stream broke before anything could be made of it
         }
         self.step_named(call_id, input);
     }

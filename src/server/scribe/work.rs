@@ -23,7 +23,6 @@ use crate::io::transcriber::{Behind, Listener, Order, Told};
 use crate::server::live::{event, submit, write};
 use crate::server::media::{MediaHandle, ToMedia};
 use crate::server::registry::Shown;
-use crate::server::revocation;
 
 /// After a pause begins, frames that had been taken in before it still come for so long.
 const STRAGGLERS_FOR: Duration = Duration::from_millis(700);
@@ -334,7 +333,7 @@ impl Scribe {
         // First of all the sealer, who waits.
         let waited = last.send(LastWords { cut: cut.clone(), silences }).is_ok();
         if let Some(cut) = &cut {
-            self.desk.refuse(&cut.stream_sid, cut.at, waited).await;
+            self.desk.refuse(&cut.stream_sid, cut.at, waited);
         }
         match fate.await {
             Ok(Fate::Kept(plan)) => {
@@ -394,7 +393,7 @@ impl Scribe {
 impl Desk {
     /// A no that was heard after the call: where the recording ends, and the client's record. Nobody can ask the client any more, so
     /// it stands. `in_time`: the recording was not stored yet, and ends there; one that was is nobody's to hear any more.
-    async fn refuse(&self, stream_sid: &str, at: Place, in_time: bool) {
+    fn refuse(&self, stream_sid: &str, at: Place, in_time: bool) {
         let detail = json!({ "cutAtMs": at.media_time(), "heardAfterTheCall": true, "carriedOut": in_time });
         let mut halted = event(&self.head, EventKind::RecordingHalted, detail);
         halted.position = Some(Position { stream_sid: stream_sid.to_owned(), sequence: 0, timestamp_ms: at.media_time().0 });
@@ -421,7 +420,7 @@ impl Desk {
             tracing::error!(recording.id = %self.head.recording_id, "transcript: a no was told after its recording was stored: the whole recording is queued for deletion");
             Queues::Everything
         };
-        revocation::write(&self.world, Revocation { record, queues }).await;
+        drop(self.world.noes.keep(Revocation { record, queues })); // it is written whoever waits for it
     }
 
     /// Stores it; says FAILED if it cannot be, or if a part of it has `failed` before.

@@ -186,3 +186,14 @@ fn a_gateway_that_stops_leaves_a_ringing_call_to_the_next() {
     assert_eq!((rig.over, rig.state().phase, rig.state().ended_at), (true, Phase::Created, None));
     assert!(!rig.trace.contains("audits"), "{}", rig.trace);
 }
+
+#[test]
+fn a_call_that_is_put_through_past_us_is_an_unrecorded_one_and_over() {
+    let mut rig = Rig::made(ConsentStatus::Granted);
+    rig.step(Input::PassedOn("the gateway is stopping"));
+    let state = rig.state();
+    assert_eq!((state.phase, state.unrecorded_reason, state.is_recorded), (Phase::Ended, Some(UnrecordedReason::SystemError), false));
+    assert!(rig.over && state.connected_at.is_some() && rig.trace.contains("call.unrecorded"), "people talk: {}", rig.trace);
+    rig.step(Input::PassedOn("the gateway is stopping"));
+    assert_eq!(rig.trace.matches("call.unrecorded").count(), 1, "{}", rig.trace);
+}

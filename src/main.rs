@@ -268,8 +268,7 @@ fn evidence(file: &Path, keys: &[String]) -> anyhow::Result<ExitCode> {
     let length = std::fs::metadata(file).with_context(|| format!("{shown} cannot be read"))?.len();
     anyhow::ensure!(length <= BYTES_MAX, "{shown} is larger than any bundle that callgate writes");
     let zip = std::fs::read(file).with_context(|| format!("{shown} cannot be read"))?;
-    let verified =
-        unpack(&zip).map_err(|why| why.to_string()).and_then(|files| verify(&files, &given).map_err(|why| why.to_string()));
+    let verified = unpack(&zip).map_err(|why| why.to_string()).and_then(|files| verify(&files, &given).map_err(|why| why.to_string()));
     let verified = match verified {
         Ok(verified) => verified,
         Err(why) => {

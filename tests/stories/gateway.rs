@@ -395,7 +395,8 @@ fn names_a_key(output: &str) -> Option<String> {
                 let form = format!("{word}{between}{key}");
                 let stands_alone = |at: usize| {
                     let (before, after) = (lower[..at].chars().next_back(), lower[at + form.len()..].chars().next());
-                    !before.is_some_and(char::is_alphanumeric) && !after.is_some_and(|next| next.is_alphanumeric() || next == '-' || next == '_')
+                    !before.is_some_and(char::is_alphanumeric)
+                        && !after.is_some_and(|next| next.is_alphanumeric() || next == '-' || next == '_')
                 };
                 if let Some((at, _)) = lower.match_indices(&form).find(|(at, _)| stands_alone(*at)) {
                     return Some(around(&lower, at));
@@ -408,7 +409,10 @@ fn names_a_key(output: &str) -> Option<String> {
         return Some(name.to_owned());
     }
     let order = KEYS.concat();
-    lower.lines().find(|line| line.chars().filter(|c| c.is_ascii_digit() || "*#".contains(*c)).collect::<String>().contains(&order)).map(str::to_owned)
+    lower
+        .lines()
+        .find(|line| line.chars().filter(|c| c.is_ascii_digit() || "*#".contains(*c)).collect::<String>().contains(&order))
+        .map(str::to_owned)
 }
 
 fn around(text: &str, at: usize) -> String {
@@ -431,7 +435,17 @@ async fn a_receiver() -> (String, Arc<Mutex<String>>) {
 
 #[test]
 fn what_looks_for_keys_finds_them() {
-    for leak in ["dtmf digit=7", "key: 7,", r#"{"digit":"7"}"#, "Some('7')", "Digits=7&", "pressed 7", "Key7", "star", "7, 4, 8, *, 9, 0, 6, #, 3, 5"] {
+    for leak in [
+        "dtmf digit=7",
+        "key: 7,",
+        r#"{"digit":"7"}"#,
+        "Some('7')",
+        "Digits=7&",
+        "pressed 7",
+        "Key7",
+        "star",
+        "7, 4, 8, *, 9, 0, 6, #, 3, 5",
+    ] {
         assert!(names_a_key(leak).is_some(), "{leak}");
     }
     for harmless in ["keys/spool.key", "key=7f3a", "2026-11-27T10:48:07.748Z TRACE", "7 frames of 748", "a monkey 7"] {
@@ -488,7 +502,7 @@ async fn p11_no_digit_and_no_audio_in_any_output() {
     assert_eq!((&call["recording"]["state"], &call["transcription"]["state"]), (&json!("FINISHED"), &json!("FINISHED")), "{call}");
     let id = call["callId"].as_str().unwrap();
     let mut outputs = vec![("the call".to_owned(), call.to_string())];
-    for path in [&format!("/api/calls/{id}/events"), "/api/audit?limit=1000", "/api/clients/c/consent", "/metrics", "/readyz"] {
+    for path in [format!("/api/calls/{id}/events").as_str(), "/api/audit?limit=1000", "/api/clients/c/consent", "/metrics", "/readyz"] {
         outputs.push((path.to_owned(), ask(path).await));
     }
     let canary = r#"{"reason": 7, "digits": "748*906#35", "canary": "purple-elephant""#;
@@ -524,7 +538,10 @@ async fn p11_no_digit_and_no_audio_in_any_output() {
         assert!(!PHRASE.iter().any(|(_, word)| output.contains(word)), "what was said in {name}");
         assert!(!output.as_bytes().windows(32).any(|piece| said.contains(piece)), "the payload of a message in {name}, consented or not");
     }
-    assert!(is_in_some(&files(&folder.path().join("objects/transcripts")), b"vermilion"), "the recogniser heard it, and it is where it belongs");
+    assert!(
+        is_in_some(&files(&folder.path().join("objects/transcripts")), b"vermilion"),
+        "the recogniser heard it, and it is where it belongs"
+    );
 
     // Audio of after the opt-out, in any form, in any byte that was written.
     let withheld: Vec<[u8; 160]> =

@@ -23,11 +23,16 @@ pub struct FiguresFilter {
     pub prompt_version: Option<String>,
 }
 
-/// What was asked and answered, by the call's own events: later changes of a row do not undo that it happened.
+/// What was asked and answered, by the call's own events: later changes of a row do not undo that it happened. A question of
+/// Twilio's keypad has no phase of its own: what its answer wrote into the chain, or that there was none, tells of it. Who hung
+/// up on it is not among them.
 const FACTS: &str = r#"
   SELECT c."orgId", coalesce(CAST(c."languageCode" AS TEXT), ''), coalesce(CAST(c."promptVersion" AS TEXT), ''),
     CAST(c."phase" AS TEXT), c."startedAt", c."connectedAt",
     CAST(CASE WHEN EXISTS (SELECT 1 FROM "CallEvent" e WHERE e."callId" = c."id" AND e."phase" = 'PROMPTING')
+      THEN 1
+      WHEN EXISTS (SELECT 1 FROM "AuditEvent" a WHERE a."callId" = c."id" AND a."entry" LIKE '%"keypad":{%'
+        AND a."kind" IN ('consent.granted', 'consent.revoked', 'call.unrecorded'))
       THEN 1 ELSE 0 END AS BIGINT),
     CAST(CASE WHEN EXISTS (SELECT 1 FROM "CallEvent" e WHERE e."callId" = c."id" AND e."kinds" LIKE '%consent.granted%')
       THEN 1 ELSE 0 END AS BIGINT)

@@ -117,9 +117,10 @@ enum EvidenceCommand {
     Verify {
         /// The zip
         file: PathBuf,
-        /// The public key that signs, as `callgate audit key` prints it at the gateway [default: the bundle's own word]
+        /// A public key that may have signed it, as `callgate audit key` prints it at the gateway; several gateways may have one each
+        /// [default: the bundle's own word]
         #[arg(long)]
-        key: Option<String>,
+        key: Vec<String>,
     },
 }
 
@@ -128,9 +129,10 @@ struct VerifyArgs {
     /// A checkpoint that was copied out of the object store: the chain must still hold what it was signed for
     #[arg(long)]
     checkpoint: Vec<PathBuf>,
-    /// The public key that signed it, as `callgate audit key` prints it [default: that of the data folder]
+    /// A public key that may have signed it, as `callgate audit key` prints it; several gateways may have one each
+    /// [default: that of the data folder]
     #[arg(long)]
-    key: Option<String>,
+    key: Vec<String>,
     #[command(flatten)]
     configured: Configured,
 }
@@ -218,7 +220,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Audit(AuditCommand::Verify(args)) => {
             let config = args.configured.meant()?;
-            let checkpoints = match checkpoints(&args.checkpoint, args.key.as_deref(), &config)? {
+            let checkpoints = match checkpoints(&args.checkpoint, &args.key, &config)? {
                 Ok(checkpoints) => checkpoints,
                 Err(forged) => {
                     println!("{forged}");
@@ -238,7 +240,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             println!("{}", open_checkpoint_key(&configured.meant()?.data_dir)?);
             Ok(ExitCode::SUCCESS)
         }
-        Command::Evidence(EvidenceCommand::Verify { file, key }) => evidence(&file, key.as_deref()),
+        Command::Evidence(EvidenceCommand::Verify { file, key }) => evidence(&file, &key),
         Command::Retention(RetentionCommand::Sweep(args)) => {
             let config = args.configured.meant()?;
             let _log = log(&config)?;
@@ -260,14 +262,13 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
 }
 
 /// Tells whether a bundle is whole, and whose.
-fn evidence(file: &Path, key: Option<&str>) -> anyhow::Result<ExitCode> {
+fn evidence(file: &Path, keys: &[String]) -> anyhow::Result<ExitCode> {
     let shown = file.display();
-    let given = key.map(NoteVerifier::parse).transpose().context("--key")?;
+    let given = verifiers(keys)?;
     let length = std::fs::metadata(file).with_context(|| format!("{shown} cannot be read"))?.len();
     anyhow::ensure!(length <= BYTES_MAX, "{shown} is larger than any bundle that callgate writes");
     let zip = std::fs::read(file).with_context(|| format!("{shown} cannot be read"))?;
-    let verified =
-        unpack(&zip).map_err(|why| why.to_string()).and_then(|files| verify(&files, given.as_ref()).map_err(|why| why.to_string()));
+    let verified = unpack(&zip).map_err(|why| why.to_string()).and_then(|files| verify(&files, &given).map_err(|why| why.to_string()));
     let verified = match verified {
         Ok(verified) => verified,
         Err(why) => {
@@ -279,7 +280,7 @@ fn evidence(file: &Path, key: Option<&str>) -> anyhow::Result<ExitCode> {
         "verified {} entries of {} about call {}, handed out {}; the chain had {} entries, root {}",
         verified.entries, verified.org_id, verified.call_id, verified.exported_at, verified.checkpoint.size, verified.checkpoint.root
     );
-    if given.is_none() {
+    if given.is_empty() {
         println!(
             "signed, by the bundle's own word, with {}: compare it with `callgate audit key` at the gateway, or give it by --key",
             verified.key
@@ -346,23 +347,27 @@ async fn demo(args: DemoArgs) -> anyhow::Result<ExitCode> {
     Ok(if passed { chain } else { ExitCode::from(1) })
 }
 
-/// Checkpoints that are signed by the key, with their organisations; or which of them was forged.
-fn checkpoints(files: &[PathBuf], key: Option<&str>, config: &Config) -> anyhow::Result<Result<Vec<(String, Checkpoint)>, String>> {
+fn verifiers(keys: &[String]) -> anyhow::Result<Vec<NoteVerifier>> {
+    keys.iter().map(|key| NoteVerifier::parse(key).context("--key")).collect()
+}
+
+/// Checkpoints that are signed by one of the keys, with their organisations; or which of them was forged.
+fn checkpoints(files: &[PathBuf], keys: &[String], config: &Config) -> anyhow::Result<Result<Vec<(String, Checkpoint)>, String>> {
     if files.is_empty() {
-        anyhow::ensure!(key.is_none(), "--key verifies a --checkpoint, and none is given");
+        anyhow::ensure!(keys.is_empty(), "--key verifies a --checkpoint, and none is given");
         return Ok(Ok(Vec::new()));
     }
-    let key = match key {
-        Some(key) => NoteVerifier::parse(key).context("--key")?,
-        None => checkpoint_key(&config.data_dir)?
-            .with_context(|| format!("{} has no checkpoint key: give the gateway's by --key", config.data_dir.display()))?,
-    };
+    let mut keys = verifiers(keys)?;
+    if keys.is_empty() {
+        let own = checkpoint_key(&config.data_dir)?;
+        keys.push(own.with_context(|| format!("{} has no checkpoint key: give the gateway's by --key", config.data_dir.display()))?);
+    }
     let mut checkpoints = Vec::new();
     for file in files {
         let shown = file.display();
         let note = std::fs::read_to_string(file).with_context(|| format!("{shown} cannot be read"))?;
-        match Checkpoint::open(&note, &key) {
-            Ok(checkpoint) => {
+        match opened(&note, &keys) {
+            Ok((checkpoint, key)) => {
                 let org = checkpoint.org(key.name()).with_context(|| format!("{shown}: its origin is not one of {}", key.name()))?;
                 checkpoints.push((org, checkpoint));
             }
@@ -371,6 +376,19 @@ fn checkpoints(files: &[PathBuf], key: Option<&str>, config: &Config) -> anyhow:
         }
     }
     Ok(Ok(checkpoints))
+}
+
+/// A checkpoint, and which of the keys signed it.
+fn opened<'k>(note: &str, keys: &'k [NoteVerifier]) -> Result<(Checkpoint, &'k NoteVerifier), NotProven> {
+    let mut unknown = NotProven::Key;
+    for key in keys {
+        match Checkpoint::open(note, key) {
+            Ok(checkpoint) => return Ok((checkpoint, key)),
+            Err(why @ NotProven::Unknown(_)) => unknown = why,
+            Err(why @ (NotProven::Malformed(_) | NotProven::Forged(_) | NotProven::Key)) => return Err(why),
+        }
+    }
+    Err(unknown)
 }
 
 fn told(report: &VerifyReport) -> ExitCode {

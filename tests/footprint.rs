@@ -1,28 +1,49 @@
-//! What sealing costs in memory, counted by an allocator. A binary of its own: nobody else may allocate meanwhile.
+//! What sealing costs in memory, and that a frame costs none, counted by an allocator of this binary's own. Each thread counts for
+//! itself: what the spool's writers and other tests do is not the frame path's.
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
 use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use callgate::engine::audio::frame::{Channel, Place, StreamNo};
+use callgate::engine::twilio::message::Track;
 use callgate::io::recording::Plan;
 use callgate::io::spool::{Record, SpooledFrame, SpooledStream};
 
+#[path = "common/recorded.rs"]
+mod recorded;
+
+use recorded::Recorded;
+
 struct Counting;
 
-static LIVE: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
+thread_local! {
+    static LIVE: Cell<isize> = const { Cell::new(0) };
+    static PEAK: Cell<isize> = const { Cell::new(0) };
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
 
-// SAFETY: everything is passed on to the system's allocator unchanged.
+/// A thread that is ending has nothing left to count with.
+fn count(size: usize) {
+    let live = LIVE.try_with(|live| {
+        live.set(live.get() + size.cast_signed());
+        live.get()
+    });
+    let _ = PEAK.try_with(|peak| peak.set(peak.get().max(live.unwrap_or(0))));
+    let _ = ALLOCATIONS.try_with(|allocations| allocations.set(allocations.get() + 1));
+}
+
+// SAFETY: everything is passed on to the system's allocator unchanged. A buffer that grows is one that is allocated, by the
+// trait's own `realloc`.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let live = LIVE.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
-        PEAK.fetch_max(live, Ordering::Relaxed);
+        count(layout.size());
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
+        let _ = LIVE.try_with(|live| live.set(live.get() - layout.size().cast_signed()));
         unsafe { System.dealloc(at, layout) }
     }
 }
@@ -46,11 +67,51 @@ fn spool(hours: u64) -> impl Iterator<Item = io::Result<Record>> {
 
 #[test]
 fn a_call_of_four_hours_is_measured_in_the_memory_of_a_short_one() {
-    let before = LIVE.load(Ordering::SeqCst);
-    PEAK.store(before, Ordering::SeqCst);
+    let before = LIVE.get();
+    PEAK.set(before);
     let plan = Plan::of(|| Ok(spool(4)), 0, None).unwrap();
-    let peak = PEAK.load(Ordering::SeqCst) - before;
+    let peak = PEAK.get() - before;
     println!("{peak} bytes at most");
     assert_eq!((plan.frames, plan.sealed), ([4 * 3_600 * 50 - 250; 2], true));
     assert!(peak < 8 * 1024, "{peak} bytes for a call of four hours");
+}
+
+/// Ticks of 20 ms that are counted: a minute and a half of a call.
+const TICKS: u64 = 4_500;
+/// In so many ticks a chunk is handed to the spool.
+const TICKS_A_CHUNK: u64 = 10;
+
+#[test]
+fn a_frame_allocates_nothing_from_the_text_of_its_message_to_the_spool() {
+    for tracks in [[true, false], [true, true]] {
+        let mut recorded = Recorded::new(tracks);
+        // The writers give back the buffers that the beginning made them hold.
+        std::thread::sleep(Duration::from_millis(500));
+        let (mut allocations, mut worst, mut captured) = (0, None, 0);
+        for tick in 0..TICKS {
+            for (track, _) in Track::BOTH.into_iter().zip(tracks).filter(|(_, is_sent)| *is_sent) {
+                let text = recorded.next(track);
+                let before = ALLOCATIONS.get();
+                let handed = recorded.frame(&text);
+                let more = ALLOCATIONS.get() - before;
+                captured += handed.expect("the spool keeps up");
+                allocations += more;
+                worst = worst.or((more > 0).then_some((tick, track)));
+            }
+            if tick % TICKS_A_CHUNK == 0 {
+                // Fifty times real time, at which the writers keep up.
+                std::thread::sleep(Duration::from_millis(4));
+            }
+        }
+        let sent = TICKS * tracks.iter().filter(|is_sent| **is_sent).count() as u64;
+        assert_eq!(captured as u64, sent, "every frame was admitted and handed to the spool");
+        assert_eq!(allocations, 0, "of {sent} frames of tracks {tracks:?}, the first that allocates is {worst:?}");
+    }
+}
+
+#[test]
+fn the_counter_sees_a_single_allocation() {
+    let before = ALLOCATIONS.get();
+    drop(std::hint::black_box(vec![0u8; 160]));
+    assert_eq!(ALLOCATIONS.get() - before, 1, "or zero above would mean nothing");
 }

@@ -47,13 +47,13 @@ pub struct Found {
 }
 
 /// What consent covers of a call.
-struct Covered {
+pub(super) struct Covered {
     frames: Range<usize>,
     presses: Vec<Press>,
 }
 
 impl Covered {
-    fn of(scenario: &Scenario, seen: &Seen) -> Self {
+    pub(super) fn of(scenario: &Scenario, seen: &Seen) -> Self {
         let told = |n: Option<usize>| n.and_then(|n| n.checked_sub(1)).and_then(|n| seen.presses.get(n)).map(|press| press.at);
         let by_key =
             told(scenario.expect.granted_at_key).or_else(|| seen.presses.iter().find(|press| press.key == '1').map(|press| press.at));
@@ -65,7 +65,12 @@ impl Covered {
         Self { frames: from..told(scenario.expect.cut_at_key).unwrap_or(end), presses: seen.presses.clone() }
     }
 
-    fn may(&self, piece: Piece) -> bool {
+    /// Whether it covers nothing at all.
+    pub(super) fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+
+    pub(super) fn may(&self, piece: Piece) -> bool {
         self.frames.contains(&piece.frame) && !(piece.track == Track::Inbound && self.presses.iter().any(|press| piece.sounds_in(press)))
     }
 

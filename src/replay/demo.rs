@@ -6,12 +6,12 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::report::{cut_ms, table};
-use super::{CallOutcome, ReplayError, Scenario, Target, play};
+use super::{CallOutcome, Failure, ReplayError, Scenario, Target, disk, play};
 
 /// Times real time: the longest scenario, digital silence asked twice, is a minute of media.
 const SPEED: f64 = 4.0;
 
-/// Plays the demo against a gateway whose objects lie in `folder`; `true` if every call came out as its scenario says.
+/// Plays the demo against a gateway whose data lie in `folder`; `true` if every call came out as its scenario says.
 ///
 /// # Errors
 /// [`ReplayError`].
@@ -26,7 +26,17 @@ pub async fn demo(gateway: SocketAddr, token: String, folder: &Path) -> Result<b
         seed: 735,
     };
     println!("{} calls at {SPEED} times real time; each recording is opened and searched, frame by frame\n", scenarios.len());
-    let outcomes = play(&target, &scenarios, scenarios.len(), 50.0, usize::MAX, |_, _| {}).await;
+    let mut outcomes = play(&target, &scenarios, scenarios.len(), 50.0, usize::MAX, |_, _| {}).await;
+    // Of a call without a recording the API can only say that there is none.
+    let on_disk = tokio::task::block_in_place(|| disk::look(folder, &outcomes))
+        .map_err(|why| ReplayError::Look { path: folder.display().to_string(), source: why })?;
+    let mut strays = Vec::new();
+    for (call, failure) in on_disk.failures {
+        match call.and_then(|call| outcomes.get_mut(call)) {
+            Some(outcome) => outcome.failures.push(failure),
+            None => strays.push(failure),
+        }
+    }
     let mut rows = table(["call", "asked", "answered", "decided", "captured", "withheld", "cut", "stored", ""]);
     for outcome in &outcomes {
         rows.add_row(row(outcome));
@@ -36,10 +46,14 @@ pub async fn demo(gateway: SocketAddr, token: String, folder: &Path) -> Result<b
     for limit in limits(&outcomes) {
         println!("† as things are, {limit}");
     }
-    let failures: Vec<String> =
-        outcomes.iter().flat_map(|outcome| outcome.failures.iter().map(|why| format!("  {}: {why}", outcome.scenario.name))).collect();
+    let of_calls = outcomes.iter().flat_map(|outcome| outcome.failures.iter().map(|why| format!("  {}: {why}", outcome.scenario.name)));
+    let failures: Vec<String> = of_calls.chain(strays.iter().map(|why: &Failure| format!("  of no call: {why}"))).collect();
     if failures.is_empty() {
         println!("\nevery call came out as its scenario says: in the recordings lie exactly the frames that consent covers");
+        println!(
+            "looked for on the disk, in {} files: nothing of the {} calls without a recording, and of no call anything that was withheld",
+            on_disk.files, on_disk.unrecorded
+        );
     } else {
         println!("\nnot as the scenario says:\n{}", failures.join("\n"));
     }

@@ -3,10 +3,12 @@
 //! [`scenario`] is what a call should do and what should come of it, [`line`] the caller's end as frames, [`twilio`] the
 //! other end of the socket with its [`playout`] queue, [`seen`] what was sent and seen there; [`recording`] finds the sent
 //! frames in a recording, [`check`] holds both against the scenario, [`report`] and [`page`] are what people read. Nothing
-//! here shares state with the gateway: all it is given is a URL and a token.
+//! here shares state with the gateway: all it is given is a URL and a token; in the demo, whose gateway runs on this machine, also
+//! the folder, in which [`disk`] looks for what must not be there.
 
 mod check;
 mod demo;
+mod disk;
 mod line;
 mod page;
 mod playout;
@@ -95,6 +97,14 @@ pub enum ReplayError {
     /// A report cannot be written.
     #[error("{path} cannot be written: {source}")]
     Write {
+        /// Which.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The demo's folder cannot be looked into.
+    #[error("what lies in {path} cannot be read: {source}")]
+    Look {
         /// Which.
         path: String,
         /// Why.

@@ -25,6 +25,9 @@ impl Summary {
             r#"<h1>callgate replay</h1><p class="verdict {class}">{verdict}</p><p>{} calls at {} times real time; {} recordings were opened and searched, frame by frame.</p>"#,
             self.calls, self.speed, self.opened
         );
+        if let Some(believed) = self.believed() {
+            let _ = write!(page, "<p>{}.</p>", escaped(believed));
+        }
         if !self.failures.is_empty() {
             page.push_str("<h2>What came out otherwise</h2><div class=\"wide\"><table class=\"text\"><tr><th>scenario<th>call<th>what<th>expected<th>seen</tr>");
             for (scenario, call, failure) in &self.failures {

@@ -14,7 +14,7 @@ use crate::engine::audio::g711;
 use crate::engine::twilio::message::Track;
 
 /// So many samples name a frame.
-const PIECE: usize = 32;
+pub(super) const PIECE: usize = 32;
 /// A key tone is looked for in blocks of so many samples, so far apart.
 const BLOCK: usize = 205;
 const STEP: usize = 80;
@@ -234,9 +234,9 @@ pub(super) mod tests {
     }
 
     /// So many frames of nobody saying anything, on both tracks.
-    pub(in crate::replay) fn sent(count: usize) -> Seen {
+    pub(in crate::replay) fn sent(count: usize, seed: u64) -> Seen {
         let mut seen = Seen::default();
-        let mut frames = Frames::new(7, false);
+        let mut frames = Frames::new(seed, false);
         for tick in 0..count as u64 {
             for track in Track::BOTH {
                 seen.note(track, tick, frames.frame(&[], &[]), true);
@@ -251,7 +251,7 @@ pub(super) mod tests {
 
     #[test]
     fn every_frame_is_named_wherever_it_lies() {
-        let seen = sent(60);
+        let seen = sent(60, 7);
         let contents = Contents::of(&wav(&seen, 1_234, 10..50), &seen, |piece| (10..50).contains(&piece.frame)).unwrap();
         assert_eq!(frames(&contents.whole[0]), (10..50).collect::<Vec<_>>());
         assert_eq!((contents.whole[0][0], contents.foreign.len(), contents.off_place), ((10, 1_234), 0, None));
@@ -259,7 +259,7 @@ pub(super) mod tests {
 
     #[test]
     fn eight_milliseconds_of_a_foreign_frame_are_found_at_any_alignment_on_either_channel() {
-        let seen = sent(60);
+        let seen = sent(60, 7);
         let clean: Vec<i16> = (10..50).flat_map(|frame| seen.frames[0][frame].map(g711::decode)).collect();
         for at in 0..FRAME {
             let leak = seen.frames[0][55].map(g711::decode);
@@ -276,7 +276,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_recorder_that_closes_up_holes_is_off_its_grid() {
-        let seen = sent(60);
+        let seen = sent(60, 7);
         let contents = Contents::of(&wav(&seen, 0, (10..20).chain(25..50)), &seen, |_| true).unwrap();
         assert_eq!(contents.off_place, Some((Track::Inbound, 49, 5 * FRAME as u64)));
     }

@@ -18,6 +18,8 @@ pub(super) struct Summary {
     pub(super) failures: Vec<(String, String, Failure)>,
     /// Recordings that were opened and searched.
     pub(super) opened: usize,
+    /// Calls of which the API says that there is no recording. Nobody has looked whether there is one.
+    pub(super) unrecorded: usize,
 }
 
 /// One thing that takes time, in milliseconds.
@@ -85,11 +87,24 @@ impl Summary {
             ),
         ];
         let opened = outcomes.iter().filter(|outcome| outcome.found.contents.is_some()).count();
-        Self { calls: outcomes.len(), speed, scenarios, latencies, failures, opened }
+        let is_unrecorded =
+            |outcome: &&CallOutcome| outcome.found.call.as_ref().is_some_and(|call| call["recording"]["state"] != "FINISHED");
+        let unrecorded = outcomes.iter().filter(is_unrecorded).count();
+        Self { calls: outcomes.len(), speed, scenarios, latencies, failures, opened, unrecorded }
     }
 
     pub(super) fn passed(&self) -> bool {
         self.failures.is_empty()
+    }
+
+    /// How much is known of calls without a recording: a gateway behind a URL is believed.
+    pub(super) fn believed(&self) -> Option<String> {
+        (self.unrecorded > 0).then(|| {
+            format!(
+                "{} calls without a recording by the API's word alone: what lies on the gateway's disk and in its store is not seen from here",
+                self.unrecorded
+            )
+        })
     }
 
     pub(super) fn failed(&self) -> usize {
@@ -112,12 +127,14 @@ impl Summary {
             let count = latency.values.len().to_string();
             by_latency.add_row([latency.name.to_owned(), latency.what.to_owned(), count, q(0.5), q(0.9), q(0.99), q(1.0)]);
         }
-        format!("{by_scenario}\n{by_latency}\n{} recordings opened and searched", self.opened)
+        let believed = self.believed().map(|believed| format!("\n{believed}")).unwrap_or_default();
+        format!("{by_scenario}\n{by_latency}\n{} recordings opened and searched{believed}", self.opened)
     }
 
-    /// `{calls, failed, opened, speed, scenarios: {NAME: {calls, failed}},
+    /// `{calls, failed, opened, unrecorded, speed, scenarios: {NAME: {calls, failed}},
     /// latencyMs: {handshake|firstAudio|decision|cut|ownLateness: {n, p50, p90, p99, max}},
     /// failures: [{scenario, callSid, what, expected, seen}]}`; a latency that nobody had is `null` in each place but `n`.
+    /// `unrecorded` is by the API's word alone.
     pub(super) fn json(&self) -> String {
         let latencies: serde_json::Map<String, Value> = self
             .latencies
@@ -132,7 +149,8 @@ impl Summary {
             self.scenarios.iter().map(|(name, (calls, failed))| (name.clone(), json!({ "calls": calls, "failed": failed }))).collect();
         let failure = |(scenario, call, failure): &(String, String, Failure)| json!({ "scenario": scenario, "callSid": call, "what": failure.what, "expected": failure.expected, "seen": failure.seen });
         let failures: Vec<Value> = self.failures.iter().map(failure).collect();
-        let all = json!({ "calls": self.calls, "failed": self.failed(), "opened": self.opened, "speed": self.speed,
+        let all = json!({ "calls": self.calls, "failed": self.failed(), "opened": self.opened,
+                          "unrecorded": self.unrecorded, "speed": self.speed,
                           "scenarios": scenarios, "latencyMs": latencies, "failures": failures });
         serde_json::to_string_pretty(&all).unwrap_or_default()
     }
@@ -161,11 +179,12 @@ mod tests {
     #[test]
     fn the_json_has_the_shape_that_is_documented() {
         let failure = Failure::new("consent", "GRANTED", "PENDING");
-        let outcomes = [outcome("a", 3.0, vec![]), outcome("a", 1.0, vec![failure]), outcome("b", 2.0, vec![])];
+        let mut outcomes = [outcome("a", 3.0, vec![]), outcome("a", 1.0, vec![failure]), outcome("b", 2.0, vec![])];
+        outcomes[2].found.call = Some(json!({ "recording": { "state": "NOT_STARTED" } }));
         let summary = Summary::of(&outcomes, 4.0);
         let nobody = json!({ "n": 0, "p50": null, "p90": null, "p99": null, "max": null });
         let expected = json!({
-            "calls": 3, "failed": 1, "opened": 0, "speed": 4.0,
+            "calls": 3, "failed": 1, "opened": 0, "unrecorded": 1, "speed": 4.0,
             "scenarios": { "a": { "calls": 2, "failed": 1 }, "b": { "calls": 1, "failed": 0 } },
             "latencyMs": {
                 "handshake": nobody, "decision": nobody, "cut": nobody,
@@ -175,6 +194,7 @@ mod tests {
             "failures": [{ "scenario": "a", "callSid": "CA1", "what": "consent", "expected": "GRANTED", "seen": "PENDING" }],
         });
         assert_eq!(serde_json::from_str::<Value>(&summary.json()).unwrap(), expected);
+        assert!(summary.text().contains("1 calls without a recording by the API's word alone"), "{}", summary.text());
         assert_eq!(summary.failure_lines().collect::<Vec<_>>(), ["a (CA1): consent: expected GRANTED, seen PENDING"]);
     }
 }

@@ -257,9 +257,9 @@ impl Notary {
         let note = self.signer.sign(&checkpoint.text());
         match self.objects.put_bytes(&key, "text/plain; charset=utf-8", note.into()).await {
             Ok(_) => {}
-            // Another process that has another key signed the same; one that signed something else would be told by its reader.
+            // Another gateway, by its own key, signed the same; one that signed something else would be told by its reader.
             Err(ObjectError::Exists(_)) => {
-                tracing::warn!(object = %key, "checkpoint: there is one by another key already; give all gateways the same one")
+                tracing::warn!(object = %key, "checkpoint: there is one by another gateway's key already; who verifies must be given the keys of all")
             }
             Err(why) => {
                 tracing::warn!(error = %why, "checkpoint: not stored yet; trying again");

@@ -173,6 +173,10 @@ impl Sealer {
             Ok(_) => {}
             Err(why) => {
                 self.unreadable(&spool, &why).await;
+                // It may have said FAILED before, when there was still something to store.
+                if !matches!(why, Unreadable::Shredded) {
+                    self.lost(&head.call_id, &head.recording_id, why.to_string()).await;
+                }
                 return RecordingState::Failed;
             }
         }
@@ -275,6 +279,10 @@ impl Sealer {
         submit(&self.world, Work::Audit(told, None));
         let call_id = row.call_id.clone();
         submit(&self.world, Work::Recording(Box::new(row), None));
-        self.tell_call(&call_id, id, state, Some(reason)).await;
+        if state == RecordingState::Failed {
+            self.lost(&call_id, id, reason).await;
+        } else {
+            self.tell_call(&call_id, id, state, Some(reason)).await;
+        }
     }
 }

@@ -110,6 +110,8 @@ struct View {
     transcription: Option<(String, RecordingState, bool)>,
     /// The call's thread has let go of it.
     let_go: bool,
+    /// Nothing of its recording is stored, and nobody is about to store it.
+    lost: bool,
 }
 
 impl View {
@@ -252,7 +254,7 @@ impl LiveCall {
             owner,
             counters: Default::default(),
             captions: OnceLock::new(),
-            view: Mutex::new(View { snapshot, recording_id: None, outcome: None, transcription: None, let_go: false }),
+            view: Mutex::new(View { snapshot, recording_id: None, outcome: None, transcription: None, let_go: false, lost: false }),
         }
     }
 
@@ -296,6 +298,11 @@ impl LiveCall {
         let mut view = self.view();
         view.outcome = Some((state, reason));
         view.is_settled()
+    }
+
+    /// There is no recording of it, whatever was captured.
+    pub fn lose(&self) {
+        self.view().lost = true;
     }
 
     /// The call is over. `true` if its recording and its transcript, if there are any, are settled as well.
@@ -377,7 +384,7 @@ impl LiveCall {
             }
         }
         let transcription = view.transcription.as_ref().map(|(id, state, _)| (id.as_str(), *state));
-        call_json(&snapshot, view.recording_id.as_deref(), view.outcome.as_ref(), transcription)
+        call_json(&snapshot, view.recording_id.as_deref(), view.outcome.as_ref(), transcription, view.lost)
     }
 
     fn view(&self) -> std::sync::MutexGuard<'_, View> {
@@ -388,7 +395,7 @@ impl LiveCall {
 /// The row of a call that nobody owns yet.
 #[must_use]
 pub fn row_of(snapshot: &Snapshot) -> CallRow {
-    row(call_json(snapshot, None, None, None))
+    row(call_json(snapshot, None, None, None, false))
 }
 
 fn row(state: Value) -> CallRow {
@@ -487,6 +494,7 @@ fn call_json(
     recording_id: Option<&str>,
     outcome: Option<&(RecordingState, Option<String>)>,
     transcription: Option<(&str, RecordingState)>,
+    lost: bool,
 ) -> Value {
     let identity = &snapshot.identity;
     let (state, reason) = outcome.map_or((snapshot.recording, None), |(state, reason)| (*state, reason.as_deref()));
@@ -499,8 +507,8 @@ fn call_json(
         direction: identity.direction,
         phase: snapshot.phase,
         consent: &snapshot.consent,
-        is_recorded: snapshot.is_recorded && state != RecordingState::Discarded,
-        unrecorded_reason: snapshot.unrecorded_reason,
+        is_recorded: snapshot.is_recorded && state != RecordingState::Discarded && !lost,
+        unrecorded_reason: snapshot.unrecorded_reason.or(lost.then_some(UnrecordedReason::SystemError)),
         recording: CallRecording {
             state,
             recording_id,

@@ -19,6 +19,7 @@ use super::scribe::{Fate, LastWords};
 use super::world::World;
 use crate::engine::audio::frame::Place;
 use crate::engine::call::{OnOptOut, RecordingState};
+use crate::engine::consent::UnrecordedReason;
 use crate::engine::ledger::EventKind;
 use crate::engine::time::MediaTime;
 use crate::io::clock::wall;
@@ -252,7 +253,7 @@ impl Sealer {
             Err(Failure::Unruled) => Box::pin(self.finish_left(head, spool.path().to_owned())).await,
             Err(why) => {
                 tracing::error!(recording.id = %head.recording_id, error = %why, "recording: not stored; its spool is kept and tried again at the next start");
-                self.write(head, RecordingState::Failed, None, Some(why.to_string()), EventKind::RecordingFailed).await;
+                self.put(head, RecordingState::Failed, None, Some(why.to_string()), EventKind::RecordingFailed, true).await;
                 RecordingState::Failed
             }
         }
@@ -316,6 +317,18 @@ impl Sealer {
         reason: Option<String>,
         kind: EventKind,
     ) -> bool {
+        self.put(head, state, stored, reason, kind, false).await
+    }
+
+    async fn put(
+        &self,
+        head: &RecordingHead,
+        state: RecordingState,
+        stored: Option<(&Manifest, &Stored)>,
+        reason: Option<String>,
+        kind: EventKind,
+        lost: bool,
+    ) -> bool {
         let mut row = row(head, state);
         row.finished_at = Some(wall().to_string());
         row.reason.clone_from(&reason);
@@ -339,12 +352,25 @@ impl Sealer {
         });
         submit(&self.world, Work::Recording(Box::new(row), Some(then)));
         let durable = durable.await == Ok(true);
-        self.tell_call(&head.call_id, &head.recording_id, state, reason).await;
+        self.say(&head.call_id, &head.recording_id, state, reason, lost).await;
         durable
     }
 
+    /// Nothing of a call that is over is stored, nor will be before somebody has mended something: a call without a recording, for
+    /// its case manager as for everybody.
+    pub(super) async fn lost(&self, call_id: &str, recording_id: &str, why: String) {
+        self.say(call_id, recording_id, RecordingState::Failed, Some(why), true).await;
+    }
+
     pub(super) async fn tell_call(&self, call_id: &str, recording_id: &str, state: RecordingState, reason: Option<String>) {
+        self.say(call_id, recording_id, state, reason, false).await;
+    }
+
+    async fn say(&self, call_id: &str, recording_id: &str, state: RecordingState, reason: Option<String>, lost: bool) {
         if let Some(live) = self.registry.get(call_id) {
+            if lost {
+                live.lose();
+            }
             let over = live.conclude(state, reason);
             write(&self.world, &live);
             if over {
@@ -353,6 +379,16 @@ impl Sealer {
             }
         } else if let Ok(Some(mut row)) = self.world.database.call(call_id).await {
             // A call of before a restart: it is over, whatever it was when the process died.
+            let was_lost = row.state["recording"]["state"] == "FAILED" && !row.is_recorded;
+            if lost && row.is_recorded {
+                row.is_recorded = false;
+                if row.state["unrecordedReason"].is_null() {
+                    row.state["unrecordedReason"] = json!(UnrecordedReason::SystemError);
+                }
+            } else if state == RecordingState::Finished && was_lost {
+                row.is_recorded = true;
+            }
+            row.state["isRecorded"] = json!(row.is_recorded);
             row.state["recording"]["state"] = json!(state);
             row.state["recording"]["reason"] = json!(reason);
             row.state["recording"]["recordingId"] = json!(recording_id);

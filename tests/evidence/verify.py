@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Checks an evidence bundle with Python's standard library alone: a second opinion beside `callgate evidence verify`.
 
-    verify.py BUNDLE.zip [PUBLIC-KEY]      exit 0: verified; 1: not, and why; 2: usage
+    verify.py BUNDLE.zip [PUBLIC-KEY...]    exit 0: verified; 1: not, and why; 2: usage
 
 Written from the formats' own descriptions: RFC 8032 (Ed25519), RFC 6962 (Merkle trees), C2SP signed-note, tlog-checkpoint
 and tlog-proof, and docs/evidence.md. It shares no code with callgate.
@@ -139,15 +139,15 @@ def commits(salt, value):
     return sha256(b"\x02", bytes.fromhex(salt), value).hex()
 
 
-def verify(path, given=None):
-    return check(read(path), given)
+def verify(path, *given):
+    return check(read(path), *given)
 
 
-def check(files, given=None):
+def check(files, *given):
     for name in DOCUMENTS + CHAIN + ["manifest.json"]:
         must(name in files, f"{name} is missing")
     key = files["chain/key.txt"].decode()
-    must(key.endswith("\n") and (given is None or key == given + "\n"), "the bundle is signed by another key")
+    must(key.endswith("\n") and (not given or key[:-1] in given), "the bundle is signed by another key")
     note = files["chain/checkpoint.txt"]
     org, size, root = checkpoint(note, *public(key[:-1]))
     raw = files["chain/entries.jsonl"].split(b"\n")
@@ -190,7 +190,7 @@ def check(files, given=None):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) not in (2, 3):
+    if len(sys.argv) < 2:
         sys.exit(__doc__.split("\n")[2].strip())
     try:
         print(verify(*sys.argv[1:]))

@@ -151,6 +151,8 @@ async fn a_gateway_signs_when_it_stops_and_the_command_finds_what_was_done_to_it
     let other = NoteSigner::new("callgate-other", &[1; 32]).unwrap().verifier().to_string();
     let (code, said) = callgate(folder, &["audit", "verify", "--checkpoint", file, "--key", &other]);
     assert!(code == 2 && said.contains("not signed by callgate-other"), "{code} {said}");
+    let (code, said) = callgate(folder, &["audit", "verify", "--checkpoint", file, "--key", &other, "--key", key]);
+    assert!(code == 0 && said.contains("checkpoint of callgate at 1 entries holds"), "several gateways have a key each: {code} {said}");
     let (code, said) = callgate(folder, &["audit", "verify", "--checkpoint", file, "--key", "hunter2"]);
     assert!(code == 2 && said.contains("NAME+HASH+BASE64"), "{code} {said}");
     let changed = folder.join("changed.txt");

@@ -326,14 +326,34 @@ async fn the_figures_of_the_specification_come_from_what_calls_have_left() {
     let told = rig.get("/api/metrics/consent").await.1;
     assert_eq!((&told["compliance"]["withConsent"], &told["compliance"]["meetsTarget"]), (&json!(2), &json!(false)));
     let metrics = reqwest::get(format!("http://{}/metrics", rig.address())).await.unwrap().text().await.unwrap();
-    for series in [
-        r#"callgate_consent_ratio{figure="grant_rate"} 0.5"#,
-        r#"callgate_consent_ratio{figure="abandonment"} 0.25"#,
-        r#"callgate_consent_target{figure="grant_rate"} 0.85"#,
-        r#"callgate_time_to_conversation_target_seconds 20"#,
-        "callgate_time_to_conversation_seconds{",
-    ] {
+    for series in [r#"callgate_consent_target{figure="grant_rate"} 0.85"#, "callgate_time_to_conversation_target_seconds 20"] {
         assert!(metrics.contains(series), "{series}: {metrics}");
     }
+    // The same figures as series: of those asked in English by v1, and of all of the organisation, added up.
+    let labels = r#"org="default",language="en",prompt_version="v1"}"#;
+    let value = |start: &str| -> Option<f64> {
+        metrics.lines().find_map(|line| line.strip_prefix(start)?.strip_prefix(labels)?.trim().parse().ok())
+    };
+    let (_, english) = rig.get("/api/metrics/consent?language=en&promptVersion=v1").await;
+    for (figure, told, part, whole) in [
+        ("grant_rate", "grantRate", "granted", "prompts"),
+        ("abandonment", "abandonment", "abandoned", "prompts"),
+        ("compliance", "compliance", "withConsent", "recorded"),
+        ("documentation", "documentation", "completed", "created"),
+    ] {
+        let told_of = &english[told];
+        assert_eq!(value(&format!(r#"callgate_consent_ratio{{figure="{figure}","#)), told_of["value"].as_f64(), "{figure}: {metrics}");
+        assert_eq!(value(&format!(r#"callgate_consent_part{{figure="{figure}","#)), told_of[part].as_f64(), "{figure}: {metrics}");
+        assert_eq!(value(&format!(r#"callgate_consent_whole{{figure="{figure}","#)), told_of[whole].as_f64(), "{figure}: {metrics}");
+        let begins = format!(r#"callgate_consent_whole{{figure="{figure}",org="default","#);
+        let sum: f64 = metrics
+            .lines()
+            .filter(|line| line.starts_with(&begins))
+            .map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap())
+            .sum();
+        assert_eq!(Some(sum), rig.get("/api/metrics/consent").await.1[told][whole].as_f64(), "{figure}: {metrics}");
+    }
+    let mean = value(r#"callgate_time_to_conversation_seconds{of="mean","#);
+    assert_eq!(mean, english["timeToConversation"]["meanSeconds"].as_f64(), "{metrics}");
     assert!(metrics.ends_with("# EOF\n"));
 }

@@ -30,13 +30,13 @@ fn run(command: &mut Command) -> (i32, String) {
 }
 
 /// What both verifiers say of a bundle, which must be the same.
-fn verdict(folder: &Path, files: &Files, key: Option<&str>) -> (bool, String) {
+fn verdict(folder: &Path, files: &Files, keys: &[&str]) -> (bool, String) {
     let zip = folder.join("bundle.zip");
     std::fs::write(&zip, pack(files).unwrap()).unwrap();
     let mut ours = Command::new(env!("CARGO_BIN_EXE_callgate"));
-    ours.args(["evidence", "verify"]).arg(&zip).args(key.iter().flat_map(|key| ["--key", *key])).current_dir(folder);
+    ours.args(["evidence", "verify"]).arg(&zip).args(keys.iter().flat_map(|key| ["--key", *key])).current_dir(folder);
     let (code, said) = run(&mut ours);
-    let (second, python) = run(Command::new("python3").arg(PYTHON).arg(&zip).args(key));
+    let (second, python) = run(Command::new("python3").arg(PYTHON).arg(&zip).args(keys));
     assert_eq!(code, second, "they do not agree: {said} / {python}");
     assert!(code == 0 || code == 1, "{said}");
     assert_eq!(code == 0, said.starts_with("verified ") && python.starts_with("verified "), "{said} / {python}");
@@ -99,9 +99,9 @@ async fn what_happened_on_any_call_is_told_and_both_verifiers_agree_on_it() {
     assert_eq!(status, 200);
     let files = export(&rig, &call).await;
     let key = key(&rig).await;
-    let (holds, said) = verdict(folder, &files, Some(&key));
+    let (holds, said) = verdict(folder, &files, &[&key]);
     assert!(holds, "{said}");
-    let (holds, said) = verdict(folder, &files, None);
+    let (holds, said) = verdict(folder, &files, &[]);
     assert!(holds && said.contains(&format!("by the bundle's own word, with {key}")), "{said}");
 
     let evidence = json_of(&files, EVIDENCE);
@@ -150,7 +150,7 @@ async fn what_happened_on_any_call_is_told_and_both_verifiers_agree_on_it() {
         (&halted, "optOuts", "recording.halted"),
     ] {
         let files = export(&rig, call).await;
-        let (holds, said) = verdict(folder, &files, Some(&key));
+        let (holds, said) = verdict(folder, &files, &[&key]);
         assert!(holds, "{said}");
         let told = kinds(&json_of(&files, EVIDENCE), section);
         assert!(told.iter().any(|kind| kind == wanted), "{wanted} is not among {told:?}");
@@ -159,7 +159,7 @@ async fn what_happened_on_any_call_is_told_and_both_verifiers_agree_on_it() {
     // An earlier export is an access of the next one's.
     let again = export(&rig, &call).await;
     assert_eq!(kinds(&json_of(&again, EVIDENCE), "accesses"), ["recording.read", "evidence.exported"]);
-    assert!(verdict(folder, &again, Some(&key)).0);
+    assert!(verdict(folder, &again, &[&key]).0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -187,7 +187,7 @@ async fn it_is_for_those_who_may_and_that_they_had_it_is_written_down() {
     let decisions = kinds(&json_of(&files, EVIDENCE), "consent");
     assert_eq!(decisions, ["consent.revoked", "consent.granted"]);
     assert_eq!(String::from_utf8(files[RECORDS].clone()).unwrap().lines().count(), 1, "the other one's commitment stays shut");
-    assert!(verdict(rig.folder.path(), &files, None).0);
+    assert!(verdict(rig.folder.path(), &files, &[]).0);
     let told = exports().await;
     let [told] = told.as_slice() else { panic!("{told:?}") };
     assert_eq!((&told["actor"]["id"], &told["action"], &told["severity"]), (&json!("u-audit"), &json!("VIEW"), &json!("LOW")));
@@ -205,9 +205,9 @@ async fn both_verifiers_refuse_whatever_is_done_to_a_bundle() {
     let other = asked(&rig, "CAtwo", "c2", Some("2"), "ENDED").await;
     let (files, others) = (export(&rig, &call).await, export(&rig, &other).await);
     let key = key(&rig).await;
-    assert!(verdict(folder, &files, Some(&key)).0);
+    assert!(verdict(folder, &files, &[&key]).0);
     let refused = |what: &str, changed: &Files| {
-        let (holds, said) = verdict(folder, changed, Some(&key));
+        let (holds, said) = verdict(folder, changed, &[&key]);
         assert!(!holds, "{what}: {said}");
         said
     };
@@ -258,8 +258,9 @@ async fn both_verifiers_refuse_whatever_is_done_to_a_bundle() {
 
     // Another key: of another gateway, and one with which somebody has signed.
     let other_key = callgate::engine::ledger::NoteSigner::new("callgate", &[9; 32]).unwrap().verifier().to_string();
-    let (holds, said) = verdict(folder, &files, Some(&other_key));
-    assert!(!holds && said.contains("not by the key that was given"), "{said}");
+    let (holds, said) = verdict(folder, &files, &[&other_key]);
+    assert!(!holds && said.contains("not by a key that was given"), "{said}");
+    assert!(verdict(folder, &files, &[&other_key, &key]).0, "of several gateways' keys one has signed");
     refused("the key was changed", &with(KEY, format!("{other_key}\n").into_bytes()));
 
     // No zip, none at all, and a key that is none.

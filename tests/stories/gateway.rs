@@ -1,8 +1,11 @@
 //! A real gateway, seen from outside: through its WebSocket, its API, its files.
 
+use std::collections::HashSet;
 use std::process::Command;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use crate::common::recogniser::{Mood, Recogniser};
 use crate::common::{Caller, PERMISSIONS, Rig, Served, claims, files, frames_in, left};
 use callgate::engine::twilio::signature;
 use callgate::server::Given;
@@ -372,48 +375,202 @@ async fn p7_a_log_that_nobody_reads_holds_up_no_call() {
     served.signal("-KILL");
 }
 
+/// Keys pressed in the conversation, none of which means anything: together they are nobody's number, version, time or id.
+const KEYS: [&str; 10] = ["7", "4", "8", "*", "9", "0", "6", "#", "3", "5"];
+/// What the client says, as the recogniser hears it.
+const PHRASE: [(u64, &str); 4] = [(300, "vermilion"), (301, "ocelots"), (302, "juggle"), (303, "marzipan")];
+
+/// Where an output names a pressed key: by any word for one and whatever stands between, as a text of its own, by its English
+/// name, or as the order in which the keys came, whatever stands between them.
+fn names_a_key(output: &str) -> Option<String> {
+    let lower = output.to_lowercase();
+    for key in KEYS.iter().chain(&["1", "2"]) {
+        for quoted in [format!("'{key}'"), format!("\"{key}\"")] {
+            if let Some(at) = lower.find(&quoted) {
+                return Some(around(&lower, at));
+            }
+        }
+        for word in ["digit", "digits", "dtmf", "key", "keys", "pressed", "symbol"] {
+            for between in ["=", ":", ": ", "=some(", "\":", "\": ", "(", "_", " ", ""] {
+                let form = format!("{word}{between}{key}");
+                let stands_alone = |at: usize| {
+                    let (before, after) = (lower[..at].chars().next_back(), lower[at + form.len()..].chars().next());
+                    !before.is_some_and(char::is_alphanumeric)
+                        && !after.is_some_and(|next| next.is_alphanumeric() || next == '-' || next == '_')
+                };
+                if let Some((at, _)) = lower.match_indices(&form).find(|(at, _)| stands_alone(*at)) {
+                    return Some(around(&lower, at));
+                }
+            }
+        }
+    }
+    let names = ["seven", "eight", "zero", "nine", "star", "pound", "asterisk", "octothorpe"];
+    if let Some(name) = lower.split(|c: char| !c.is_alphanumeric()).find(|word| names.contains(word)) {
+        return Some(name.to_owned());
+    }
+    let order = KEYS.concat();
+    lower
+        .lines()
+        .find(|line| line.chars().filter(|c| c.is_ascii_digit() || "*#".contains(*c)).collect::<String>().contains(&order))
+        .map(str::to_owned)
+}
+
+fn around(text: &str, at: usize) -> String {
+    text.chars().skip(text[..at].chars().count().saturating_sub(60)).take(120).collect()
+}
+
+/// Everything posted to it, as it came: heads and bodies.
+async fn a_receiver() -> (String, Arc<Mutex<String>>) {
+    let got = Arc::new(Mutex::new(String::new()));
+    let posted = Arc::clone(&got);
+    let take = move |headers: axum::http::HeaderMap, body: String| {
+        *posted.lock().unwrap() += &format!("{headers:?}\n{body}\n");
+        async { "" }
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/events", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, axum::Router::new().route("/events", axum::routing::post(take))).await.unwrap() });
+    (url, got)
+}
+
+#[test]
+fn what_looks_for_keys_finds_them() {
+    for leak in [
+        "dtmf digit=7",
+        "key: 7,",
+        r#"{"digit":"7"}"#,
+        "Some('7')",
+        "Digits=7&",
+        "pressed 7",
+        "Key7",
+        "star",
+        "7, 4, 8, *, 9, 0, 6, #, 3, 5",
+    ] {
+        assert!(names_a_key(leak).is_some(), "{leak}");
+    }
+    for harmless in ["keys/spool.key", "key=7f3a", "2026-11-27T10:48:07.748Z TRACE", "7 frames of 748", "a monkey 7"] {
+        assert_eq!(names_a_key(harmless), None, "{harmless}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn p11_no_digit_and_no_audio_in_any_output() {
     let folder = tempfile::tempdir().unwrap();
-    let served = Served::start(folder.path(), &[("CALLGATE_LOG", "trace"), ("CALLGATE_DRAIN_SECONDS", "1")]);
+    let recogniser = Recogniser::start(Mood::Faithful, &PHRASE).await;
+    let (receiver, posted) = a_receiver().await;
+    let served = Served::start(
+        folder.path(),
+        &[
+            ("CALLGATE_LOG", "trace"),
+            ("CALLGATE_DRAIN_SECONDS", "1"),
+            ("CALLGATE_TRANSCRIBER", &recogniser.vosk()),
+            ("CALLGATE_WEBHOOK_URL", &receiver),
+            ("CALLGATE_WEBHOOK_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
+        ],
+    );
+    let token = Served::token(folder.path());
     let mut caller = Caller::connect(served.address, "CAlog", json!({ "mode": "stay", "clientId": "c" })).await;
     caller.frames(250).await;
     caller.key("1").await;
     tokio::time::sleep(Duration::from_millis(300)).await;
     caller.frames(300).await;
-    for digit in ["7", "4", "8", "*", "2"] {
+    for digit in KEYS {
         caller.key(digit).await;
         caller.frames(20).await;
     }
+    caller.key("2").await;
+    caller.frames(20).await;
     let last_consented = caller.chunk;
     caller.frames(100).await;
     caller.raw(Message::text(r#"{"event":"dtmf","dtmf":{"digit":7},"canary":"purple-elephant"}"#)).await;
     caller.stop().await;
-    tokio::time::sleep(Duration::from_millis(500)).await;
+
+    // What the API, the stream of events and the figures say of it, and of requests that bring what they should not.
+    let http = reqwest::Client::new();
+    let at = |path: &str| format!("http://{}{path}", served.address);
+    let ask = async |path: &str| http.get(at(path)).bearer_auth(&token).send().await.unwrap().text().await.unwrap();
+    let mut call = serde_json::Value::Null;
+    for _ in 0..400 {
+        call = serde_json::from_str(&ask("/api/calls?callSid=CAlog").await).unwrap();
+        call = call["calls"][0].take();
+        let is_over = |what: &str| matches!(call[what]["state"].as_str(), Some("FINISHED" | "FAILED" | "DISCARDED"));
+        if is_over("recording") && is_over("transcription") {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    assert_eq!((&call["recording"]["state"], &call["transcription"]["state"]), (&json!("FINISHED"), &json!("FINISHED")), "{call}");
+    let id = call["callId"].as_str().unwrap();
+    let mut outputs = vec![("the call".to_owned(), call.to_string())];
+    for path in [format!("/api/calls/{id}/events").as_str(), "/api/audit?limit=1000", "/api/clients/c/consent", "/metrics", "/readyz"] {
+        outputs.push((path.to_owned(), ask(path).await));
+    }
+    let canary = r#"{"reason": 7, "digits": "748*906#35", "canary": "purple-elephant""#;
+    for path in ["/api/clients/c/consent/revoke", "/api/calls", "/api/calls/nobody/opt-out"] {
+        let answer = http.post(at(path)).bearer_auth(&token).body(canary).send().await.unwrap();
+        assert!(answer.status().is_client_error(), "{path}");
+        outputs.push((path.to_owned(), answer.text().await.unwrap()));
+    }
+    let form = "CallSid=CApad&AccountSid=AC1&From=%2B15550100&To=%2B15550101&Direction=inbound&Digits=7";
+    let pressed = http.post(at("/api/webhooks/twilio/consent?lang=en&plays=1"));
+    let pressed = pressed.header("content-type", "application/x-www-form-urlencoded").body(form).send().await.unwrap();
+    assert!(pressed.status().is_success(), "{pressed:?}");
+    for _ in 0..200 {
+        if posted.lock().unwrap().contains("transcription.finished") {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    let webhooks = posted.lock().unwrap().clone();
+    assert!(webhooks.contains("recording.finished") && webhooks.contains("transcription.finished"), "{webhooks}");
+    outputs.push(("the webhooks".to_owned(), webhooks));
     served.signal("-TERM");
     let log = served.log();
     assert!(log.contains("TRACE") && log.contains("stream begins"), "the log is as talkative as it can be: {log}");
-    assert!(!log.contains("purple-elephant"), "a broken message is never quoted");
-    assert!(!log.contains("\"digit\"") && !log.contains("Key('"), "no key is named");
+    outputs.push(("the log".to_owned(), log.clone()));
+
+    let consented: Vec<[u8; 160]> = (250..=last_consented).map(crate::common::numbered).collect();
+    let said: HashSet<Vec<u8>> =
+        (1..=caller.chunk).map(|n| base64_simd::STANDARD.encode_to_string(&crate::common::numbered(n)[..24]).into_bytes()).collect();
+    for (name, output) in &outputs {
+        assert!(!output.contains("purple-elephant"), "{name} quotes a broken message: {output}");
+        assert_eq!(names_a_key(output), None, "a key in {name}");
+        assert!(!PHRASE.iter().any(|(_, word)| output.contains(word)), "what was said in {name}");
+        assert!(!output.as_bytes().windows(32).any(|piece| said.contains(piece)), "the payload of a message in {name}, consented or not");
+    }
+    assert!(
+        is_in_some(&files(&folder.path().join("objects/transcripts")), b"vermilion"),
+        "the recogniser heard it, and it is where it belongs"
+    );
+
     // Audio of after the opt-out, in any form, in any byte that was written.
     let withheld: Vec<[u8; 160]> =
         (last_consented + 1..=caller.chunk).map(crate::common::numbered).chain((1..250).map(crate::common::numbered)).collect();
     let written: Vec<(String, Vec<u8>)> = files(folder.path())
         .into_iter()
         .map(|file| (file.display().to_string(), std::fs::read(file).unwrap()))
-        .chain([("the log".to_owned(), log.into_bytes())])
+        .chain(outputs.into_iter().map(|(name, output)| (name, output.into_bytes())))
         .collect();
     assert!(written.iter().any(|(name, _)| name.ends_with(".wav")), "something was recorded");
+    let wav = written.iter().find(|(name, _)| name.ends_with(".wav")).map(|(_, bytes)| bytes.as_slice()).unwrap_or_default();
+    assert!(consented.iter().any(|frame| memmem(wav, &linear(frame))), "and is found there in the form that is looked for");
     for frame in &withheld {
         let base64 = base64_simd::STANDARD.encode_to_string(&frame[..48]).into_bytes();
-        let linear: Vec<u8> =
-            frame[..24].iter().flat_map(|code| [callgate::engine::audio::g711::decode(*code), 0]).flat_map(i16::to_le_bytes).collect();
         for (name, bytes) in &written {
-            for (form, piece) in [("mu-law", &frame[..48]), ("base64", &base64), ("linear", &linear)] {
+            for (form, piece) in [("mu-law", &frame[..48]), ("base64", &base64), ("linear", &linear(frame))] {
                 assert!(!memmem(bytes, piece), "withheld audio as {form} in {name}");
             }
         }
     }
+}
+
+/// As it lies in a WAV whose other channel is silent.
+fn linear(frame: &[u8; 160]) -> Vec<u8> {
+    frame[..24].iter().flat_map(|code| [callgate::engine::audio::g711::decode(*code), 0]).flat_map(i16::to_le_bytes).collect()
+}
+
+fn is_in_some(files: &[std::path::PathBuf], piece: &[u8]) -> bool {
+    files.iter().any(|file| memmem(&std::fs::read(file).unwrap(), piece))
 }
 
 fn memmem(bytes: &[u8], piece: &[u8]) -> bool {

@@ -150,7 +150,7 @@ async fn what_cannot_be_reached_is_said_to_have_failed_until_its_gateway_is_back
     std::fs::create_dir(&folder).unwrap();
     let other = Rig::start(on(&url)).await;
     let served = Served::start(&folder, &[("CALLGATE_DATABASE_URL", &url)]);
-    let mut caller = Caller::connect(served.address, "CAgone", json!({ "mode": "stay", "clientId": "c" })).await;
+    let mut caller = Caller::connect(served.address, "CAgone", json!({ "mode": "stay", "clientId": "c", "caseManagerId": "tester" })).await;
     caller.frames(250).await;
     caller.key("1").await;
     other.call("CAgone", |call| call["recording"]["state"] == "ACTIVE").await;
@@ -163,6 +163,10 @@ async fn what_cannot_be_reached_is_said_to_have_failed_until_its_gateway_is_back
     // Its disk is not where it was.
     std::fs::rename(&folder, away.path().join("elsewhere")).unwrap();
     let ended = once(&other, "CAgone", |call| call["phase"] == "ENDED" && call["recording"]["state"] == "FAILED").await;
+    assert_eq!((&ended["isRecorded"], &ended["unrecordedReason"]), (&json!(false), &json!("SYSTEM_ERROR")), "{ended}");
+    let tasks = async || other.get("/api/tasks").await.1["tasks"].as_array().unwrap().clone();
+    let of_gone = async || tasks().await.iter().filter(|task| task["callId"] == ended["callId"]).count();
+    assert_eq!(of_gone().await, 1, "a call whose recording failed is one without: its case manager is told");
     let why = ended["recording"]["reason"].as_str().unwrap();
     assert!(why.contains("cannot be reached") && why.contains("start it again"), "{ended}");
     let ended = once(&other, "CAasked", |call| call["phase"] == "ENDED").await;
@@ -170,7 +174,8 @@ async fn what_cannot_be_reached_is_said_to_have_failed_until_its_gateway_is_back
     // Back on its folder, it finishes what it had begun.
     std::fs::rename(away.path().join("elsewhere"), &folder).unwrap();
     let _again = Served::start(&folder, &[("CALLGATE_DATABASE_URL", &url)]);
-    once(&other, "CAgone", |call| call["recording"]["state"] == "FINISHED").await;
+    let found = once(&other, "CAgone", |call| call["recording"]["state"] == "FINISHED").await;
+    assert_eq!((&found["isRecorded"], of_gone().await), (&json!(true), 0), "there is one after all: {found}");
 }
 
 /// The call, once it is as wanted: a lease takes ten seconds to be over.

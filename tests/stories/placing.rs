@@ -365,6 +365,8 @@ async fn a_key_on_twilios_keypad_is_durable_before_it_is_answered() {
     assert_eq!((&call["consent"]["method"], &call["consent"]["prior"]), (&json!("KEYPRESS"), &json!(false)));
     fork.stop().await;
     rig.by_id(id, |call| call["recording"]["state"] == "FINISHED").await;
+    let (_, figures) = rig.get("/api/metrics/consent").await;
+    assert_eq!((&figures["grantRate"]["prompts"], &figures["grantRate"]["granted"]), (&json!(2), &json!(1)), "both were asked: {figures}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -379,6 +381,8 @@ async fn silence_on_twilios_keypad_never_grants() {
     let chain = rig.chain_of(&id).await;
     assert!(chain.iter().any(|entry| entry["kind"] == "call.unrecorded"), "{chain:#?}");
     assert!(!chain.iter().any(|entry| entry["kind"] == "consent.granted"), "{chain:#?}");
+    let (_, figures) = rig.get("/api/metrics/consent").await;
+    assert_eq!((&figures["grantRate"]["prompts"], &figures["grantRate"]["granted"]), (&json!(1), &json!(0)), "it was asked: {figures}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

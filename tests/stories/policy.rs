@@ -97,6 +97,18 @@ async fn a_caller_is_held_to_the_strictest_of_the_places_and_the_record_says_whi
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_revocation_without_a_call_names_the_policy_in_force_and_no_place() {
+    let rig = Rig::start(Given::default()).await;
+    let (status, answer) = rig.post_as("/api/clients/c-written/consent/revoke", json!({ "reason": "by letter" }), &rig.token).await;
+    assert_eq!(status, 200, "{answer}");
+    let kept = record(&rig, "c-written").await;
+    assert_eq!((&kept["policyVersion"], &kept["policyBasis"]), (&json!("callgate-2026-11"), &Value::Null), "{kept}");
+    let revoked = rig.chain("c-written").await.into_iter().find(|entry| entry["kind"] == "consent.revoked").unwrap();
+    assert_eq!(revoked["detail"]["policyVersion"], "callgate-2026-11", "{revoked}");
+    assert!(revoked["detail"].get("policyClass").is_none(), "nothing was decided from any place: {revoked}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_call_to_a_client_is_held_to_where_the_client_lives_also_after_a_restart() {
     let twilio = Twilio::start().await;
     let rig = Rig::start(twilio.given()).await;

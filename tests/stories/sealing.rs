@@ -275,6 +275,11 @@ async fn each_spool_that_cannot_be_read_has_its_own_outcome_and_keeps_nobody_fro
     }
     let failed = call_of(folder.path(), "CAhead").await;
     assert_eq!(failed["recording"]["state"], "FAILED", "{failed}");
+    assert_eq!(
+        (&failed["isRecorded"], &failed["unrecordedReason"]),
+        (&json!(false), &json!("SYSTEM_ERROR")),
+        "nothing of it can be heard: {failed}"
+    );
     crate::common::chain_holds(folder.path());
 }
 

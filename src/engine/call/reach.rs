@@ -99,21 +99,21 @@ impl Call {
             self.consent.language_code = language.code();
             self.consent.prompt_version.clone_from(&self.settings.prompts.prompt(language, Line::Consent).version);
         }
+        // The figures count by it who was asked so.
+        let keypad = json!({ "language": language.code(), "version": self.consent.prompt_version });
         match (&self.state, answer) {
             (State::Created | State::Asking(_), Answer::Accept) => {
-                let evidence = json!({
-                    "keypad": { "language": language.code(), "version": self.consent.prompt_version },
-                    "answeredBy": self.answered_by,
-                });
+                let evidence = json!({ "keypad": keypad, "answeredBy": self.answered_by });
                 let record = self.record(now, ConsentStatus::Granted, Method::Keypress, client, evidence);
                 self.state = State::Sealing(Sealing { by: now.tick.plus_ms(SEAL_WITHIN_MS), prior: false, decided_at: None });
                 out.effects.extend([Effect::Seal(Grant { record: record.into(), seen: self.standing.seen }), Effect::Changed]);
             }
             (State::Created | State::Asking(_), Answer::Speak(_) | Answer::Nothing) => {
                 let why = "the keypad question was not answered: nobody is known to have heard it";
-                self.go_unrecorded(now, UnrecordedReason::SystemError, why, None, out);
+                self.go_unrecorded(now, UnrecordedReason::SystemError, why, Some(&json!({ "keypad": keypad })), out);
             }
-            (State::Created | State::Asking(_) | State::Sealing(_), Answer::Decline) => self.refuse(now, client, None, out),
+            (State::Created, Answer::Decline) => self.refuse_told(now, client, None, Some(("keypad", keypad)), out),
+            (State::Asking(_) | State::Sealing(_), Answer::Decline) => self.refuse(now, client, None, out),
             (State::Open(_), Answer::Decline) => self.stop_here(now, Method::Keypress, client, None, out),
             (State::Refused(_), Answer::Decline) if self.consent.status != ConsentStatus::Revoked => {
                 self.write_refusal(now, Method::Keypress, client, None, out);

@@ -170,19 +170,19 @@ impl Call {
         self.write_answer(now, method, actor, reason, None, out);
     }
 
-    /// `prompt`: what the client had been told when the no came.
+    /// `told`: what the client had been told when the no came.
     fn write_answer(
         &mut self,
         now: Now,
         method: Method,
         actor: Actor,
         reason: Option<String>,
-        prompt: Option<serde_json::Value>,
+        told: Option<(&'static str, serde_json::Value)>,
         out: &mut Outbox,
     ) {
         let mut evidence = json!({ "position": self.position(), "language": self.language.code() });
-        if let Some(prompt) = prompt {
-            evidence["prompt"] = prompt;
+        if let Some((name, told)) = told {
+            evidence[name] = told;
         }
         let mut record = self.record(now, ConsentStatus::Revoked, method, actor, evidence);
         record.reason = reason;
@@ -202,10 +202,22 @@ impl Call {
 
     /// The client said no to the question.
     pub(super) fn refuse(&mut self, now: Now, actor: Actor, reason: Option<String>, out: &mut Outbox) {
+        let told = self.prompt_told().map(|prompt| ("prompt", prompt));
+        self.refuse_told(now, actor, reason, told, out);
+    }
+
+    /// The same, with what the client had been told under its name in the evidence.
+    pub(super) fn refuse_told(
+        &mut self,
+        now: Now,
+        actor: Actor,
+        reason: Option<String>,
+        told: Option<(&'static str, serde_json::Value)>,
+        out: &mut Outbox,
+    ) {
         let method = if matches!(actor, Actor::Client { .. }) { Method::Keypress } else { Method::Verbal };
-        let prompt = self.prompt_told();
         self.decline_aloud(now, out);
-        self.write_answer(now, method, actor, reason, prompt, out);
+        self.write_answer(now, method, actor, reason, told, out);
         self.rest(now);
     }
 

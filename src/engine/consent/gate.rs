@@ -27,8 +27,9 @@ const BLANK_LEAD_MS: u64 = 5;
 const BLANK_TAIL_MS: u64 = 15;
 /// Key tones remembered at once; more within one delay line are merged into the last.
 const BLANKS_MAX: usize = 8;
-/// Stretches remembered of what was let out: a cut goes back over so many holes of a channel and still counts every frame.
-const STRETCHES: usize = 4;
+/// Stretches remembered of what was let out of a channel. A cut that goes back over fewer holes counts every frame exactly; the
+/// oldest stretch is then all that was before, its holes forgotten, and a cut into it counts no frame too few.
+const STRETCHES: usize = 16;
 /// Slots the line keeps allocated when it is not holding: 240 ms of one channel, and a few.
 const SLOTS_KEPT: usize = 16;
 /// The most frames that may wait: two channels, delay and hold, frames as short as 10 ms.
@@ -44,7 +45,8 @@ pub struct Gate {
     blanks: [Vec<Blank>; 2],
     /// How far any frame of a stream that was let out reaches.
     reached: Option<(StreamNo, Place)>,
-    /// What each channel was let out last, newest first: for counting, where `reached` is for cutting.
+    /// What each channel was let out of the stream that the line is filled from, newest first: for counting, where `reached` is
+    /// for cutting.
     gone: [[Option<Stretch>; STRETCHES]; 2],
     /// Keys whose fragments are looked for, on which stream, and until where.
     wanted: [Option<(Key, StreamNo, Place)>; 2],
@@ -70,7 +72,8 @@ pub struct Cut {
     pub dropped: [u64; 2],
     /// Set when frames past the cut had already been let out: sinks must go back to this place of this stream.
     pub back_to: Option<(StreamNo, Place)>,
-    /// How many frames that reach past it had been let out, client's and other party's.
+    /// How many frames that reach past it had been let out, client's and other party's. Never too few: beyond sixteen stretches as if
+    /// nothing were missing, so that nobody is told of more than was captured.
     pub let_out: [u64; 2],
     /// How many samples past it the last of them ends.
     pub past: u64,
@@ -83,24 +86,56 @@ struct Blank {
     to: Option<Place>,
 }
 
-/// Frames of one length that were let out one after the other.
+/// Frames that were let out one after the other.
 #[derive(Clone, Copy)]
 struct Stretch {
-    stream: StreamNo,
     from: Place,
+    to: Place,
     frames: u64,
+    /// Of the shortest of them.
     length: u64,
+    /// All of that length, and nothing is missing between them.
+    gapless: bool,
 }
 
 impl Stretch {
-    const fn end(&self) -> Place {
-        self.from.plus(self.frames * self.length)
+    fn of(frame: &Frame) -> Self {
+        Self { from: frame.at, to: frame.end(), frames: 1, length: frame.len() as u64, gapless: true }
     }
 
-    /// How many of its frames reach past `at`.
-    fn past(&self, at: Place) -> u64 {
-        let before = at.0.saturating_sub(self.from.0).checked_div(self.length).unwrap_or(0);
-        self.frames - before.min(self.frames)
+    /// Takes in the frame that follows, if it does.
+    fn takes(&mut self, frame: &Frame) -> bool {
+        let follows = self.gapless && self.length == frame.len() as u64 && self.to == frame.at;
+        if follows {
+            self.frames += 1;
+            self.to = frame.end();
+        }
+        follows
+    }
+
+    /// Both as one, whose holes are forgotten. Where a frame came late they overlap, and then of nothing in between can be
+    /// told how much of it lies where.
+    fn joined(older: Self, newer: Self) -> Self {
+        let length = if older.to <= newer.from { older.length.min(newer.length) } else { 1 };
+        let (from, to) = (older.from.min(newer.from), older.to.max(newer.to));
+        Self { from, to, frames: older.frames + newer.frames, length, gapless: false }
+    }
+
+    /// Forgets what reaches past `at`, and how many frames that are; never too few.
+    fn cut(&mut self, at: Place) -> u64 {
+        if at >= self.to {
+            return 0;
+        }
+        let past = if self.gapless {
+            self.frames - at.0.saturating_sub(self.from.0).checked_div(self.length).unwrap_or(0).min(self.frames)
+        } else if at <= self.from {
+            self.frames
+        } else {
+            (self.to.0 - at.0).div_ceil(self.length.max(1)).min(self.frames)
+        };
+        self.frames -= past;
+        self.to = if self.gapless { self.from.plus(self.frames * self.length) } else { at.max(self.from) };
+        past
     }
 }
 
@@ -145,6 +180,7 @@ impl Gate {
             // A new stream's clock starts anew; what the old one left in the line has no cut left to wait for.
             self.let_out_all(out);
             self.clock = (frame.stream, frame.end());
+            self.gone = [[None; STRETCHES]; 2];
         }
         self.clock.1 = self.clock.1.max(frame.end());
         match self.wanted[frame.channel.index()] {
@@ -263,12 +299,8 @@ impl Gate {
             }
         }
         for (let_out, gone) in cut.let_out.iter_mut().zip(&mut self.gone) {
-            for stretch in gone.iter_mut().flatten().filter(|stretch| stretch.stream == stream) {
-                let past = stretch.past(at);
-                // What was cut once is not counted again by the next cut.
-                stretch.frames -= past;
-                *let_out += past;
-            }
+            // What was cut once is not counted again by the next cut.
+            *let_out += gone.iter_mut().flatten().map(|stretch| stretch.cut(at)).sum::<u64>();
         }
         let reached = self.reached.filter(|(reached, _)| *reached == stream).map_or(at, |(_, end)| end);
         cut.past = reached.0.saturating_sub(at.0);
@@ -321,16 +353,24 @@ impl Gate {
         if self.reached.is_none_or(|(stream, reached)| stream != frame.stream || reached < end) {
             self.reached = Some((frame.stream, end));
         }
-        let gone = &mut self.gone[frame.channel.index()];
-        match &mut gone[0] {
-            Some(last) if last.stream == frame.stream && last.length == frame.len() as u64 && last.end() == frame.at => last.frames += 1,
-            Some(_) | None => {
-                gone.rotate_right(1);
-                gone[0] = Some(Stretch { stream: frame.stream, from: frame.at, frames: 1, length: frame.len() as u64 });
-            }
-        }
+        note(&mut self.gone[frame.channel.index()], &frame);
         out.admitted.push(Admitted { frame, grant: self.receipt.seq() });
     }
+}
+
+/// A frame was let out: it goes on with the newest stretch, or begins one. Of seventeen the two oldest become one.
+fn note(gone: &mut [Option<Stretch>; STRETCHES], frame: &Frame) {
+    if gone[0].as_mut().is_some_and(|newest| newest.takes(frame)) {
+        return;
+    }
+    // What a cut has emptied needs no place.
+    if gone[0].is_none_or(|newest| newest.frames > 0) {
+        gone.rotate_right(1);
+        if let (Some(oldest), Some(older)) = (gone[0], gone[STRETCHES - 1]) {
+            gone[STRETCHES - 1] = Some(Stretch::joined(oldest, older));
+        }
+    }
+    gone[0] = Some(Stretch::of(frame));
 }
 
 /// Blanks the halves of a frame in which a fragment of a key's tone may lie.
@@ -468,5 +508,48 @@ mod tests {
         assert_eq!(let_out, (60..=68).collect::<Vec<_>>());
         let cut = gate.cut(StreamNo(0), Place(25 * 160), &mut out);
         assert_eq!(cut.let_out, [5 + 9, 0], "25 to 29 and what came after the first cut");
+    }
+
+    /// Frames 0 to 400 with a hole after every five, cut at `at`: what is counted back, and what was there to count.
+    fn cut_over_holes(at: u64) -> (u64, u64) {
+        let frame = |n: u64| Frame::new(Channel::Client, StreamNo(0), Place(n * 160), MediaTime(n * 20), &[0x55; 160]);
+        let (mut gate, mut out) = (Gate::open(testing::receipt("record")), Batch::default());
+        for n in (0..400).filter(|n| n % 6 != 5) {
+            gate.admit(frame(n), &mut out);
+        }
+        let past = out.iter().filter(|frame| frame.at().0 >= at * 160).count() as u64;
+        (gate.cut(StreamNo(0), Place(at * 160), &mut out).let_out[0], past)
+    }
+
+    #[test]
+    fn a_cut_over_a_few_holes_counts_every_frame() {
+        for at in 310..388 {
+            let (counted, past) = cut_over_holes(at);
+            assert_eq!(counted, past, "cut at frame {at}");
+        }
+    }
+
+    #[test]
+    fn a_cut_over_many_holes_never_leaves_more_counted_than_was_captured() {
+        for at in 0..310 {
+            let (counted, past) = cut_over_holes(at);
+            let holes = (310 - at) / 6 + 1;
+            assert!((past..=past + holes).contains(&counted), "cut at frame {at}: {counted} counted, {past} were past it");
+        }
+    }
+
+    #[test]
+    fn a_cut_that_reaches_late_frames_of_long_ago_counts_none_too_few() {
+        let frame = |n: u64| Frame::new(Channel::Client, StreamNo(0), Place(n * 160), MediaTime(n * 20), &[0x55; 160]);
+        for at in 0..120 {
+            let (mut gate, mut out) = (Gate::open(testing::receipt("record")), Batch::default());
+            let late = |n: &u64| n % 3 == 1;
+            for n in (0..120).filter(|n| !late(n)).chain((0..120).filter(late)).chain(120..140) {
+                gate.admit(frame(n), &mut out);
+            }
+            let (admitted, past) = (out.len() as u64, out.iter().filter(|frame| frame.at().0 >= at * 160).count() as u64);
+            let counted = gate.cut(StreamNo(0), Place(at * 160), &mut out).let_out[0];
+            assert!((past..=admitted).contains(&counted), "cut at frame {at}: {counted} counted, {past} were past it");
+        }
     }
 }

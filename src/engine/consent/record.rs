@@ -108,7 +108,8 @@ pub struct ConsentRecord {
     pub reason: Option<String>,
     /// What the decision was seen in: stream, place, prompt hash, levels. JSON, no audio and no digits but the meaning.
     pub evidence: serde_json::Value,
-    /// The version of the policy by place that the call was held to. None where no call was: a revocation through the API.
+    /// The version of the policy by place that the call was held to; without a call, as for a revocation through the API, of the
+    /// one in force. None only in records of before there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy_version: Option<String>,
     /// The class that it gave the call, and what that was decided from.

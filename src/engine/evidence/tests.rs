@@ -1,5 +1,7 @@
 //! A small bundle, and everything that may be done to it.
 
+use std::slice;
+
 use serde_json::{Value, json};
 
 use super::*;
@@ -136,17 +138,17 @@ fn with_lines(files: &Files, lines: &[String]) -> Files {
 }
 
 fn why(files: &Files) -> String {
-    verify(files, None).unwrap_err().to_string()
+    verify(files, &[]).unwrap_err().to_string()
 }
 
 #[test]
 fn a_bundle_is_verified_by_its_own_key_and_by_one_that_is_given() {
     let (chain, files) = bundle();
     let key = signer().verifier();
-    let verified = verify(&files, Some(&key)).unwrap();
+    let verified = verify(&files, slice::from_ref(&key)).unwrap();
     assert_eq!((verified.call_id.as_str(), verified.org_id.as_str(), verified.entries), ("call", "org", 4));
     assert_eq!((verified.checkpoint.size, verified.exported_at.as_str()), (6, "2026-09-21T14:15:00.000Z"));
-    assert_eq!(verify(&files, None).unwrap(), verified);
+    assert_eq!(verify(&files, &[]).unwrap(), verified);
     assert_eq!(chain.ours.last().unwrap().0, 6, "the last entry is the export's own");
     let names: Vec<_> = files.keys().map(String::as_str).collect();
     let expected = [
@@ -175,17 +177,17 @@ fn every_byte_of_every_file_counts() {
         for at in (0..bytes.len()).step_by(step) {
             let mut changed = files.clone();
             changed.get_mut(name).unwrap()[at] ^= 1;
-            assert!(verify(&changed, Some(&key)).is_err(), "byte {at} of {name}");
+            assert!(verify(&changed, slice::from_ref(&key)).is_err(), "byte {at} of {name}");
         }
         let mut longer = files.clone();
         longer.get_mut(name).unwrap().push(b'\n');
-        assert!(verify(&longer, Some(&key)).is_err(), "{name} and a line more");
+        assert!(verify(&longer, slice::from_ref(&key)).is_err(), "{name} and a line more");
         let mut shorter = files.clone();
         shorter.get_mut(name).unwrap().pop();
-        assert!(verify(&shorter, Some(&key)).is_err(), "{name} without its last byte");
+        assert!(verify(&shorter, slice::from_ref(&key)).is_err(), "{name} without its last byte");
         let mut gone = files.clone();
         gone.remove(name);
-        assert!(verify(&gone, Some(&key)).unwrap_err().to_string().contains("missing"), "{name}");
+        assert!(verify(&gone, slice::from_ref(&key)).unwrap_err().to_string().contains("missing"), "{name}");
     }
     let mut more = files.clone();
     more.insert("chain/3.tlog-proof".into(), files["chain/2.tlog-proof"].clone());
@@ -200,21 +202,21 @@ fn entries_that_are_dropped_doubled_swapped_cut_or_anothers_are_named() {
         let mut dropped = all.clone();
         dropped.remove(at);
         let dropped = with_lines(&files, &dropped);
-        assert!(verify(&dropped, None).is_err(), "dropped {at}");
+        assert!(verify(&dropped, &[]).is_err(), "dropped {at}");
         // And its proof with it.
         let mut clean = dropped.clone();
         clean.remove(&proof_of(chain.ours[at].0));
-        assert_eq!(verify(&clean, None), Err(Wrong::Untold("which entries there are")), "dropped {at} without a trace");
+        assert_eq!(verify(&clean, &[]), Err(Wrong::Untold("which entries there are")), "dropped {at} without a trace");
         let mut doubled = all.clone();
         doubled.insert(at, all[at].clone());
-        assert_eq!(verify(&with_lines(&files, &doubled), None), Err(Wrong::Disorder(chain.ours[at].0)));
+        assert_eq!(verify(&with_lines(&files, &doubled), &[]), Err(Wrong::Disorder(chain.ours[at].0)));
         let mut swapped = all.clone();
         swapped.swap(at, at + 1);
-        assert_eq!(verify(&with_lines(&files, &swapped), None), Err(Wrong::Disorder(chain.ours[at].0)));
+        assert_eq!(verify(&with_lines(&files, &swapped), &[]), Err(Wrong::Disorder(chain.ours[at].0)));
     }
     let mut cut = with_lines(&files, &all[..all.len() - 1]);
     cut.remove(&proof_of(6));
-    assert_eq!(verify(&cut, None), Err(Wrong::NoExport));
+    assert_eq!(verify(&cut, &[]), Err(Wrong::NoExport));
 
     // Another call's entry, proven as it should be, in the place of one that was dropped and in none.
     let other = chain.append(&event(EventKind::RecordingStarted, Some("another"), "somebody", json!({})), false);
@@ -224,14 +226,14 @@ fn entries_that_are_dropped_doubled_swapped_cut_or_anothers_are_named() {
     let mut foreign = with_lines(&files, &more);
     foreign.insert(CHECKPOINT.into(), seal.note.clone().into_bytes());
     foreign.extend(seal.proofs.iter().map(|proof| (proof_of(proof.index + 1), proof.text(&seal.note).into_bytes())));
-    assert_eq!(verify(&foreign, None), Err(Wrong::NoExport), "behind the export's own");
+    assert_eq!(verify(&foreign, &[]), Err(Wrong::NoExport), "behind the export's own");
     more.swap(3, 4);
-    assert_eq!(verify(&with_lines(&foreign, &more), None), Err(Wrong::Disorder(6)));
+    assert_eq!(verify(&with_lines(&foreign, &more), &[]), Err(Wrong::Disorder(6)));
 
     // A checkpoint that was signed later proves all the same entries.
     let mut later = foreign.clone();
     later.remove(&proof_of(7));
-    assert_eq!(verify(&with_lines(&later, &all), None).unwrap().checkpoint.size, 7);
+    assert_eq!(verify(&with_lines(&later, &all), &[]).unwrap().checkpoint.size, 7);
 }
 
 #[test]
@@ -244,8 +246,8 @@ fn another_key_another_export_and_a_lie_about_the_chain_are_refused() {
     forged.insert(CHECKPOINT.into(), seal.note.clone().into_bytes());
     forged.insert(KEY.into(), format!("{}\n", seal.key).into_bytes());
     forged.extend(seal.proofs.iter().map(|proof| (proof_of(proof.index + 1), proof.text(&seal.note).into_bytes())));
-    assert!(verify(&forged, None).is_ok(), "it is whole, by its own word");
-    let refused = verify(&forged, Some(&signer().verifier())).unwrap_err();
+    assert!(verify(&forged, &[]).is_ok(), "it is whole, by its own word");
+    let refused = verify(&forged, &[signer().verifier()]).unwrap_err();
     assert_eq!(refused, Wrong::OtherKey(seal.key.to_string()));
     let mut half = files.clone();
     half.insert(KEY.into(), format!("{}\n", seal.key).into_bytes());
@@ -253,12 +255,12 @@ fn another_key_another_export_and_a_lie_about_the_chain_are_refused() {
 
     // What one export says does not fit to another's end.
     let again = export(&mut chain, |chain| material(chain, Vec::new()), &signer());
-    assert!(verify(&again, None).is_ok(), "{:?}", verify(&again, None));
+    assert!(verify(&again, &[]).is_ok(), "{:?}", verify(&again, &[]));
     let mut mixed = again;
     for name in [MANIFEST, EVIDENCE, PAGE, RECORDS] {
         mixed.insert(name.into(), files[name].clone());
     }
-    assert_eq!(verify(&mixed, None), Err(Wrong::Manifest(7)));
+    assert_eq!(verify(&mixed, &[]), Err(Wrong::Manifest(7)));
 
     // A gateway that signs what its chain does not say.
     for (lie, untold) in
@@ -297,7 +299,7 @@ fn another_key_another_export_and_a_lie_about_the_chain_are_refused() {
         let mut lied = with_lines(&lied, &all);
         lied.insert(CHECKPOINT.into(), seal.note.clone().into_bytes());
         lied.extend(seal.proofs.iter().map(|proof| (proof_of(proof.index + 1), proof.text(&seal.note).into_bytes())));
-        assert_eq!(verify(&lied, None), Err(Wrong::Untold(untold)), "{lie}");
+        assert_eq!(verify(&lied, &[]), Err(Wrong::Untold(untold)), "{lie}");
     }
 }
 
@@ -327,11 +329,11 @@ fn a_record_that_nobody_may_read_leaves_its_entry_proven() {
     assert!(files[RECORDS].is_empty());
     let page = String::from_utf8(files[PAGE].clone()).unwrap();
     assert!(!page.contains("said &amp;"), "the reason is in the record alone");
-    assert_eq!(verify(&files, None).unwrap().entries, 2);
+    assert_eq!(verify(&files, &[]).unwrap().entries, 2);
     // Another record put in its place is not the one.
     let mut chain = Chain::new();
     chain.append(&decision.event, true);
     let opened = Opened { entry: 1, record: decision.record.replace("GRANTED", "REVOKED"), salt: SALT.to_string() };
     let files = export(&mut chain, material_of(opened), &signer());
-    assert_eq!(verify(&files, None), Err(Wrong::Record(1)));
+    assert_eq!(verify(&files, &[]), Err(Wrong::Record(1)));
 }

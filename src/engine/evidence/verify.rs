@@ -41,7 +41,7 @@ pub enum Wrong {
     #[error("{KEY} is not a public key")]
     Key,
     /// It is another's than was given.
-    #[error("the bundle is signed by {0}, not by the key that was given")]
+    #[error("the bundle is signed by {0}, not by a key that was given")]
     OtherKey(String),
     /// The checkpoint proves nothing.
     #[error("{CHECKPOINT}: {0}")]
@@ -97,16 +97,17 @@ struct Shape {
     detail: Value,
 }
 
-/// Checks a bundle: by the key given, or else by the one that it brings itself, which proves only that the bundle is whole.
+/// Checks a bundle: by the keys given, one of which must have signed it, or, given none, by the one that it brings itself, which proves
+/// only that the bundle is whole.
 ///
 /// # Errors
 /// [`Wrong`]: the first thing that is.
-pub fn verify(files: &Files, key: Option<&NoteVerifier>) -> Result<Verified, Wrong> {
+pub fn verify(files: &Files, keys: &[NoteVerifier]) -> Result<Verified, Wrong> {
     let own = NoteVerifier::parse(text(files, KEY)?).map_err(|_| Wrong::Key)?;
     if text(files, KEY)? != format!("{own}\n") {
         return Err(Wrong::Key);
     }
-    if key.is_some_and(|given| *given != own) {
+    if !keys.is_empty() && !keys.contains(&own) {
         return Err(Wrong::OtherKey(own.to_string()));
     }
     let note = text(files, CHECKPOINT)?;

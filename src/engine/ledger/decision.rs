@@ -81,7 +81,9 @@ impl Decision {
         // Places are the client's: they are committed to, and not told.
         if let Some(version) = &record.policy_version {
             detail["policyVersion"] = json!(version);
-            detail["policyClass"] = json!(record.policy_basis.as_ref().map(|basis| basis.class));
+            if let Some(basis) = &record.policy_basis {
+                detail["policyClass"] = json!(basis.class);
+            }
         }
         let event = Event {
             org_id: record.org_id.clone(),

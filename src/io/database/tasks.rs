@@ -92,6 +92,9 @@ pub(super) fn is_to_be_logged(call: &CallRow) -> bool {
 /// however often that state is written. The line for the chain, the first time.
 pub(super) async fn log_interaction(session: &mut Session<'_>, call: &CallRow) -> Result<Option<Event>, sqlx::Error> {
     if !is_to_be_logged(call) {
+        if is_found_again(call) {
+            withdraw(session, &call.id).await?;
+        }
         return Ok(None);
     }
     let reason = call.told("/unrecordedReason").unwrap_or("SYSTEM_ERROR");
@@ -139,6 +142,23 @@ pub(super) async fn log_interaction(session: &mut Session<'_>, call: &CallRow) -
         position: None,
         detail,
     }))
+}
+
+/// Whether a call is recorded that may have counted as one whose recording was lost.
+fn is_found_again(call: &CallRow) -> bool {
+    call.is_recorded && call.told("/recording/state") == Some("FINISHED") && call.told("/unrecordedReason") == Some("SYSTEM_ERROR")
+}
+
+/// There is a recording after all: nothing is left to document, unless somebody has done it already.
+async fn withdraw(session: &mut Session<'_>, id: &str) -> Result<(), sqlx::Error> {
+    on!(session, c => {
+        sqlx::query(r#"DELETE FROM "DocumentationTask" WHERE "id" = $1 AND "completedAt" IS NULL"#).bind(id).execute(&mut **c).await?;
+        let query = sqlx::query(
+            r#"DELETE FROM "InteractionMetadata" WHERE "id" = $1 AND NOT EXISTS (SELECT 1 FROM "DocumentationTask" WHERE "id" = $1)"#,
+        );
+        query.bind(id).execute(&mut **c).await?;
+    });
+    Ok(())
 }
 
 /// Completes a task. `false`: it was complete before, or there is none; the first completion counts.

@@ -291,7 +291,8 @@ async fn revoke(
         at: wall(),
         reason: reason(said.reason)?,
         evidence: json!({ "through": "API" }),
-        policy_version: None,
+        // No call, and so no places: the policy that was in force has a version, and no class.
+        policy_version: Some(app.world.policy.version().to_owned()),
         policy_basis: None,
     };
     let revoked = revocation::revoke(&app, record).await.map_err(|why| match why {

@@ -88,7 +88,7 @@ async fn consent(
     let figures = app.world.database.figures(&filter, CALLS_MAX).await.map_err(Problem::ours)?;
     let too_many =
         || Problem::new(StatusCode::UNPROCESSABLE_ENTITY, format!("these are more than {CALLS_MAX} calls; ask for a shorter time"));
-    let figures = figures.ok_or_else(too_many)?.beside_targets();
+    let figures = figures.ok_or_else(too_many)?.total().beside_targets();
     let FiguresFilter { language, prompt_version, .. } = filter;
     Ok(Json(ConsentFigures { org_id: may.claims.org, from, to, language, prompt_version, figures }))
 }

@@ -10,28 +10,31 @@ use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use secrecy::ExposeSecret as _;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use super::config::{InboundRoute, Relays};
 use super::http::App;
 use super::ids;
+use super::live::submit;
 use super::media::ToMedia;
 use super::nodes;
 use super::placing;
 use super::problem::Problem;
-use super::registry::{Announced, Made};
+use super::recover;
+use super::registry::{Announced, Made, row_of};
 use crate::engine::audio::key::Key;
 use crate::engine::audio::prompts::{Language, Line, Prompt};
-use crate::engine::call::{CallIdentity, PROMPT_PLAYS_MAX, Standing, Unreached};
+use crate::engine::call::{Call, CallIdentity, PROMPT_PLAYS_MAX, Standing, Unreached};
 use crate::engine::consent::keys::{self, Answer};
-use crate::engine::consent::{ConsentStatus, Direction};
-use crate::engine::policy::Places;
+use crate::engine::consent::{Actor, ConsentStatus, Direction, UnrecordedReason};
+use crate::engine::ledger::{Event, EventKind};
+use crate::engine::policy::{Places, Ruling};
 use crate::engine::twilio::signature;
 use crate::engine::twilio::twiml::{self, After, Connect, Next, Otherwise, Route, Stream};
 use crate::engine::twilio::verbs::{NotVerbs, Verbs};
-use crate::io::database::DatabaseError;
+use crate::io::database::{Arrived, DatabaseError, Work};
 
 /// Twilio's forms are a few kilobytes.
 const FORM_MAX: usize = 64 * 1024;
@@ -117,10 +120,10 @@ struct About {
 }
 
 /// The database is away, and nobody else can tell which call it is.
-struct NobodyKnows;
+pub(super) struct NobodyKnows;
 
 /// Asks the database, again while it fails, and no longer than [`KNOWN_WITHIN`].
-async fn patiently<T, F>(call_id: &str, mut ask: impl FnMut() -> F) -> Result<T, NobodyKnows>
+pub(super) async fn patiently<T, F>(call_id: &str, mut ask: impl FnMut() -> F) -> Result<T, NobodyKnows>
 where
     F: Future<Output = Result<T, DatabaseError>>,
 {
@@ -202,7 +205,14 @@ pub(super) async fn voice(State(app): State<App>, Query(asked): Query<Asked>, ax
     if about.announced.is_none() && !asked.call_id.is_empty() {
         return Problem::not_found("call").into_response();
     }
-    let announced = about.announced.get_or_insert_with(|| inbound(&app, &form)).clone();
+    let announced = match about.announced.take() {
+        Some(announced) => announced,
+        None => match inbound(&app, VOICE, "", &form).await {
+            Ok(announced) => announced,
+            Err(answer) => return *answer,
+        },
+    };
+    about.announced = Some(announced.clone());
     let id = announced.identity.call_id.clone();
     about.id = Some(id.clone());
     let answered_by = form.field("AnsweredBy");
@@ -298,8 +308,23 @@ fn lives(app: &App, call_id: &str) -> bool {
     app.registry.owner(call_id).is_some() && !app.registry.get(call_id).is_some_and(|live| live.is_over())
 }
 
-/// An inbound call: who the client is, the main app may tell as a form field; a caller id proves nothing.
-fn inbound(app: &App, form: &Form) -> Announced {
+/// An inbound call that is ours to answer; else the answer: the very one of the gateway that was told first, or none that records.
+async fn inbound(app: &App, path: &str, query: &str, form: &Form) -> Result<Announced, Box<Response>> {
+    let call_id = match nodes::arrives(app, form.field("CallSid")).await {
+        Some(Arrived::Ours(call_id)) => call_id,
+        Some(Arrived::Theirs(owner)) => return Err(Box::new(nodes::ask_owner(app, &owner, path, query, &form.0).await)),
+        Some(Arrived::Left(call_id)) => {
+            note_unserved(app, &call_id, &form.0).await;
+            return Err(Box::new(unowned(app, "", None, None, form).await));
+        }
+        Some(Arrived::Past) | None => return Err(Box::new(unowned(app, "", None, None, form).await)),
+    };
+    let (identity, ruling) = who_calls(app, call_id, form);
+    Ok(app.registry.announce(Announced { identity, token: ids::fresh("stream"), party_token: ids::fresh("party"), ruling, made: None }))
+}
+
+/// Who the client is the main app may tell as a form field; a caller id proves nothing.
+fn who_calls(app: &App, call_id: String, form: &Form) -> (CallIdentity, Ruling) {
     let call_sid = form.field("CallSid");
     let told = |name: &str, default: String| Some(form.field(name).to_owned()).filter(|value| !value.is_empty()).unwrap_or(default);
     let outbound = form.field("Direction").starts_with("outbound");
@@ -310,20 +335,43 @@ fn inbound(app: &App, form: &Form) -> Announced {
         own_number: Some(form.field(own)),
         case_manager: None,
     });
-    app.registry.announce(Announced {
-        identity: CallIdentity {
-            call_id: ids::fresh("call"),
-            call_sid: call_sid.to_owned(),
-            client_id: told("clientId", format!("unknown-{call_sid}")),
-            case_manager_id: told("caseManagerId", String::new()),
-            org_id: told("orgId", "default".to_owned()),
-            direction: if outbound { Direction::Outbound } else { Direction::Inbound },
-        },
-        token: ids::fresh("stream"),
-        party_token: ids::fresh("party"),
-        ruling,
-        made: None,
-    })
+    let identity = CallIdentity {
+        call_id,
+        call_sid: call_sid.to_owned(),
+        client_id: told("clientId", format!("unknown-{call_sid}")),
+        case_manager_id: told("caseManagerId", String::new()),
+        org_id: told("orgId", "default".to_owned()),
+        direction: if outbound { Direction::Outbound } else { Direction::Inbound },
+    };
+    (identity, ruling)
+}
+
+/// A call came in, and the gateway that was told first cannot be asked: its people are connected, and that it went unrecorded is
+/// written, unless somebody has written of it.
+pub(super) async fn note_unserved(app: &App, call_id: &str, form: &[(String, String)]) {
+    if !matches!(app.world.database.call(call_id).await, Ok(None)) {
+        return;
+    }
+    let (identity, ruling) = who_calls(app, call_id.to_owned(), &Form(form.to_vec()));
+    let now = app.world.clocks.now();
+    let why = json!({ "reason": UnrecordedReason::SystemError, "why": "the gateway that was told of it first cannot be asked any more" });
+    let unrecorded = Event {
+        org_id: identity.org_id.clone(),
+        kind: EventKind::CallUnrecorded,
+        actor: Actor::System,
+        call_id: Some(call_id.to_owned()),
+        client_id: Some(identity.client_id.clone()),
+        at: now.wall,
+        position: None,
+        detail: why,
+    };
+    let standing = Standing { status: ConsentStatus::Pending, seen: 0 };
+    let mut row = row_of(&Call::new(identity, app.world.settings, standing, now).under(ruling).snapshot());
+    row.state["unrecordedReason"] = json!(UnrecordedReason::SystemError);
+    row.state["connectedAt"] = json!(now.wall);
+    recover::end(&mut row);
+    submit(&app.world, Work::Audit(unrecorded, None));
+    submit(&app.world, Work::Call(Box::new(row)));
 }
 
 /// The bot that serves a call which goes where inbound calls go, if one does.
@@ -506,7 +554,11 @@ pub(super) async fn consent(State(app): State<App>, Query(asked): Query<Asked>, 
         }
     }
     if about.announced.is_none() {
-        let announced = inbound(&app, &form);
+        let query = format!("lang={}&plays={}", language.code(), asked.plays);
+        let announced = match inbound(&app, CONSENT, &query, &form).await {
+            Ok(announced) => announced,
+            Err(answer) => return *answer,
+        };
         about = About { id: Some(announced.identity.call_id.clone()), announced: Some(announced) };
     }
     let in_time = match &about.announced {

@@ -11,6 +11,7 @@ mod header;
 mod keys;
 #[cfg(feature = "kms")]
 mod kms;
+mod place;
 mod read;
 mod shed;
 mod sync;
@@ -20,6 +21,7 @@ mod write;
 
 pub use format::{Lead, PauseGaps, Record, RecordingHead, SpooledFrame, SpooledPause, SpooledStream, SpooledTransfer};
 pub use keys::{KeysError, KmsSpec, NotFetched, SpoolKeys};
+pub use place::{known_spool_id, spool_id};
 pub use read::{SpoolFile, Unreadable, destroy_all_of, files_of, left_behind};
 pub use sync::SYNC_EVERY;
 pub use write::{SpoolEnd, SpoolWriters};

@@ -436,11 +436,14 @@ pub(super) async fn command(app: &App, command: Command) -> Result<Value, NotDon
                 // Written, and not yet opened.
                 None => tokio::time::sleep(LOOK_EVERY).await,
             },
-            Whose::Theirs(owner) | Whose::Arrived(owner) => match node.ask(&owner.node_id, &command).await? {
+            Whose::Theirs(owner) | Whose::Arrived(owner) => {
+                let state = node.ask(&owner.node_id, &command).await?;
+                if !state.is_null() {
+                    return Ok(state);
+                }
                 // Not there yet, or not any more.
-                Value::Null => tokio::time::sleep(LOOK_EVERY).await,
-                state => return Ok(state),
-            },
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
         }
     }
     Err(NotDone::Unanswered)

@@ -336,8 +336,7 @@ impl Live {
     fn give_up_recording(&self, world: &World) {
         let Some(head) = &self.head else { return };
         let why = "the spool could not take the audio; what it has is kept and stored".to_owned();
-        let mut row = row(head, RecordingState::Failed);
-        row.reason = Some(why.clone());
+        let row = RecordingRow { reason: Some(why.clone()), ..row(head, RecordingState::Failed, world.spool_id.as_deref()) };
         submit(world, Work::Recording(Box::new(row), None));
         self.shared.conclude(RecordingState::Failed, Some(why));
     }
@@ -399,7 +398,7 @@ impl Live {
             Effect::Recall => {
                 let identity = &self.shared.identity;
                 let (org_id, client_id) = (identity.org_id.clone(), identity.client_id.clone());
-                submit(world, Work::Recall { org_id, client_id, then: self.answer() });
+                submit(world, Work::Recall { org_id, client_id, call_id: identity.call_id.clone(), then: self.answer() });
             }
             Effect::Refuse(record) => {
                 tracing::info!(call.id = %self.shared.identity.call_id, "call: the client said no");
@@ -415,7 +414,7 @@ impl Live {
                 });
                 let head = Arc::new(self.new_head(world, grant.0, record, lead));
                 self.head = Some(Arc::clone(&head));
-                submit(world, Work::Recording(Box::new(row(&head, RecordingState::Active)), None));
+                submit(world, Work::Recording(Box::new(row(&head, RecordingState::Active, world.spool_id.as_deref())), None));
                 submit(
                     world,
                     Work::Audit(event(&head, EventKind::RecordingStarted, serde_json::json!({ "recordingId": head.recording_id })), None),
@@ -616,8 +615,8 @@ impl Live {
     }
 }
 
-/// A recording's row as it begins.
-pub(super) fn row(head: &RecordingHead, state: RecordingState) -> RecordingRow {
+/// A recording's row as it begins, or as it is once its spool, in `spool_id`, has something of it.
+pub(super) fn row(head: &RecordingHead, state: RecordingState, spool_id: Option<&str>) -> RecordingRow {
     RecordingRow {
         id: head.recording_id.clone(),
         call_id: head.call_id.clone(),
@@ -633,6 +632,7 @@ pub(super) fn row(head: &RecordingHead, state: RecordingState) -> RecordingRow {
         reason: None,
         created_at: head.started_at.clone(),
         finished_at: None,
+        spool_id: spool_id.map(str::to_owned),
     }
 }
 

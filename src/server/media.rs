@@ -88,6 +88,8 @@ pub(super) enum ToMedia {
     HungUp(String),
     /// Other gateways have taken this one for gone: every gate shuts.
     LeaseLost,
+    /// Another gateway has the call.
+    Disowned(String),
     /// The bot that serves this stream of a call said something.
     Bot(Arc<str>, StreamNo, Heard),
     /// Somebody hands the call over. Answered when nothing more is taken in, or with why not.

@@ -60,7 +60,7 @@ use crate::io::main_app::MainApp;
 use crate::io::objects::{ObjectError, ObjectStore};
 use crate::io::policy::{self, PolicyFileError};
 use crate::io::prompts::{self, PromptsError};
-use crate::io::spool::{KeysError, SpoolKeys, SpoolWriters};
+use crate::io::spool::{KeysError, SpoolKeys, SpoolWriters, spool_id};
 use crate::io::transcriber::Transcriber;
 use crate::io::twilio_rest::TwilioRest;
 use crate::io::webhook::Webhook;
@@ -132,6 +132,12 @@ pub enum StartError {
     },
 }
 
+impl StartError {
+    fn spool_id(source: std::io::Error) -> Self {
+        Self::Local { what: "spool.id in CALLGATE_DATA_DIR, the name of its spool, cannot be read or made".to_owned(), source }
+    }
+}
+
 impl Gateway {
     /// Opens everything and accepts calls.
     ///
@@ -186,6 +192,8 @@ impl Gateway {
             }
             None => (None, nodes::Lease::for_ever()),
         };
+        // One gateway has one spool: it needs no name.
+        let spool_id = node.as_ref().map(|_| spool_id(&config.data_dir)).transpose().map_err(StartError::spool_id)?;
         let registry: Arc<registry::Registry> = Arc::default();
         let scribes = config.transcriber.as_ref().map(|spec| {
             scribe::Scribes::new(
@@ -213,6 +221,7 @@ impl Gateway {
             bridging: None, // once the address is known under which Twilio asks
             twilio_token: config.twilio_auth_token.clone(),
             clocks,
+            spool_id: spool_id.map(Into::into),
             database,
             spool,
             scribes,
@@ -275,9 +284,10 @@ impl Gateway {
             // Calls of whoever had this folder before; what others left is closed when their leases are over.
             node.close_gone(&app, &sealer).await?;
         }
-        sealer.recover(folder.clone()).await.map_err(local("what a crash left in the spool cannot be read"))?;
+        sealer.recover(folder).await.map_err(local("what a crash left in the spool cannot be read"))?;
         let spools = retention::Spools::Ours(Arc::clone(&app.registry), sealer.in_hand.clone());
-        let sweeper = retention::Sweeper::new(app.world.database.clone(), Arc::clone(&app.objects), folder, spools);
+        let sweeper = retention::Sweeper::new(app.world.database.clone(), Arc::clone(&app.objects), &app.config.data_dir, spools);
+        let sweeper = sweeper.map_err(StartError::spool_id)?;
         let owners = artifacts::Owners::new(app.world.database.clone(), owners, Arc::clone(&app.world.metrics));
         let unserved = unserved::sweep(app.clone());
         let sweeping = [tokio::spawn(sweeper.run()), tokio::spawn(owners.run()), tokio::spawn(unserved)].map(|task| task.abort_handle());

@@ -31,9 +31,9 @@ use super::webhooks::{self, Form};
 use crate::engine::call::{Party, PartyKind};
 use crate::engine::consent::{Actor, GrantSeq};
 use crate::engine::time::{Tick, WallTime};
-use crate::io::database::{Bell, CallElsewhere, DatabaseError, GoneNode, LEASE, Nodes};
+use crate::io::database::{Arrived, Bell, CallElsewhere, DatabaseError, GoneNode, LEASE, Nodes, Whose};
 use crate::io::lock::{FolderLock, NotLocked};
-use crate::io::spool::SpoolKeys;
+use crate::io::spool::{SpoolKeys, spool_id};
 
 /// A lease is renewed this often: three may fail before it is lost.
 const RENEW_EVERY: Duration = Duration::from_secs(2);
@@ -49,8 +49,8 @@ const STATE_WITHIN: Duration = Duration::from_millis(500);
 const DONE_WITHIN: Duration = Duration::from_secs(5);
 /// Twilio is asked meanwhile, who may take ten seconds.
 const TRANSFERRED_WITHIN: Duration = Duration::from_secs(15);
-/// Whose a call is, the database tells within this, or it is taken for ours.
-const OWNER_WITHIN: Duration = Duration::from_secs(3);
+/// Whoever is to be told of something is looked for so often: it may change hands meanwhile.
+const LOOKS_MAX: u32 = 4;
 /// Webhook answers are TwiML of a few kilobytes.
 const ANSWER_MAX: usize = 256 * 1024;
 /// Whoever takes a spool over holds its folder at most so long.
@@ -160,10 +160,12 @@ impl Node {
     pub(super) async fn run(self: Arc<Self>, app: App, sealer: Sealer, mut stop: watch::Receiver<bool>) {
         let (renewing, listening) = (Arc::clone(&self), Arc::clone(&self));
         let listening = tokio::spawn(listening.listen(app.clone()));
+        let losing = tokio::spawn(lose(app.clone()));
         let renewing = tokio::spawn(renewing.keep_alive(app, sealer));
         while !*stop.borrow_and_update() && stop.changed().await.is_ok() {}
         renewing.abort();
         listening.abort();
+        losing.abort();
         if let Err(why) = self.nodes.leave().await {
             tracing::warn!(error = %why, "nodes: the lease cannot be given back; others wait until it is over");
         }
@@ -179,7 +181,11 @@ impl Node {
                         tracing::error!("nodes: others had taken this gateway for gone; its calls go on unrecorded");
                         app.media.lease_lost();
                     }
-                    app.world.lease.renewed(asked_at);
+                    // Before a gate may open again: what others have taken over meanwhile is theirs.
+                    match self.let_go(&app).await {
+                        Ok(()) => app.world.lease.renewed(asked_at),
+                        Err(why) => tracing::warn!(error = %why, "nodes: nobody can tell which calls are still ours; trying again"),
+                    }
                 }
                 Err(why) => tracing::warn!(error = %why, "nodes: the lease is not renewed; trying again"),
             }
@@ -187,6 +193,16 @@ impl Node {
                 tracing::warn!(error = %why, "nodes: nobody can tell who is gone; trying again");
             }
         }
+    }
+
+    /// Calls that others have taken over are theirs: nothing of them is captured or written here any more.
+    async fn let_go(&self, app: &App) -> Result<(), DatabaseError> {
+        let calls: Vec<String> =
+            app.registry.all().into_iter().filter(|live| !live.is_disowned()).map(|live| live.identity.call_id.clone()).collect();
+        for call_id in self.nodes.lost(&calls).await? {
+            disown(app, &call_id);
+        }
+        Ok(())
     }
 
     async fn listen(self: Arc<Self>, app: App) {
@@ -326,7 +342,7 @@ impl Node {
     /// Seals what lies in another gateway's folder, whose lock proves that nobody writes there any more.
     async fn seal_spool(&self, app: &App, sealer: &Sealer, folder: &Path, lock: FolderLock) -> Result<(), String> {
         let keys = SpoolKeys::open(&folder.join("keys/spool.key"), app.config.spool_kms.as_ref()).await.map_err(|why| why.to_string())?;
-        let sealer = sealer.with_keys(Arc::new(keys));
+        let sealer = sealer.of_spool(&spool_id(folder).map_err(|why| why.to_string())?, Arc::new(keys));
         sealer.recover(PathBuf::from(folder).join("spool")).await.map_err(|why| why.to_string())?;
         tokio::spawn(async move {
             let deadline = Instant::now() + SEALED_WITHIN;
@@ -336,6 +352,21 @@ impl Node {
             drop(lock);
         });
         Ok(())
+    }
+}
+
+/// Lets go of calls of which the database says, when they are to be written, that another gateway has them.
+async fn lose(app: App) {
+    let mut lost = app.world.database.ledger().audience().lost_calls();
+    while let Some(call_id) = lost.recv().await {
+        disown(&app, &call_id);
+    }
+}
+
+fn disown(app: &App, call_id: &str) {
+    if let Some(live) = app.registry.disown(call_id) {
+        tracing::error!(call.id = call_id, "nodes: another gateway has taken this call over; here nothing of it is captured any more");
+        live.owner.send(ToMedia::Disowned(call_id.to_owned()));
     }
 }
 
@@ -356,7 +387,7 @@ async fn perform(app: &App, command: Command) -> Value {
     let is_no = matches!(command, Command::OptOut { .. });
     let message = match command {
         Command::Webhook { path, query, form } => return answer_webhook(app, &path, &query, form).await,
-        Command::State { call_id } => return app.registry.get(&call_id).map_or(Value::Null, |live| live.json()),
+        Command::State { call_id } => return app.registry.owned(&call_id).map_or(Value::Null, |live| live.json()),
         Command::Transfer { call_id, by, kind, to } => {
             return handover::hand_over(app, &call_id, by, Party { kind, to }).await.json();
         }
@@ -365,7 +396,7 @@ async fn perform(app: &App, command: Command) -> Value {
         Command::Resume { call_id, by } => ToMedia::Resume(call_id, by, done),
         Command::Revoked { call_id, entry } => ToMedia::Revoked(call_id, entry.map(GrantSeq), done),
     };
-    let Some(live) = app.registry.get(&call_id) else { return Value::Null };
+    let Some(live) = app.registry.owned(&call_id) else { return Value::Null };
     live.owner.send(message);
     match wait.await {
         Ok(()) if is_no => revocation::told(app, &live).await,
@@ -374,17 +405,59 @@ async fn perform(app: &App, command: Command) -> Value {
     }
 }
 
-/// Has the gateway that owns a call do something; tells how the call stands then.
+/// Has the gateway that owns a call do something; tells how the call stands then. Who owns it may change meanwhile: what is told is
+/// told by whoever has it afterwards.
 pub(super) async fn command(app: &App, command: Command) -> Result<Value, NotDone> {
-    if app.registry.get(command.call_id()).is_some() {
-        let state = perform(app, command).await;
-        return if state.is_null() { Err(NotDone::Over) } else { Ok(state) };
+    let told = |state: Value| if state.is_null() { Err(NotDone::Over) } else { Ok(state) };
+    let call_id = command.call_id().to_owned();
+    let here = match app.registry.owned(&call_id) {
+        Some(_) => Some(perform(app, command.clone()).await),
+        None => None,
+    };
+    let Some(node) = &app.node else { return here.map_or(Err(NotDone::Over), told) };
+    if let Some(state) = &here
+        // While the lease holds nobody else can have taken it over.
+        && app.world.lease.holds(app.world.clocks.tick())
+    {
+        return told(state.clone());
     }
-    let Some(node) = &app.node else { return Err(NotDone::Over) };
-    let owner = node.nodes.owner(command.call_id(), "").await.map_err(|_| NotDone::Unanswered)?;
-    let owner = owner.ok_or(NotDone::Over)?;
-    let state = node.ask(&owner.node_id, &command).await?;
-    if state.is_null() { Err(NotDone::Over) } else { Ok(state) }
+    let nobody_knows = |why: DatabaseError| {
+        tracing::warn!(call.id = %call_id, error = %why, "nodes: nobody can tell whose a call is");
+        NotDone::Unanswered
+    };
+    for _ in 0..LOOKS_MAX {
+        match node.nodes.whose(&call_id, "").await.map_err(nobody_knows)? {
+            Whose::Nobodys | Whose::Over => return Err(NotDone::Over),
+            // Its gates were shut before anybody could say so.
+            Whose::Left(_) => return Err(NotDone::Over),
+            Whose::Rings if matches!(command, Command::State { .. }) => return Err(NotDone::Over),
+            // Nobody answers for it: we do from here on.
+            Whose::Rings => drop(placing::find(app, &call_id).await.map_err(nobody_knows)?),
+            Whose::Ours => match here {
+                Some(state) => return told(state),
+                None if app.registry.owned(&call_id).is_some() => return told(perform(app, command).await),
+                // Written, and not yet opened.
+                None => tokio::time::sleep(LOOK_EVERY).await,
+            },
+            Whose::Theirs(owner) | Whose::Arrived(owner) => {
+                let state = node.ask(&owner.node_id, &command).await?;
+                if !state.is_null() {
+                    return Ok(state);
+                }
+                // Not there yet, or not any more.
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        }
+    }
+    Err(NotDone::Unanswered)
+}
+
+/// Twilio tells of a call that came in: whose it is to answer. `None`: nobody can tell.
+pub(super) async fn arrives(app: &App, call_sid: &str) -> Option<Arrived> {
+    let fresh = || ids::fresh("call");
+    let Some(node) = &app.node else { return Some(Arrived::Ours(app.registry.name(call_sid, fresh))) };
+    let fresh = fresh();
+    webhooks::patiently(call_sid, || node.nodes.arrives(call_sid, &fresh)).await.ok()
 }
 
 /// Shuts the gates of a client's live calls on other gateways, and returns when each is shut, or its owner's lease is over.
@@ -415,31 +488,49 @@ pub(super) async fn answer_elsewhere(app: &App, uri: &Uri, form: &[(String, Stri
     };
     let call_id = Some(told(&asked, "callId")).filter(|id| !id.is_empty()).unwrap_or_else(|| told(form, "callId"));
     let call_sid = told(form, "CallSid");
-    let here = |id: &str| app.registry.get(id).is_some() || app.registry.announced(id).is_some();
+    let here = |id: &str| app.registry.owned(id).is_some() || app.registry.announced(id).is_some();
     if here(&call_id) || app.registry.id_of(&call_sid).is_some() {
         return None;
     }
-    let owner = match tokio::time::timeout(OWNER_WITHIN, node.nodes.owner(&call_id, &call_sid)).await {
-        Ok(Ok(owner)) => owner?,
-        Ok(Err(why)) => {
-            tracing::warn!(error = %why, "nodes: nobody can tell whose a call is");
-            return None;
-        }
-        Err(_) => {
-            tracing::warn!("nodes: nobody can tell in time whose a call is");
-            return None;
-        }
+    let path = uri.path();
+    match webhooks::patiently(&call_id, || node.nodes.whose(&call_id, &call_sid)).await {
+        Ok(Whose::Nobodys | Whose::Ours | Whose::Rings | Whose::Over) => None,
+        Ok(Whose::Theirs(owner) | Whose::Arrived(owner)) => Some(ask_owner(app, &owner, path, query, form).await),
+        Ok(Whose::Left(call_id)) => Some(webhooks::put_through(app, path, query, &call_id, form).await),
+        // It may be another's: two must not answer for it. The people talk, unrecorded (P6).
+        Err(_) => Some(webhooks::put_through(app, path, query, &call_id, form).await),
+    }
+}
+
+/// Has the owner of a call answer Twilio. If it does not, the people talk, unrecorded (P6), and of a call that nobody has written of
+/// that is written.
+pub(super) async fn ask_owner(app: &App, owner: &CallElsewhere, path: &str, query: &str, form: &[(String, String)]) -> Response {
+    let command = Command::Webhook { path: path.to_owned(), query: query.to_owned(), form: form.to_vec() };
+    let answer = match &app.node {
+        Some(node) => node.ask(&owner.node_id, &command).await,
+        None => Err(NotDone::Over),
     };
-    let command = Command::Webhook { path: uri.path().to_owned(), query: query.to_owned(), form: form.to_vec() };
-    match node.ask(&owner.node_id, &command).await {
+    match answer {
         Ok(answer) if answer["status"].is_u64() => {
             let status = answer["status"].as_u64().and_then(|status| u16::try_from(status).ok());
             let status = status.and_then(|status| StatusCode::from_u16(status).ok()).unwrap_or(StatusCode::BAD_GATEWAY);
             let kind = answer["contentType"].as_str().unwrap_or("text/plain").to_owned();
-            Some((status, [(header::CONTENT_TYPE, kind)], answer["body"].as_str().unwrap_or_default().to_owned()).into_response())
+            (status, [(header::CONTENT_TYPE, kind)], answer["body"].as_str().unwrap_or_default().to_owned()).into_response()
         }
-        // The people talk, unrecorded (P6).
-        Ok(_) | Err(_) => Some(webhooks::put_through(app, uri.path(), query, &owner.call_id, form).await),
+        Ok(_) | Err(_) => {
+            if path == webhooks::VOICE {
+                webhooks::note_unserved(app, &owner.call_id, form).await;
+            }
+            webhooks::put_through(app, path, query, &owner.call_id, form).await
+        }
+    }
+}
+
+/// Whether a call that rings is ours from here on. Who shares the database with nobody has them all.
+pub(super) async fn claim(app: &App, call_id: &str) -> Result<bool, DatabaseError> {
+    match &app.node {
+        Some(node) => node.nodes.claim_call(call_id).await,
+        None => Ok(true),
     }
 }
 

@@ -18,6 +18,7 @@ use super::http::App;
 use super::ids;
 use super::live::submit;
 use super::media::ToMedia;
+use super::nodes;
 use super::problem::Problem;
 use super::registry::{Announced, Made, row_of};
 use super::webhooks::{STATUS, VOICE};
@@ -236,6 +237,10 @@ pub(super) async fn find(app: &App, call_id: &str) -> Result<Option<Announced>, 
         }),
     };
     if row.phase != "CREATED" {
+        return Ok(Some(announced));
+    }
+    // Another gateway may have it, or open it at this moment: who does not get it puts its people through.
+    if !nodes::claim(app, call_id).await? {
         return Ok(Some(announced));
     }
     // Two webhooks at once: the first one's token holds.

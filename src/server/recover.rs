@@ -263,6 +263,9 @@ impl Sealer {
             return;
         }
         row.state = state;
+        if state == RecordingState::Discarded {
+            row.spool_id = None; // it was destroyed before that is said
+        }
         row.reason = Some(reason.clone());
         row.finished_at = Some(wall().to_string());
         let kind = if state == RecordingState::Discarded { EventKind::RecordingDiscarded } else { EventKind::RecordingFailed };

@@ -1,6 +1,6 @@
 //! Live calls as anybody may ask for them. The media thread writes, everybody reads; nobody waits for the other.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use dashmap::DashMap;
@@ -89,6 +89,8 @@ pub struct LiveCall {
     counters: [AtomicU64; 5],
     /// Who follows what is said, once somebody has.
     captions: OnceLock<broadcast::Sender<Shown>>,
+    /// Another gateway has it: nothing is written of it here any more.
+    disowned: AtomicBool,
     view: Mutex<View>,
 }
 
@@ -228,6 +230,19 @@ impl Registry {
         self.by_id.get(call_id).map(|found| Arc::clone(found.value()))
     }
 
+    /// A live call that is this gateway's.
+    pub fn owned(&self, call_id: &str) -> Option<Arc<LiveCall>> {
+        self.get(call_id).filter(|live| !live.is_disowned())
+    }
+
+    /// Another gateway has this call: its streams' token is void, Twilio's word on it is not ours to answer. The call, the first time
+    /// that it is said.
+    pub fn disown(&self, call_id: &str) -> Option<Arc<LiveCall>> {
+        self.announced.remove(call_id);
+        self.by_sid.retain(|_, id| id != call_id);
+        self.get(call_id).filter(|live| !live.disowned.swap(true, Ordering::AcqRel))
+    }
+
     /// Every live call, in the order of their ids.
     pub fn all(&self) -> Vec<Arc<LiveCall>> {
         let mut calls: Vec<_> = self.by_id.iter().map(|found| Arc::clone(found.value())).collect();
@@ -254,6 +269,7 @@ impl LiveCall {
             owner,
             counters: Default::default(),
             captions: OnceLock::new(),
+            disowned: AtomicBool::new(false),
             view: Mutex::new(View { snapshot, recording_id: None, outcome: None, transcription: None, let_go: false, lost: false }),
         }
     }
@@ -344,6 +360,12 @@ impl LiveCall {
         true
     }
 
+    /// Whether another gateway has it.
+    #[must_use]
+    pub fn is_disowned(&self) -> bool {
+        self.disowned.load(Ordering::Acquire)
+    }
+
     /// Whether an opt-out has stopped its recording.
     #[must_use]
     pub fn is_halted(&self) -> bool {
@@ -363,8 +385,11 @@ impl LiveCall {
     }
 
     /// Gives the row of its call to `to`. Under the view's lock, so that rows come there in the order of their states,
-    /// whoever hands them over: `to` must not wait.
+    /// whoever hands them over: `to` must not wait. Nothing of a call that is another gateway's.
     pub fn hand_over(&self, to: impl FnOnce(CallRow)) {
+        if self.is_disowned() {
+            return;
+        }
         let view = self.view();
         to(row(self.told(&view)));
     }

@@ -4,7 +4,8 @@
 //! object store, which looks again by itself. A hold beats the date. What cannot be deleted stays in the queue with the reason, is told, and
 //! is tried again by the next pass. Claims expire, so that many nodes may sweep and a dead one holds nothing up.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,7 +27,7 @@ use crate::io::database::{Act, Acted, Claim, Database, DatabaseError, RecordingR
 use crate::io::lock::FolderLock;
 use crate::io::objects::{Deleted, ObjectStore};
 use crate::io::recording::object_key_of;
-use crate::io::spool::{destroy_all_of, files_of};
+use crate::io::spool::{destroy_all_of, files_of, known_spool_id};
 use crate::io::webhook::Webhook;
 
 /// `serve` sweeps at its start, and then this often.
@@ -40,6 +41,8 @@ const ITEMS_MAX: usize = 100_000;
 /// A recording that was stored, and of which the store has never heard, may lie in another store.
 const NOT_FOUND: &str = "nothing of it was found in the store: is CALLGATE_OBJECTS where it was stored? \
     If it was removed by other means, set its RetentionItem.lastError to NULL and sweep again";
+/// What every recording that another disk has is said to be.
+const OUT_OF_REACH: &str = "part of it may lie in a spool that cannot be reached from here";
 /// Rows of the queue read at once.
 const PAGE: u32 = 500;
 
@@ -107,7 +110,8 @@ pub async fn sweep(config: &Config, as_of: WallTime, dry_run: bool) -> Result<Sw
         Some(_) | None => None,
     };
     let owners = Owners::new(database.clone(), owners, Metrics::new());
-    let sweeper = Sweeper::new(database, objects, config.data_dir.join("spool"), Spools::Anyones(config.data_dir.clone()));
+    let spools = Spools::Anyones(config.data_dir.clone());
+    let sweeper = Sweeper::new(database, objects, &config.data_dir, spools).map_err(StartError::spool_id)?;
     if dry_run {
         return Ok(Swept { artifacts: owners.look(as_of).await?, ..sweeper.look(as_of).await? });
     }
@@ -120,6 +124,8 @@ pub(super) struct Sweeper {
     database: Database,
     objects: Arc<ObjectStore>,
     spool: PathBuf,
+    /// What that is called, if it has a name.
+    spool_id: Option<String>,
     spools: Spools,
     me: String,
 }
@@ -140,8 +146,9 @@ struct Seen {
 }
 
 impl Sweeper {
-    pub(super) fn new(database: Database, objects: Arc<ObjectStore>, spool: PathBuf, spools: Spools) -> Self {
-        Self { database, objects, spool, spools, me: ids::fresh("sweep") }
+    pub(super) fn new(database: Database, objects: Arc<ObjectStore>, data_dir: &Path, spools: Spools) -> io::Result<Self> {
+        let spool_id = known_spool_id(data_dir)?;
+        Ok(Self { database, objects, spool: data_dir.join("spool"), spool_id, spools, me: ids::fresh("sweep") })
     }
 
     /// Sweeps for as long as the gateway runs.
@@ -204,6 +211,14 @@ impl Sweeper {
 
     /// Deletes one and writes what came of it.
     async fn settle(&self, item: &RetentionRow) -> SweepOutcome {
+        let begin =
+            Act::BeginDeletion { recording_id: item.recording_id.clone(), org_id: item.org_id.clone(), by: self.me.clone(), at: wall() };
+        match self.act(begin).await {
+            Some(Acted::Done(true)) => {}
+            // It was placed since the claim, and is in force.
+            Some(_) => return SweepOutcome::Held,
+            None => return SweepOutcome::Failed("the database could not say that no hold keeps it; run the sweep again".to_owned()),
+        }
         let deleted = match tokio::time::timeout(DELETE_WITHIN, self.delete(item)).await {
             Ok(deleted) => deleted,
             Err(_) => Err(format!("the object store did not delete it within {DELETE_WITHIN:?}")),
@@ -269,7 +284,7 @@ impl Sweeper {
             seen.keys.push(key);
         }
         // An attempt that died after it had deleted left no reason behind: then nothing is what is to be found.
-        let first = item.attempts <= 1 || item.last_error.as_deref() == Some(NOT_FOUND);
+        let first = item.attempts <= 1 || item.last_error.as_deref().is_some_and(|why| why == NOT_FOUND || why.starts_with(OUT_OF_REACH));
         if row.object_key.is_some() && seen.objects.versions == 0 && first {
             return Err(NOT_FOUND.to_owned());
         }
@@ -278,6 +293,12 @@ impl Sweeper {
 
     /// Destroys what there is of a recording on this machine, unless somebody works on it.
     async fn destroy_spool(&self, row: &RecordingRow) -> Result<u32, String> {
+        if let Some(elsewhere) = row.spool_id.as_deref().filter(|id| self.spool_id.as_deref() != Some(id)) {
+            return Err(format!(
+                "{OUT_OF_REACH}: {elsewhere}, the name in spool.id of its data folder; the gateway on that folder deletes it. \
+                 If that disk was destroyed, set this Recording.spoolId to NULL and sweep again"
+            ));
+        }
         let there = files_of(&self.spool, &row.id);
         let _lock = match &self.spools {
             Spools::Ours(registry, in_hand) => {
@@ -295,7 +316,7 @@ impl Sweeper {
         };
         let (folder, id) = (self.spool.clone(), row.id.clone());
         let destroyed = tokio::task::spawn_blocking(move || destroy_all_of(&folder, &id)).await;
-        let destroyed = destroyed.map_err(std::io::Error::other).and_then(|done| done);
+        let destroyed = destroyed.map_err(io::Error::other).and_then(|done| done);
         let count = destroyed.map_err(|why| format!("its spool cannot be destroyed: {why}"))?;
         if files_of(&self.spool, &row.id).is_empty() {
             Ok(count)

@@ -23,7 +23,7 @@ use crate::engine::consent::UnrecordedReason;
 use crate::engine::ledger::EventKind;
 use crate::engine::time::MediaTime;
 use crate::io::clock::wall;
-use crate::io::database::{Ruling, Then, Work};
+use crate::io::database::{RecordingRow, Ruling, Then, Work};
 use crate::io::objects::{Feed, ObjectError, ObjectStore, Stored};
 use crate::io::recording::{Format, LateCut, Manifest, Plan, encode, object_key};
 use crate::io::spool::{NotFetched, RecordingHead, SpoolEnd, SpoolFile, SpoolKeys};
@@ -71,6 +71,8 @@ pub struct Sealer {
     permits: Arc<Semaphore>,
     pub(super) pending: Arc<AtomicUsize>,
     pub(super) in_hand: InHand,
+    /// What the spool that it empties is called, where gateways have spools of their own.
+    spool_id: Option<Arc<str>>,
 }
 
 enum Failure {
@@ -106,6 +108,7 @@ impl Failure {
 impl Sealer {
     pub(super) fn new(world: World, objects: Arc<ObjectStore>, keys: Arc<SpoolKeys>, registry: Arc<Registry>) -> Self {
         Self {
+            spool_id: world.spool_id.clone(),
             world,
             objects,
             keys,
@@ -116,9 +119,9 @@ impl Sealer {
         }
     }
 
-    /// For spools that other keys open. What it has under way it counts by itself.
-    pub(super) fn with_keys(&self, keys: Arc<SpoolKeys>) -> Self {
-        Self { keys, pending: Arc::default(), ..self.clone() }
+    /// For another folder's spool, which other keys open. What it has under way it counts by itself.
+    pub(super) fn of_spool(&self, spool_id: &str, keys: Arc<SpoolKeys>) -> Self {
+        Self { keys, pending: Arc::default(), spool_id: Some(spool_id.into()), ..self.clone() }
     }
 
     /// Takes what the spool's writers report, until there are none any more.
@@ -231,8 +234,8 @@ impl Sealer {
                 if let Some(scribes) = &self.world.scribes {
                     scribes.decided(&head.recording_id, Fate::Kept(Box::new(plan)));
                 }
-                let durable =
-                    self.write(head, RecordingState::Finished, Some((&manifest, &stored)), None, EventKind::RecordingFinished).await;
+                let (durable, row) =
+                    self.put(head, RecordingState::Finished, Some((&manifest, &stored)), None, EventKind::RecordingFinished, false).await;
                 tracing::info!(recording.id = %head.recording_id, key = %stored.key, bytes = stored.bytes, "recording: stored");
                 let done = if manifest.damage.is_some() {
                     // What lies behind the damage is not in the store.
@@ -240,7 +243,12 @@ impl Sealer {
                         .set_aside()
                         .map(|aside| tracing::error!(spool = %aside.display(), "spool: damaged; kept, and stored as far as it is whole"))
                 } else if durable {
-                    spool.destroy()
+                    spool.destroy().map(|()| {
+                        if row.spool_id.is_some() {
+                            // From here on any gateway can delete it.
+                            submit(&self.world, Work::Recording(Box::new(RecordingRow { spool_id: None, ..row }), None));
+                        }
+                    })
                 } else {
                     tracing::warn!(recording.id = %head.recording_id, "spool: kept: the database does not say yet that its recording is stored");
                     Ok(())
@@ -317,9 +325,10 @@ impl Sealer {
         reason: Option<String>,
         kind: EventKind,
     ) -> bool {
-        self.put(head, state, stored, reason, kind, false).await
+        self.put(head, state, stored, reason, kind, false).await.0
     }
 
+    /// The same, with the row. `lost`: nothing of it is stored, nor will be before somebody has mended something.
     async fn put(
         &self,
         head: &RecordingHead,
@@ -328,8 +337,9 @@ impl Sealer {
         reason: Option<String>,
         kind: EventKind,
         lost: bool,
-    ) -> bool {
-        let mut row = row(head, state);
+    ) -> (bool, RecordingRow) {
+        // What is discarded was destroyed before that is said.
+        let mut row = row(head, state, self.spool_id.as_deref().filter(|_| state != RecordingState::Discarded));
         row.finished_at = Some(wall().to_string());
         row.reason.clone_from(&reason);
         if let Some((manifest, stored)) = stored {
@@ -350,10 +360,10 @@ impl Sealer {
         let then: Then<bool> = Box::new(move |written| {
             let _ = done.send(written);
         });
-        submit(&self.world, Work::Recording(Box::new(row), Some(then)));
+        submit(&self.world, Work::Recording(Box::new(row.clone()), Some(then)));
         let durable = durable.await == Ok(true);
         self.say(&head.call_id, &head.recording_id, state, reason, lost).await;
-        durable
+        (durable, row)
     }
 
     /// Nothing of a call that is over is stored, nor will be before somebody has mended something: a call without a recording, for
@@ -367,18 +377,23 @@ impl Sealer {
     }
 
     async fn say(&self, call_id: &str, recording_id: &str, state: RecordingState, reason: Option<String>, lost: bool) {
-        if let Some(live) = self.registry.get(call_id) {
+        let live = self.registry.get(call_id);
+        if let Some(live) = &live {
             if lost {
                 live.lose();
             }
-            let over = live.conclude(state, reason);
-            write(&self.world, &live);
+            let over = live.conclude(state, reason.clone());
+            write(&self.world, live);
             if over {
                 self.world.database.ledger().flush().await;
-                self.registry.remove(&live);
+                self.registry.remove(live);
             }
-        } else if let Ok(Some(mut row)) = self.world.database.call(call_id).await {
-            // A call of before a restart: it is over, whatever it was when the process died.
+        }
+        // One that another gateway has taken over is told of in that one's words, as one of before a restart is.
+        if live.is_none_or(|live| live.is_disowned())
+            && let Ok(Some(mut row)) = self.world.database.call(call_id).await
+        {
+            // It is over, whatever it was when the process died.
             let was_lost = row.state["recording"]["state"] == "FAILED" && !row.is_recorded;
             if lost && row.is_recorded {
                 row.is_recorded = false;

@@ -32,7 +32,7 @@ use crate::engine::policy::Places;
 use crate::engine::twilio::signature;
 use crate::engine::twilio::twiml::{self, After, Connect, Next, Otherwise, Route, Stream};
 use crate::engine::twilio::verbs::{NotVerbs, Verbs};
-use crate::io::database::DatabaseError;
+use crate::io::database::{Arrived, DatabaseError};
 
 /// Twilio's forms are a few kilobytes.
 const FORM_MAX: usize = 64 * 1024;
@@ -134,10 +134,10 @@ struct About {
 }
 
 /// The database is away, and nobody else can tell which call it is.
-struct NobodyKnows;
+pub(super) struct NobodyKnows;
 
 /// Asks the database, again while it fails, and no longer than [`KNOWN_WITHIN`].
-async fn patiently<T, F>(call_id: &str, mut ask: impl FnMut() -> F) -> Result<T, NobodyKnows>
+pub(super) async fn patiently<T, F>(call_id: &str, mut ask: impl FnMut() -> F) -> Result<T, NobodyKnows>
 where
     F: Future<Output = Result<T, DatabaseError>>,
 {
@@ -223,7 +223,14 @@ pub(super) async fn voice(State(app): State<App>, Query(asked): Query<Asked>, ax
     if about.announced.is_none() && app.is_draining() {
         return put_past(&app, &form).await;
     }
-    let announced = about.announced.get_or_insert_with(|| inbound(&app, &form)).clone();
+    let announced = match about.announced.take() {
+        Some(announced) => announced,
+        None => match inbound(&app, VOICE, "", &form).await {
+            Ok(announced) => announced,
+            Err(answer) => return *answer,
+        },
+    };
+    about.announced = Some(announced.clone());
     let id = announced.identity.call_id.clone();
     about.id = Some(id.clone());
     let answered_by = form.field("AnsweredBy");
@@ -323,7 +330,7 @@ async fn put_past(app: &App, form: &Form) -> Response {
     // Asked twice, it is written once.
     let call_sid = form.field("CallSid");
     if app.registry.id_of(call_sid).is_none() {
-        let call = inbound_call(app, form);
+        let call = inbound_call(app, ids::fresh("call"), form);
         app.registry.name(call_sid, || call.identity.call_id.clone());
         tracing::warn!(call.id = %call.identity.call_id, call.sid = call_sid, "webhook: a new call, and the gateway is stopping; it is put through, and not captured");
         unserved::passed_on(&app.world, &call, "the gateway was stopping");
@@ -368,12 +375,22 @@ fn lives(app: &App, call_id: &str) -> bool {
     app.registry.owner(call_id).is_some() && !app.registry.get(call_id).is_some_and(|live| live.is_over())
 }
 
-/// An inbound call: who the client is, the main app may tell as a form field; a caller id proves nothing.
-fn inbound(app: &App, form: &Form) -> Announced {
-    app.registry.announce(inbound_call(app, form))
+/// An inbound call that is ours to answer; else the answer: the very one of the gateway that was told first, or none that records.
+async fn inbound(app: &App, path: &str, query: &str, form: &Form) -> Result<Announced, Box<Response>> {
+    let call_id = match nodes::arrives(app, form.field("CallSid")).await {
+        Some(Arrived::Ours(call_id)) => call_id,
+        Some(Arrived::Theirs(owner)) => return Err(Box::new(nodes::ask_owner(app, &owner, path, query, &form.0).await)),
+        Some(Arrived::Left(call_id)) => {
+            note_unserved(app, &call_id, &form.0).await;
+            return Err(Box::new(unowned(app, "", None, None, form).await));
+        }
+        Some(Arrived::Past) | None => return Err(Box::new(unowned(app, "", None, None, form).await)),
+    };
+    Ok(app.registry.announce(inbound_call(app, call_id, form)))
 }
 
-fn inbound_call(app: &App, form: &Form) -> Announced {
+/// Who the client is the main app may tell as a form field; a caller id proves nothing.
+fn inbound_call(app: &App, call_id: String, form: &Form) -> Announced {
     let call_sid = form.field("CallSid");
     let told = |name: &str, default: String| Some(form.field(name).to_owned()).filter(|value| !value.is_empty()).unwrap_or(default);
     let outbound = form.field("Direction").starts_with("outbound");
@@ -386,7 +403,7 @@ fn inbound_call(app: &App, form: &Form) -> Announced {
     });
     Announced {
         identity: CallIdentity {
-            call_id: ids::fresh("call"),
+            call_id,
             call_sid: call_sid.to_owned(),
             client_id: told("clientId", format!("unknown-{call_sid}")),
             case_manager_id: told("caseManagerId", String::new()),
@@ -397,6 +414,15 @@ fn inbound_call(app: &App, form: &Form) -> Announced {
         party_token: ids::fresh("party"),
         ruling,
         made: None,
+    }
+}
+
+/// A call came in, and the gateway that was told first cannot be asked: its people are connected, and that it went unrecorded is
+/// written, unless somebody has written of it.
+pub(super) async fn note_unserved(app: &App, call_id: &str, form: &[(String, String)]) {
+    if matches!(app.world.database.call(call_id).await, Ok(None)) {
+        let call = inbound_call(app, call_id.to_owned(), &Form(form.to_vec()));
+        unserved::passed_on(&app.world, &call, "the gateway that was told of it first cannot be asked any more");
     }
 }
 
@@ -580,7 +606,11 @@ pub(super) async fn consent(State(app): State<App>, Query(asked): Query<Asked>, 
         }
     }
     if about.announced.is_none() {
-        let announced = inbound(&app, &form);
+        let query = format!("lang={}&plays={}", language.code(), asked.plays);
+        let announced = match inbound(&app, CONSENT, &query, &form).await {
+            Ok(announced) => announced,
+            Err(answer) => return *answer,
+        };
         about = About { id: Some(announced.identity.call_id.clone()), announced: Some(announced) };
     }
     let in_time = match &about.announced {

@@ -48,6 +48,8 @@ pub struct World {
     pub twilio_token: Option<SecretString>,
     /// The clocks.
     pub clocks: Clocks,
+    /// What our spool is called among those of other gateways, if there may be others.
+    pub spool_id: Option<Arc<str>>,
     /// The database; its ledger's queue is bounded.
     pub database: Database,
     /// What clients have said no to, and the ledger does not have yet.

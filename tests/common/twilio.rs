@@ -1,5 +1,6 @@
 //! A stand-in for Twilio: its REST API, which checks what it is asked, and its telephones, which do what Twilio does with a call.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use axum::extract::{Path, State};
@@ -199,10 +200,14 @@ impl Phone {
 
     /// Asks one of the gateway's URLs, as Twilio signs it.
     pub async fn ask<'a>(&self, gateway: impl Into<Door<'a>>, url: &str, fields: &[(&str, &str)]) -> (u16, String) {
-        let gateway: Door<'_> = gateway.into();
+        self.ask_at(gateway.into().address, url, fields).await
+    }
+
+    /// The same of whatever gateway listens there.
+    pub async fn ask_at(&self, address: SocketAddr, url: &str, fields: &[(&str, &str)]) -> (u16, String) {
         let fields: Vec<_> = [("CallSid", self.sid.as_str()), ("AccountSid", ACCOUNT)].into_iter().chain(fields.iter().copied()).collect();
         let path = url.strip_prefix(PUBLIC).unwrap_or_else(|| panic!("{url}: not the gateway's public URL"));
-        let request = reqwest::Client::new().post(format!("http://{}{path}", gateway.address));
+        let request = reqwest::Client::new().post(format!("http://{address}{path}"));
         let answer = request.header("x-twilio-signature", signature::sign(TOKEN, url, &fields)).form(&fields).send().await.unwrap();
         (answer.status().as_u16(), answer.text().await.unwrap())
     }
@@ -226,11 +231,15 @@ impl Phone {
 
     /// Opens the stream that this TwiML names, with its parameters.
     pub async fn stream<'a>(&self, gateway: impl Into<Door<'a>>, twiml: &str) -> Caller {
-        let gateway: Door<'_> = gateway.into();
+        self.stream_at(gateway.into().address, twiml).await
+    }
+
+    /// The same at whatever gateway listens there.
+    pub async fn stream_at(&self, address: SocketAddr, twiml: &str) -> Caller {
         let url = attribute(twiml, "Stream", "url");
         let path = url.strip_prefix("wss://gate.example.com").unwrap();
         let none: &[(&str, &str)] = &[];
-        let mut request = format!("ws://{}{path}", gateway.address).into_client_request().unwrap();
+        let mut request = format!("ws://{address}{path}").into_client_request().unwrap();
         request.headers_mut().insert("x-twilio-signature", signature::sign(TOKEN, &url, none).parse().unwrap());
         let mut parameters = json!({});
         for tag in twiml.split("<Parameter ").skip(1) {

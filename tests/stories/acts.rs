@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 on_both! {
     a_revocation_is_one_record_and_queues_each_recording_once,
     a_due_recording_is_one_sweepers_and_a_hold_beats_the_date,
+    a_hold_wins_unless_the_deletion_has_begun_and_then_it_says_what_it_came_too_late_for,
     an_unrecorded_call_leaves_one_task_and_one_line,
     reads_and_denials_stand_in_the_access_log_beside_their_entries,
 }
@@ -56,6 +57,7 @@ fn recording(id: &str, call: &str, state: RecordingState, grant_seq: u64) -> Rec
         reason: None,
         created_at: NOW.to_string(),
         finished_at: None,
+        spool_id: None,
     }
 }
 
@@ -155,6 +157,61 @@ async fn deleted(database: &Database, by: &str) -> bool {
     matches!(done, Acted::Done(true))
 }
 
+async fn begun(database: &Database, by: &str) -> bool {
+    let act = act(database, Act::BeginDeletion { recording_id: "one".into(), org_id: "org".into(), by: by.into(), at: NOW }).await;
+    matches!(act, Acted::Done(true))
+}
+
+async fn a_hold_wins_unless_the_deletion_has_begun_and_then_it_says_what_it_came_too_late_for(place: &Place) {
+    let database = Database::open(&place.url).await.unwrap();
+    // A second gateway, with a writer of its own: the two do nothing at one moment.
+    let other = Database::open(&place.url).await.unwrap();
+    let seq = grant(&database, "g1", "call1", 0).await;
+    write(&database, recording("one", "call1", RecordingState::Finished, seq));
+    revoke(&database, "r1").await;
+    let hour = WallTime(NOW.0 + 3_600_000);
+    let hold = |id: &str| {
+        let (id, at) = (id.to_owned(), NOW.to_string());
+        let (org_id, client_id, reason) = ("org".into(), "client".into(), "dispute".into());
+        let placed_by = ("u".into(), "U".into());
+        Box::new(Hold { id, org_id, client_id, reason, placed_by, placed_at: at, lifted_by: None, lifted_at: None })
+    };
+    let place_hold = async |id: &str| match act(&other, Act::PlaceHold(hold(id), event(EventKind::HoldPlaced, json!({})))).await {
+        Acted::Held(_, too_late) => too_late,
+        acted => panic!("{acted:?}"),
+    };
+    let lift = async || drop(act(&other, Act::LiftHold(hold(""), event(EventKind::HoldLifted, json!({})))).await);
+
+    // Between claim and beginning: the hold wins, and the claim is as if it had not been made.
+    assert_eq!(claimed(&database, claim("a", NOW, hour)).await.as_deref(), Some("one"));
+    assert!(place_hold("h1").await.is_empty(), "in time");
+    assert!(!begun(&database, "a").await, "the hold came first");
+    let kept = database.retention("one").await.unwrap().unwrap();
+    assert_eq!((kept.attempts, kept.deleted_at), (0, None));
+    assert_eq!(claimed(&database, claim("a", NOW, hour)).await, None, "held");
+    lift().await;
+    // After the beginning: it is told by name what it does not keep.
+    assert_eq!(claimed(&database, claim("a", NOW, hour)).await.as_deref(), Some("one"));
+    assert!(begun(&database, "a").await);
+    assert_eq!(place_hold("h2").await, ["one"]);
+    assert_eq!(lines(&database, "hold.placed").await.last().unwrap()["detail"]["tooLateFor"], json!(["one"]));
+    lift().await;
+    // What was not deleted after all is kept by the next one.
+    act(&database, Act::NotDeleted { recording_id: "one".into(), by: "a".into(), why: "the store keeps it".into() }).await;
+    assert!(place_hold("h3").await.is_empty());
+    lift().await;
+    // At one moment, again and again: never both.
+    for round in 0..30 {
+        let by = format!("sweep{round}");
+        assert_eq!(claimed(&database, claim(&by, NOW, hour)).await.as_deref(), Some("one"));
+        let id = format!("race{round}");
+        let (begun, too_late) = tokio::join!(begun(&database, &by), place_hold(&id));
+        assert_eq!(begun, too_late == ["one"], "round {round}: begun {begun}, too late for {too_late:?}");
+        act(&database, Act::NotDeleted { recording_id: "one".into(), by, why: "the store keeps it".into() }).await;
+        lift().await;
+    }
+}
+
 async fn a_due_recording_is_one_sweepers_and_a_hold_beats_the_date(place: &Place) {
     let database = Database::open(&place.url).await.unwrap();
     let seq = grant(&database, "g1", "call1", 0).await;
@@ -176,10 +233,10 @@ async fn a_due_recording_is_one_sweepers_and_a_hold_beats_the_date(place: &Place
     let early = Claim { as_of: NOW.plus_days(29), ..claim("a", NOW, hour) };
     assert_eq!(claimed(&database, early).await, None, "not due");
     for id in ["h1", "h2"] {
-        let Acted::Hold(Some(held)) = act(&database, Act::PlaceHold(hold(id), event(EventKind::HoldPlaced, json!({})))).await else {
+        let Acted::Held(held, too_late) = act(&database, Act::PlaceHold(hold(id), event(EventKind::HoldPlaced, json!({})))).await else {
             panic!("held")
         };
-        assert_eq!((held.id.as_str(), held.lifted_by), ("h1", None), "one in force");
+        assert_eq!((held.id.as_str(), held.lifted_by, too_late.len()), ("h1", None, 0), "one in force");
     }
     assert_eq!(claimed(&database, claim("a", NOW, hour)).await, None, "held");
     let all = database.due(NOW.plus_days(31), "", 10).await.unwrap();
@@ -191,6 +248,7 @@ async fn a_due_recording_is_one_sweepers_and_a_hold_beats_the_date(place: &Place
 
     assert_eq!(claimed(&database, claim("a", NOW, hour)).await.as_deref(), Some("one"));
     assert_eq!(claimed(&database, claim("b", minute, hour)).await, None, "somebody has it");
+    assert!(begun(&database, "a").await && !begun(&database, "b").await, "begun by who has claimed it");
     assert_eq!(database.waiting("org", "client", minute).await.unwrap(), (0, 1), "and a hold would come too late");
     assert!(!deleted(&database, "b").await, "not b's to say");
     // a is dead: its claim expires.

@@ -117,7 +117,7 @@ async fn a_grant_older_than_a_revocation_opens_nothing(place: &Place) {
     let recall = |client: &str| {
         let (done, answer) = oneshot::channel();
         let then = Box::new(move |receipt| drop(done.send(receipt)));
-        database.ledger().append(Work::Recall { org_id: "org".into(), client_id: client.into(), then }).unwrap();
+        database.ledger().append(Work::Recall { org_id: "org".into(), client_id: client.into(), call_id: "call".into(), then }).unwrap();
         answer
     };
     assert_eq!(recall("client").await.unwrap(), Err(NotSealed::Superseded), "nor does a standing one that was revoked");

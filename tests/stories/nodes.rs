@@ -4,13 +4,57 @@
 use std::time::{Duration, Instant};
 
 use crate::common::databases::{self, Cluster};
+use crate::common::twilio::{ACCOUNT, FROM, PUBLIC, Phone, TOKEN, Twilio, attribute};
 use crate::common::{Caller, Rig, Served, frames_in, left};
+use callgate::io::clock::wall;
 use callgate::io::database::VerifyReport;
 use callgate::server::Given;
 use serde_json::{Value, json};
 
 fn on(url: &str) -> Given {
     Given { database_url: Some(url.to_owned()), inbound_route: Some("+16175550123".to_owned()), ..Given::default() }
+}
+
+/// The same where Twilio's webhooks come, which may come to any gateway.
+fn told_by(twilio: &Twilio, url: &str) -> Given {
+    Given { database_url: Some(url.to_owned()), inbound_route: Some("client:anna".to_owned()), ..twilio.given() }
+}
+
+/// The same of the real binary, to be stopped or killed.
+fn served(folder: &std::path::Path, twilio: &Twilio, url: &str) -> Served {
+    let env = [
+        ("CALLGATE_DATABASE_URL", url),
+        ("CALLGATE_INBOUND_ROUTE", "client:anna"),
+        ("CALLGATE_TWILIO_ACCOUNT_SID", ACCOUNT),
+        ("CALLGATE_TWILIO_AUTH_TOKEN", TOKEN),
+        ("CALLGATE_TWILIO_FROM", FROM),
+        ("CALLGATE_TWILIO_API_URL", &twilio.url),
+        ("CALLGATE_PUBLIC_URL", PUBLIC),
+    ];
+    Served::start(folder, &env)
+}
+
+fn wish(client: &str) -> Value {
+    json!({ "clientId": client, "formIds": [], "to": "+16175550123", "connectTo": "client:maria" })
+}
+
+/// Has that gateway call the client; the call's id.
+async fn initiate(served: &Served, folder: &std::path::Path, client: &str) -> Value {
+    let request = reqwest::Client::new().post(format!("http://{}/api/calls", served.address)).bearer_auth(Served::token(folder));
+    let answer: Value = request.json(&wish(client)).send().await.unwrap().json().await.unwrap();
+    assert!(answer["callId"].is_string(), "{answer}");
+    answer["callId"].clone()
+}
+
+fn dialled(twiml: &str, who: &str) -> bool {
+    twiml.ends_with(&format!("<Response><Dial><Client>{who}</Client></Dial></Response>"))
+}
+
+/// Presses 1 and talks.
+async fn says_yes(caller: &mut Caller) {
+    caller.frames(250).await;
+    caller.key("1").await;
+    caller.frames(100).await;
 }
 
 async fn two(url: &str) -> (Rig, Rig) {
@@ -262,4 +306,275 @@ async fn a_hundred_calls_decide_at_one_moment_on_two_gateways_and_keep_one_chain
     let report = VerifyReport::of(&url).await.unwrap();
     assert_eq!(report.broken, None);
     assert!(report.entries >= 200, "{report:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_two_gateways_are_told_of_at_one_moment_gets_one_answer_and_has_one_owner() {
+    let (url, twilio) = (databases::fresh().await, Twilio::start().await);
+    let (one, other) = (Rig::start(told_by(&twilio, &url)).await, Rig::start(told_by(&twilio, &url)).await);
+    for n in 0..20 {
+        let phone = Phone::inbound(&format!("CA{n:032x}"));
+        let (first, second) = tokio::join!(phone.voice(&one, &[]), phone.voice(&other, &[]));
+        assert!(first.contains("<Stream"), "{first}");
+        assert_eq!(first, second, "one token, whoever is asked");
+        assert_eq!(phone.voice(&other, &[]).await, first, "and whoever is asked again");
+        // Its stream has one place to go to.
+        let mut takes = 0;
+        for rig in [&one, &other] {
+            let mut caller = phone.stream(rig, &first).await;
+            if caller.was_played_to() {
+                takes += 1;
+                says_yes(&mut caller).await;
+                let page = page(rig, &phone.sid).await;
+                let asked = if rig.address() == one.address() { &other } else { &one };
+                let (status, refused) = asked.post_as(&format!("{page}/opt-out"), json!({}), &asked.token).await;
+                assert_eq!((status, &refused["consent"]["status"]), (200, &json!("REVOKED")), "{refused}");
+                let at_the_answer = captured(&refused);
+                caller.frames(50).await;
+                let later = rig.call(&phone.sid, |call| call["recording"]["framesWithheld"]["inbound"].as_u64() >= Some(290)).await;
+                assert_eq!(captured(&later), at_the_answer, "not a frame after the answer");
+            }
+        }
+        assert_eq!(takes, 1, "one gateway has it");
+    }
+    let mut raw = databases::raw(&url).await;
+    assert_eq!(raw.number(r#"SELECT count(*) FROM "Arrival""#).await, 20);
+    assert_eq!(raw.number(r#"SELECT count(*) FROM "Call""#).await, 20, "a CallSid is one call");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_no_through_another_gateway_while_it_rings_is_heard_before_the_stream_comes() {
+    let (url, twilio) = (databases::fresh().await, Twilio::start().await);
+    let (one, other) = (Rig::start(told_by(&twilio, &url)).await, Rig::start(told_by(&twilio, &url)).await);
+    let (status, answer) = one.initiate(&wish("c"), None).await;
+    assert_eq!(status, 201, "{answer}");
+    let (id, phone) = (answer["callId"].clone(), twilio.phone());
+    // Twilio's word on it comes to the other door first: it makes no second owner.
+    phone.status(&other, "ringing").await;
+    let path = format!("/api/calls/{}/opt-out", id.as_str().unwrap());
+    let (status, refused) = other.post_as(&path, json!({ "reason": "by letter" }), &other.token).await;
+    assert_eq!((status, &refused["consent"]["status"]), (200, &json!("REVOKED")), "{refused}");
+    let twiml = phone.voice(&other, &[]).await;
+    for rig in [&one, &other] {
+        if twiml.contains("<Stream") {
+            says_yes(&mut phone.stream(rig, &twiml).await).await;
+        }
+    }
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    for rig in [&one, &other] {
+        let call = rig.by_id(&id, |call| call["consent"]["status"] == "REVOKED").await;
+        assert_eq!((captured(&call), &call["recording"]["recordingId"]), (0, &Value::Null), "{call}");
+    }
+    assert_eq!(databases::raw(&url).await.number(r#"SELECT count(*) FROM "Recording""#).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_owner_that_is_cut_off_is_waited_for_and_then_replaced_and_writes_nothing_when_it_is_back() {
+    let (url, twilio, folder) = (databases::fresh().await, Twilio::start().await, tempfile::tempdir().unwrap());
+    let other = Rig::start(told_by(&twilio, &url)).await;
+    let owner = served(folder.path(), &twilio, &url);
+    let id = initiate(&owner, folder.path(), "c").await;
+    let phone = twilio.phone();
+    let (status, before) = phone.ask_at(owner.address, phone.told("Url")[0], &[]).await;
+    assert!(status == 200 && before.contains("<Stream"), "{before}");
+    owner.signal("-STOP");
+    let path = format!("/api/calls/{}/opt-out", id.as_str().unwrap());
+    // It holds its lease, and may hold its gate open: nobody says yes for it.
+    let (status, problem) = other.post_as(&path, json!({}), &other.token).await;
+    assert!(status == 503 && problem["detail"].as_str().unwrap().contains("does not answer"), "{status} {problem}");
+    // Once the lease is over another has the call, and asks the client as ever.
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let after = loop {
+        let twiml = phone.voice(&other, &[]).await;
+        if twiml.contains("<Stream") {
+            break twiml;
+        }
+        assert!(dialled(&twiml, "maria") && Instant::now() < deadline, "until then people are connected, and nothing is captured: {twiml}");
+    };
+    assert_ne!(after, before, "a token of its own");
+    let mut caller = phone.stream(&other, &after).await;
+    assert!(caller.was_played_to());
+    says_yes(&mut caller).await;
+    other.by_id(&id, |call| call["recording"]["state"] == "ACTIVE").await;
+    // The former owner is back. What it believed in is another's.
+    owner.signal("-CONT");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !owner.said().contains("has taken this call over") {
+        assert!(Instant::now() < deadline, "{}", owner.said());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let mut stray = phone.stream_at(owner.address, &before).await;
+    assert!(!stray.was_played_to(), "its token is void");
+    says_yes(&mut stray).await;
+    // Asked of either, the new owner answers.
+    let page = format!("http://{}/api/calls/{}", owner.address, id.as_str().unwrap());
+    let told: Value =
+        reqwest::Client::new().get(page).bearer_auth(Served::token(folder.path())).send().await.unwrap().json().await.unwrap();
+    assert_eq!((&told["recording"]["state"], &told["phase"]), (&json!("ACTIVE"), &json!("CONNECTED")), "{told}");
+    // A no through the one that lost it reaches the one that has it.
+    let no = reqwest::Client::new().post(format!("http://{}{path}", owner.address)).bearer_auth(Served::token(folder.path()));
+    let (status, refused) = {
+        let answer = no.header("content-type", "application/json").body("{}").send().await.unwrap();
+        (answer.status().as_u16(), answer.json::<Value>().await.unwrap())
+    };
+    assert_eq!((status, &refused["consent"]["status"]), (200, &json!("REVOKED")), "{refused}");
+    let at_the_answer = captured(&refused);
+    assert!(at_the_answer > 0, "{refused}");
+    caller.frames(100).await;
+    let later = other.by_id(&id, |call| call["recording"]["framesWithheld"]["inbound"].as_u64() >= Some(300)).await;
+    assert_eq!(captured(&later), at_the_answer, "not a frame after the answer");
+    assert_eq!(phone.ask_at(owner.address, phone.told("StatusCallback")[0], &[("CallStatus", "completed")]).await.0, 204);
+    other.by_id(&id, |call| call["phase"] == "ENDED" && call["recording"]["state"] == "FINISHED").await;
+    let mut raw = databases::raw(&url).await;
+    assert_eq!(raw.number(r#"SELECT count(*) FROM "Recording""#).await, 1, "one gateway captured");
+    assert_eq!(VerifyReport::of(&url).await.unwrap().broken, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_lost_a_call_stops_capturing_it_writes_nothing_of_it_and_keeps_what_consent_covered() {
+    let url = databases::fresh().await;
+    let (one, other) = two(&url).await;
+    let mut caller = Caller::talking(&one, "CAlost").await;
+    caller.frames(100).await;
+    let mut asked = Caller::connect(one.address(), "CAasking", json!({ "mode": "stay", "clientId": "d" })).await;
+    asked.frames(100).await;
+    let recording = one.call("CAlost", |call| captured(call) >= 100).await["recording"]["recordingId"].clone();
+    one.call("CAasking", |call| call["phase"] != "CREATED").await;
+    // Somebody else is their owner from here on.
+    let mut raw = databases::raw(&url).await;
+    let [[mine]] = raw.texts::<1>(r#"SELECT DISTINCT "nodeId" FROM "Call""#).await.try_into().unwrap();
+    let took = format!(r#"UPDATE "Call" SET "nodeId" = (SELECT "id" FROM "Node" WHERE "id" <> '{mine}')"#);
+    assert_eq!(raw.execute(took).await.unwrap(), 2);
+    let rows = r#"SELECT "callSid", "state"::TEXT, "nodeId" FROM "Call" ORDER BY "callSid""#;
+    let before = raw.texts::<3>(rows).await;
+    let events = raw.number(r#"SELECT count(*) FROM "CallEvent""#).await;
+    // A yes that it hears now opens nothing, though nobody has told it yet.
+    asked.frames(150).await;
+    asked.key("1").await;
+    asked.frames(50).await;
+    // A renewal later it knows, and what comes then is withheld.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    caller.frames(100).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    caller.stop().await;
+    asked.stop().await;
+    // What consent covered is settled all the same, and honestly.
+    let path = format!("/api/recordings/{}", recording.as_str().unwrap());
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let stored = loop {
+        let (_, told) = other.get(&path).await;
+        if told["state"] == "FINISHED" {
+            break told;
+        }
+        assert!(Instant::now() < deadline, "{told}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    let audio = reqwest::Client::new().get(format!("http://{}{path}/audio", one.address())).bearer_auth(&one.token);
+    let wav = audio.send().await.unwrap().bytes().await.unwrap();
+    let last = *frames_in(&left(&wav), caller.chunk).last().unwrap();
+    assert!(last <= caller.chunk - 100, "frame {last} of {} came when the call was another's: {stored}", caller.chunk);
+    assert_eq!(raw.texts::<3>(rows).await, before, "not a word of it was written");
+    assert_eq!(raw.number(r#"SELECT count(*) FROM "CallEvent""#).await, events);
+    assert_eq!(
+        raw.number(r#"SELECT count(*) FROM "ConsentRecord" WHERE "clientId" = 'd'"#).await,
+        0,
+        "a yes heard by who has lost the call"
+    );
+    assert_eq!(VerifyReport::of(&url).await.unwrap().broken, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whose_owner_is_killed_while_it_rings_is_connected_unrecorded_with_a_record_or_asked_by_another() {
+    let (url, twilio, folder) = (databases::fresh().await, Twilio::start().await, tempfile::tempdir().unwrap());
+    let other = Rig::start(told_by(&twilio, &url)).await;
+    let owner = served(folder.path(), &twilio, &url);
+    let placed = initiate(&owner, folder.path(), "c").await;
+    let (out, came) = (twilio.phone(), Phone::inbound("CA00000000000000000000000000000042"));
+    let gone = Phone::inbound("CA00000000000000000000000000000043");
+    for phone in [&came, &gone] {
+        let (status, twiml) = phone.ask_at(owner.address, phone.told("Url")[0], &[]).await;
+        assert!(status == 200 && twiml.contains("<Stream"), "{twiml}");
+    }
+    owner.signal("-KILL");
+    // Twilio asks again, at once and when nobody waits for the dead one any more.
+    let (first, at_once) = (Instant::now(), came.voice(&other, &[]).await);
+    assert!(dialled(&at_once, "anna") && first.elapsed() < Duration::from_secs(14), "within Twilio's patience: {at_once}");
+    let noted = async |sid: &str| {
+        let call = once(&other, sid, |call| call["phase"] == "ENDED").await;
+        assert_eq!((&call["isRecorded"], &call["unrecordedReason"]), (&json!(false), &json!("SYSTEM_ERROR")), "{call}");
+        let kinds: Vec<_> = other.chain_of(&call["callId"]).await.iter().map(|entry| entry["kind"].clone()).collect();
+        assert!(kinds.contains(&json!("call.unrecorded")), "{kinds:?}");
+    };
+    noted(&came.sid).await;
+    assert!(dialled(&came.voice(&other, &[]).await, "anna"), "asked again, the same");
+    once(&other, &out.sid, |_| true).await;
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let twiml = loop {
+        let twiml = out.voice(&other, &[]).await;
+        if twiml.contains("<Stream") {
+            break twiml;
+        }
+        assert!(dialled(&twiml, "maria") && Instant::now() < deadline, "{twiml}");
+    };
+    // The dead one's lease is over.
+    assert!(dialled(&gone.voice(&other, &[]).await, "anna"));
+    noted(&gone.sid).await;
+    // And the call that it placed is another's, which asks the client.
+    let mut caller = out.stream(&other, &twiml).await;
+    says_yes(&mut caller).await;
+    other.by_id(&placed, |call| call["recording"]["state"] == "ACTIVE").await;
+    caller.stop().await;
+    let mut raw = databases::raw(&url).await;
+    assert_eq!(raw.number(r#"SELECT count(*) FROM "Call""#).await, 3, "one row a call");
+    assert!(attribute(&twiml, "Stream", "url").starts_with("wss://"));
+}
+
+fn sweep(folder: &std::path::Path, url: &str, store: &str) -> (bool, String) {
+    let mut sweep = std::process::Command::new(env!("CARGO_BIN_EXE_callgate"));
+    sweep.args(["retention", "sweep", "--as-of", &wall().plus_days(31).to_string()]).current_dir(folder);
+    sweep.env("CALLGATE_DATA_DIR", folder).env("CALLGATE_DATABASE_URL", url).env("CALLGATE_OBJECTS", store);
+    let ran = sweep.output().unwrap();
+    (ran.status.success(), String::from_utf8(ran.stdout).unwrap() + &String::from_utf8(ran.stderr).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_lies_in_a_spool_out_of_reach_is_not_said_to_be_gone_and_is_deleted_by_who_can_reach_it() {
+    let url = databases::fresh().await;
+    let (away, objects) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (store, folder) = (format!("file://{}", objects.path().display()), away.path().join("disk"));
+    std::fs::create_dir(&folder).unwrap();
+    let other = Rig::start(Given { objects: Some(store.clone()), ..on(&url) }).await;
+    // One that was stored, and whose spool is gone, anybody can delete.
+    let stored = {
+        let one = Rig::start(Given { objects: Some(store.clone()), ..on(&url) }).await;
+        let stored = one.recorded("CAstored", "c").await;
+        one.gateway.drain(Duration::from_secs(5)).await;
+        stored
+    };
+    let served = Served::start(&folder, &[("CALLGATE_DATABASE_URL", &url), ("CALLGATE_OBJECTS", &store)]);
+    let mut caller = Caller::connect(served.address, "CAaway", json!({ "mode": "stay", "clientId": "c" })).await;
+    says_yes(&mut caller).await;
+    let call = other.call("CAaway", |call| call["recording"]["state"] == "ACTIVE").await;
+    let recording = call["recording"]["recordingId"].as_str().unwrap().to_owned();
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    served.signal("-KILL");
+    std::fs::rename(&folder, away.path().join("elsewhere")).unwrap();
+    once(&other, "CAaway", |call| call["recording"]["state"] == "FAILED").await;
+    let (status, revoked) = other.post_as("/api/clients/c/consent/revoke", json!({}), &other.token).await;
+    assert_eq!((status, &revoked["recordingsMarkedForDeletion"]), (200, &json!(2)), "{revoked}");
+    // Swept by one that does not have that disk.
+    let (done, said) = sweep(other.folder.path(), &url, &store);
+    assert!(!done && said.contains("cannot be reached from here"), "{said}");
+    let mut raw = databases::raw(&url).await;
+    let open = r#"SELECT "recordingId", "lastError" FROM "RetentionItem" WHERE "deletedAt" IS NULL"#;
+    let left = raw.texts::<2>(open).await;
+    assert!(left.len() == 1 && left[0][0] == recording && left[0][1].contains("spool.id"), "{left:?}");
+    assert!(crate::common::files(objects.path()).iter().all(|file| !file.display().to_string().contains(&stored)), "the other is deleted");
+    assert!(!crate::common::files(&away.path().join("elsewhere/spool")).is_empty(), "it is there, wherever that is");
+    // And by one that has it.
+    let (done, said) = sweep(&away.path().join("elsewhere"), &url, &store);
+    assert!(done, "{said}");
+    assert!(raw.texts::<2>(open).await.is_empty());
+    assert!(crate::common::files(&away.path().join("elsewhere/spool")).is_empty(), "spool and key");
+    assert_eq!(VerifyReport::of(&url).await.unwrap().broken, None);
 }

@@ -264,6 +264,8 @@ pub enum Input<'a> {
     SinkFailed,
     /// This gateway can no longer be told of a revocation: nothing may stay open, and nothing open now.
     LeaseLost,
+    /// Another gateway has the call from here on.
+    Disowned,
     /// Twilio's screening says, late, who answered: its own word (`AnsweredBy`).
     AnsweredBy(&'a str),
     /// Twilio tells its own id of a call that this gateway made.

@@ -263,6 +263,7 @@ impl Call {
             Input::NotTransferred => self.not_transferred(now, out),
             Input::SinkFailed => self.capture_fails(now, "the spool could not take the audio", out),
             Input::LeaseLost => self.lease_lost(now, out),
+            Input::Disowned => self.disowned(now, out),
             Input::AnsweredBy(by) => self.answered_by(now, by, out),
             Input::Named(call_sid) => self.named(call_sid, out),
             Input::PutThrough => {

@@ -400,4 +400,22 @@ impl Call {
         self.not_sealed(now, NotSealed::Unavailable, out);
         self.capture_fails(now, "this gateway lost its lease: it was cut off from the database", out);
     }
+
+    /// Another gateway has the call, and whoever withdraws consent is answered by that one: here nothing of it is captured any more, nor
+    /// is anybody asked.
+    pub(super) fn disowned(&mut self, now: Now, out: &mut Outbox) {
+        const WHY: &str = "another gateway has taken this call over";
+        match &self.state {
+            // It rings: whoever has it answers for it.
+            State::Created => {
+                self.state = State::Over;
+                out.effects.push(Effect::Over);
+            }
+            State::Asking(_) => self.go_unrecorded(now, UnrecordedReason::SystemError, WHY, None, out),
+            State::Sealing(_) | State::Open(_) | State::Refused(_) | State::Over => {
+                self.not_sealed(now, NotSealed::Unavailable, out);
+                self.capture_fails(now, WHY, out);
+            }
+        }
+    }
 }

@@ -21,6 +21,17 @@ pub enum Act {
     LiftHold(Box<Hold>, Event),
     /// The next due recording is somebody's to delete.
     Claim(Claim),
+    /// The deletion of a recording that `by` has claimed begins, unless a hold came first; then the claim is given back.
+    BeginDeletion {
+        /// Which.
+        recording_id: String,
+        /// Whose organisation: its holds are looked at.
+        org_id: String,
+        /// Who deletes it.
+        by: String,
+        /// When.
+        at: WallTime,
+    },
     /// A recording is deleted: seen to be gone. Does nothing unless it is claimed by `by`.
     Deleted {
         /// Which.
@@ -101,6 +112,8 @@ pub enum Acted {
     Revoked(Revoked),
     /// The hold in force, or the one that was lifted; none if there was none.
     Hold(Option<Hold>),
+    /// The hold in force, and the recordings that it comes too late for: their deletion is under way.
+    Held(Hold, Vec<String>),
     /// Claimed; none if nothing more is due.
     Claimed(Option<RetentionRow>),
     /// Whether it changed anything.
@@ -121,6 +134,7 @@ impl Act {
             Self::PlaceHold(..)
             | Self::LiftHold(..)
             | Self::Claim(_)
+            | Self::BeginDeletion { .. }
             | Self::Deleted { .. }
             | Self::NotDeleted { .. }
             | Self::RegisterArtifact(..)
@@ -145,6 +159,7 @@ impl Act {
             | Self::ArtifactAlarmed { event, .. }
             | Self::ArtifactDeleted { event, .. }
             | Self::CompleteTask { event, .. } => Some(&event.org_id),
+            Self::BeginDeletion { org_id, .. } => Some(org_id),
             Self::Claim(_) | Self::NotDeleted { .. } => None,
         }
     }
@@ -158,9 +173,19 @@ pub(super) async fn write<'w>(
 ) -> Result<Acted, sqlx::Error> {
     Ok(match act {
         Act::Revoke(revocation) => Acted::Revoked(clients::revoke(batch, session, heads, revocation).await?),
-        Act::PlaceHold(hold, event) => Acted::Hold(clients::place_hold(batch, session, heads, hold, event).await?),
+        Act::PlaceHold(hold, event) => {
+            let (hold, too_late) = clients::place_hold(batch, session, heads, hold, event).await?;
+            Acted::Held(hold, too_late)
+        }
         Act::LiftHold(hold, event) => Acted::Hold(clients::lift_hold(batch, session, heads, hold, event).await?),
         Act::Claim(claim) => Acted::Claimed(retention::claim(session, claim).await?),
+        Act::BeginDeletion { recording_id, org_id: _, by, at } => {
+            let begun = retention::begin(session, recording_id, by, *at).await?;
+            if !begun {
+                retention::give_back(session, recording_id, by).await?;
+            }
+            Acted::Done(begun)
+        }
         Act::Deleted { recording_id, by, at, event } => {
             let done = retention::deleted(session, recording_id, by, *at).await?;
             if done {

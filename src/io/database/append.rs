@@ -133,6 +133,8 @@ pub(super) struct Needs {
     clients: BTreeSet<(String, String)>,
     /// Records that may stand already.
     records: BTreeSet<String>,
+    /// Calls that only their owner may write.
+    calls: BTreeSet<String>,
 }
 
 impl Needs {
@@ -141,7 +143,8 @@ impl Needs {
         let decisions = works.iter().filter_map(Work::decision);
         let clients = decisions.map(|record| (record.org_id.clone(), record.client_id.clone())).collect();
         let refusals = works.iter().filter_map(Work::refusal).map(|record| record.id.clone());
-        Self { orgs, clients, records: refusals.collect() }
+        let calls = works.iter().filter_map(Work::call_owned).map(str::to_owned).collect();
+        Self { orgs, clients, records: refusals.collect(), calls }
     }
 }
 
@@ -179,6 +182,8 @@ struct DecisionRow<'w> {
 #[derive(Default)]
 pub(super) struct Batch<'w> {
     clients: HashMap<(String, String), Counted>,
+    /// Calls that another gateway has, and when they ended.
+    elsewhere: HashMap<String, Option<WallTime>>,
     /// Decisions by the record's id: its canonical text, and the entry that carries it.
     decided: HashMap<String, (String, u64)>,
     entries: Vec<EntryRow>,
@@ -212,6 +217,7 @@ impl<'w> Batch<'w> {
     ) -> Result<Self, sqlx::Error> {
         heads.read(session, &needs.orgs).await?;
         let mut batch = Self { origin, ..Self::default() };
+        batch.elsewhere = elsewhere(session, needs.calls, origin.node).await?;
         let clients: Vec<_> = needs.clients.into_iter().collect();
         for some in session.pieces(&clients) {
             let text = format!(
@@ -253,13 +259,17 @@ impl<'w> Batch<'w> {
     pub(super) async fn add(&mut self, session: &mut Session<'_>, heads: &mut Heads, work: &'w mut Work) -> Result<Written, sqlx::Error> {
         match work {
             Work::Grant(grant, _) => {
+                if self.is_elsewhere(grant.record.call_id.as_deref()) {
+                    return Ok(Written::NotOurs);
+                }
                 // Whatever was said after that no: a later yes on another call is that call's, and does not revive this one.
                 if self.counted(&grant.record)?.newest_no > grant.seen {
                     return Ok(Written::Superseded);
                 }
                 self.decide(heads, &grant.record).map(Written::Entry)
             }
-            Work::Recall { org_id, client_id, then: _ } => {
+            Work::Recall { call_id, .. } if self.is_elsewhere(Some(call_id)) => Ok(Written::NotOurs),
+            Work::Recall { org_id, client_id, call_id: _, then: _ } => {
                 // What this batch says of the client must be there to be read.
                 if self.clients.contains_key(&(org_id.clone(), client_id.clone())) {
                     self.flush(session).await?;
@@ -288,6 +298,11 @@ impl<'w> Batch<'w> {
             }
             Work::Call(row) => {
                 let row: &'w CallRow = row;
+                // What ended may be added to by whoever read it as it is: a recording is settled later, perhaps by another gateway.
+                let ended = row.ended_at.as_deref().and_then(WallTime::parse);
+                if self.elsewhere.get(&row.id).is_some_and(|before| before.is_none() || *before != ended) {
+                    return Ok(Written::NotOurs);
+                }
                 self.calls.insert(&row.id, row);
                 self.states.push(row);
                 if let Some(event) = tasks::log_interaction(session, row).await? {
@@ -334,6 +349,10 @@ impl<'w> Batch<'w> {
                 Ok(Written::Row)
             }
         }
+    }
+
+    fn is_elsewhere(&self, call_id: Option<&str>) -> bool {
+        call_id.is_some_and(|id| self.elsewhere.contains_key(id))
     }
 
     /// The entry of this very record, if it stands already.
@@ -438,6 +457,37 @@ impl<'w> Batch<'w> {
         events::write(session, &std::mem::take(&mut self.states), self.origin.posts).await?;
         CheckpointRow::write(session, &std::mem::take(&mut self.checkpoints)).await
     }
+}
+
+/// Those of these calls that another gateway has, which alone may write them: whoever it left, or whose calls are ours to close
+/// (`takenBy`), has none. The rows stay locked until the COMMIT, so that nobody takes one over meanwhile. SQLite serves one gateway.
+async fn elsewhere(
+    session: &mut Session<'_>,
+    calls: BTreeSet<String>,
+    node: Option<&str>,
+) -> Result<HashMap<String, Option<WallTime>>, sqlx::Error> {
+    let mut theirs: Vec<(String, String, Option<WallTime>)> = Vec::new();
+    let (Session::Postgres(_), Some(me)) = (&*session, node) else { return Ok(HashMap::new()) };
+    let calls: Vec<_> = calls.into_iter().collect();
+    let pieces = session.pieces(&calls);
+    let Session::Postgres(c) = session else { return Ok(HashMap::new()) };
+    for some in pieces {
+        let text =
+            format!(r#"SELECT "id", "nodeId", "endedAt" FROM "Call" WHERE "id" IN ({}) ORDER BY "id" FOR UPDATE"#, values(1, some.len()));
+        let mut query = sqlx::query_as::<_, (String, Option<String>, Option<WallTime>)>(AssertSqlSafe(text));
+        for id in some {
+            query = query.bind(id.as_str());
+        }
+        let found = query.fetch_all(&mut **c).await?;
+        theirs.extend(found.into_iter().filter_map(|(id, owner, ended)| Some((id, owner.filter(|owner| owner != me)?, ended))));
+    }
+    if theirs.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let standing: Vec<(String,)> =
+        sqlx::query_as(r#"SELECT "id" FROM "Node" WHERE "takenBy" IS DISTINCT FROM $1"#).bind(me).fetch_all(&mut **c).await?;
+    let stands = |owner: &str| standing.iter().any(|(id,)| id == owner);
+    Ok(theirs.into_iter().filter(|(_, owner, _)| stands(owner)).map(|(id, _, ended)| (id, ended)).collect())
 }
 
 /// A client's newest record, its version, and its entry.

@@ -1,11 +1,11 @@
 //! Who waits for what commits bring: readers of a call's events, and the poster of webhooks. A bell says only that there
 //! is something new; what it is, everybody reads from the database at their own pace. So nobody can hold up the writer.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use dashmap::DashMap;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 /// Bells of calls that somebody follows, and the poster's.
 #[derive(Default)]
@@ -13,6 +13,8 @@ pub struct Audience {
     by_call: DashMap<String, watch::Sender<()>>,
     posts: AtomicBool,
     posted: Notify,
+    /// Who is told of calls that turned out to be another gateway's.
+    lost: OnceLock<mpsc::UnboundedSender<String>>,
 }
 
 /// Rings when a call's state was written. Forgotten when the last who listens is gone.
@@ -42,6 +44,20 @@ impl Audience {
 
     pub(super) fn posts(&self) -> bool {
         self.posts.load(Ordering::Relaxed)
+    }
+
+    /// Calls that were to be written and are another gateway's now, from here on. One listens.
+    #[must_use]
+    pub fn lost_calls(&self) -> mpsc::UnboundedReceiver<String> {
+        let (tell, lost) = mpsc::unbounded_channel();
+        let _ = self.lost.set(tell);
+        lost
+    }
+
+    pub(super) fn call_lost(&self, call_id: &str) {
+        if let Some(lost) = self.lost.get() {
+            let _ = lost.send(call_id.to_owned());
+        }
     }
 
     /// A call was written, here or by another gateway.

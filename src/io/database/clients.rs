@@ -8,7 +8,7 @@ use super::append::{Batch, Heads, latest};
 use super::artifacts;
 use super::backend::{Session, from_row, on};
 use super::columns::{Word, time, time_if_any};
-use super::retention::{marked, queue};
+use super::retention::{marked, queue, under_way};
 use super::{Database, DatabaseError};
 use crate::engine::consent::{ConsentRecord, ConsentStatus, Queues, due};
 use crate::engine::ledger::Event;
@@ -144,16 +144,19 @@ pub(super) async fn revoke<'w>(
     Ok(Revoked { entry, marked, until: latest_due.unwrap_or_else(|| due(revoked_at)) })
 }
 
-/// The hold in force: this one, unless there is one already. Who writes holds the organisation's chain, so there is no second.
+/// The hold in force: this one, unless there is one already; and recordings that it comes too late for. Who writes holds the
+/// organisation's chain, so there is no second, and no deletion begins meanwhile.
 pub(super) async fn place_hold(
     batch: &mut Batch<'_>,
     session: &mut Session<'_>,
     heads: &mut Heads,
     hold: &Hold,
     event: &Event,
-) -> Result<Option<Hold>, sqlx::Error> {
+) -> Result<(Hold, Vec<String>), sqlx::Error> {
+    let now = time(&hold.placed_at)?;
+    let too_late = under_way(session, &hold.org_id, &hold.client_id, now).await?;
     if let Some(in_force) = in_force(session, hold).await? {
-        return Ok(Some(in_force));
+        return Ok((in_force, too_late));
     }
     on!(session, c => {
         let query = sqlx::query(
@@ -163,8 +166,12 @@ pub(super) async fn place_hold(
         let query = query.bind(&hold.id).bind(&hold.org_id).bind(&hold.client_id).bind(&hold.reason);
         query.bind(&hold.placed_by.0).bind(&hold.placed_by.1).bind(time(&hold.placed_at)?).execute(&mut **c).await?;
     });
-    batch.append(heads, event)?;
-    in_force(session, hold).await
+    let mut event = event.clone();
+    if !too_late.is_empty() {
+        event.detail["tooLateFor"] = json!(too_late);
+    }
+    batch.append(heads, &event)?;
+    Ok((Hold { lifted_by: None, lifted_at: None, ..hold.clone() }, too_late))
 }
 
 /// The hold that was lifted, if one was in force.

@@ -189,8 +189,10 @@ impl Writer {
                     tracing::warn!("ledger: the database takes work again");
                 }
                 for (work, written) in group.into_iter().zip(written) {
-                    if let Work::Call(row) = &work {
-                        self.audience.call_changed(&row.id);
+                    match (&work, &written) {
+                        (Work::Call(row), Written::NotOurs) => self.audience.call_lost(&row.id),
+                        (Work::Call(row), _) => self.audience.call_changed(&row.id),
+                        _ => {}
                     }
                     guarded(|| work.answer(written, Committed::after_fsync));
                 }

@@ -48,7 +48,7 @@ pub use events::CallEventRow;
 pub use evidence::OpenedRow;
 pub use figures::FiguresFilter;
 pub use ledger::{LEDGER_QUEUE_MAX, Ledger, LedgerFull};
-pub use nodes::{Bell, Bells, CallElsewhere, GoneNode, LEASE, Nodes};
+pub use nodes::{Arrived, Bell, Bells, CallElsewhere, GoneNode, LEASE, Nodes, Whose};
 pub use outbox::{OutboxWork, Post, Verdict};
 pub use read::{CallFilter, CallRow, HistoryRow, RecordingRow, Ruling, StandingRow};
 pub use retention::{Claim, RetentionRow};

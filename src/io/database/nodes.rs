@@ -20,6 +20,8 @@ const GRACE: Duration = Duration::from_secs(2);
 const CONNECTIONS_MAX: u32 = 4;
 /// A command that nobody took away is of no use to anybody after that.
 const COMMAND_LIVES: Duration = Duration::from_secs(60);
+/// No call is that long: a CallSid that nobody was told of for so long is not told of again.
+const ARRIVAL_LIVES: Duration = Duration::from_secs(24 * 3_600);
 /// A postgres NOTIFY carries less than 8,000 bytes.
 const NOTIFY_MAX: usize = 7_500;
 
@@ -52,6 +54,38 @@ pub struct CallElsewhere {
     pub call_id: String,
     /// Whose it is.
     pub node_id: String,
+}
+
+/// Who has a call.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Whose {
+    /// No gateway has told of it, or whoever did is gone before anything of it was written.
+    Nobodys,
+    /// We do.
+    Ours,
+    /// Another gateway does, and holds its lease or may believe so.
+    Theirs(CallElsewhere),
+    /// Another was the first to be told of it, and nothing is written of it yet.
+    Arrived(CallElsewhere),
+    /// Nobody does: its gateway is gone, and it rang then. Whoever claims it has it.
+    Rings,
+    /// Nobody does: its gateway is gone, and so is what it captured.
+    Left(String),
+    /// It is over.
+    Over,
+}
+
+/// What came of telling that a call has come in.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Arrived {
+    /// It is ours to answer, under this id.
+    Ours(String),
+    /// Another gateway was told first.
+    Theirs(CallElsewhere),
+    /// Another was told first, under this id, and is gone.
+    Left(String),
+    /// It was answered, and is over or in other hands.
+    Past,
 }
 
 /// Something that another gateway did.
@@ -115,7 +149,7 @@ impl Nodes {
         &self.me
     }
 
-    /// Takes the lease, or renews it. Tells whether it had been taken for lost.
+    /// Takes the lease, or renews it. Tells whether it had been taken for lost, or was never taken before.
     ///
     /// # Errors
     /// [`DatabaseError::Query`].
@@ -124,7 +158,7 @@ impl Nodes {
             r#"WITH before AS (SELECT "takenBy" IS NOT NULL AS "taken" FROM "Node" WHERE "id" = $1)
                INSERT INTO "Node" ("id", "host", "dataDir", "leaseUntil") VALUES ($1, $2, $3, now() + make_interval(secs => $4))
                ON CONFLICT ("id") DO UPDATE SET "leaseUntil" = excluded."leaseUntil", "takenBy" = NULL
-               RETURNING coalesce((SELECT "taken" FROM before), false)"#,
+               RETURNING coalesce((SELECT "taken" FROM before), true)"#,
         )
         .bind(&self.me)
         .bind(host)
@@ -136,7 +170,24 @@ impl Nodes {
             .bind(COMMAND_LIVES.as_secs_f64())
             .execute(&self.pool)
             .await?;
+        sqlx::query(r#"DELETE FROM "Arrival" WHERE "at" < now() - make_interval(secs => $1)"#)
+            .bind(ARRIVAL_LIVES.as_secs_f64())
+            .execute(&self.pool)
+            .await?;
         Ok(before.is_some_and(|(taken,)| taken))
+    }
+
+    /// Those of these calls that another gateway has.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Query`].
+    pub async fn lost(&self, calls: &[String]) -> Result<Vec<String>, DatabaseError> {
+        let rows: Vec<(String,)> = sqlx::query_as(r#"SELECT "id" FROM "Call" WHERE "id" = ANY($1) AND "nodeId" <> $2"#)
+            .bind(calls)
+            .bind(&self.me)
+            .fetch_all(&self.pool)
+            .await?;
+        Ok(rows.into_iter().map(|(id,)| id).collect())
     }
 
     /// Gives the lease back: nothing of ours is live any more.
@@ -201,24 +252,94 @@ impl Nodes {
         Ok(())
     }
 
-    /// The other gateway that a call is on, if it is live there: found by our id of it, or by Twilio's.
+    /// Who has a call: found by our id of it, or by Twilio's.
     ///
     /// # Errors
     /// [`DatabaseError::Query`].
-    pub async fn owner(&self, call_id: &str, call_sid: &str) -> Result<Option<CallElsewhere>, DatabaseError> {
-        let row: Option<(String, String)> = sqlx::query_as(
-            r#"SELECT c."id", c."nodeId" FROM "Call" c JOIN "Node" n ON n."id" = c."nodeId"
-               WHERE (c."id" = $1 OR ($2 <> '' AND c."callSid" = $2)) AND c."endedAt" IS NULL AND n."id" <> $3
-                 AND n."leaseUntil" > now() - make_interval(secs => $4)
-               ORDER BY c."startedAt" DESC LIMIT 1"#,
+    pub async fn whose(&self, call_id: &str, call_sid: &str) -> Result<Whose, DatabaseError> {
+        let row: Option<(String, Option<String>, bool, bool, bool)> = sqlx::query_as(
+            r#"SELECT c."id", c."nodeId", c."phase" = 'CREATED', c."endedAt" IS NOT NULL,
+                 coalesce(n."leaseUntil" > now() - make_interval(secs => $3), false)
+               FROM "Call" c LEFT JOIN "Node" n ON n."id" = c."nodeId"
+               WHERE c."id" = $1 OR ($2 <> '' AND c."callSid" = $2)
+               ORDER BY c."id" = $1 DESC, c."startedAt" DESC LIMIT 1"#,
         )
         .bind(call_id)
+        .bind(call_sid)
+        .bind(GRACE.as_secs_f64())
+        .fetch_optional(&self.pool)
+        .await?;
+        if let Some((call_id, owner, rings, over, holds)) = row {
+            return Ok(match owner {
+                _ if over => Whose::Over,
+                Some(owner) if owner == self.me => Whose::Ours,
+                Some(node_id) if holds => Whose::Theirs(CallElsewhere { call_id, node_id }),
+                Some(_) | None if rings => Whose::Rings,
+                Some(_) | None => Whose::Left(call_id),
+            });
+        }
+        let told: Option<(String, String)> = sqlx::query_as(
+            r#"SELECT a."callId", a."nodeId" FROM "Arrival" a JOIN "Node" n ON n."id" = a."nodeId"
+               WHERE a."callSid" = $1 AND n."id" <> $2 AND n."leaseUntil" > now() - make_interval(secs => $3)"#,
+        )
         .bind(call_sid)
         .bind(&self.me)
         .bind(GRACE.as_secs_f64())
         .fetch_optional(&self.pool)
         .await?;
-        Ok(row.map(|(call_id, node_id)| CallElsewhere { call_id, node_id }))
+        Ok(told.map_or(Whose::Nobodys, |(call_id, node_id)| Whose::Arrived(CallElsewhere { call_id, node_id })))
+    }
+
+    /// A call that rings becomes ours, unless a gateway has it that may live. Tells whether it is.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Query`].
+    pub async fn claim_call(&self, call_id: &str) -> Result<bool, DatabaseError> {
+        let done = sqlx::query(
+            r#"UPDATE "Call" SET "nodeId" = $1 WHERE "id" = $2 AND "endedAt" IS NULL AND "phase" = 'CREATED'
+                 AND ("nodeId" IS NULL OR "nodeId" = $1
+                   OR NOT EXISTS (SELECT 1 FROM "Node" n WHERE n."id" = "Call"."nodeId" AND n."takenBy" IS DISTINCT FROM $1
+                                  AND n."leaseUntil" > now() - make_interval(secs => $3)))"#,
+        )
+        .bind(&self.me)
+        .bind(call_id)
+        .bind(GRACE.as_secs_f64())
+        .execute(&self.pool)
+        .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Twilio tells of a call that came in: who is told first has it, under the id that it gives.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Query`].
+    pub async fn arrives(&self, call_sid: &str, fresh: &str) -> Result<Arrived, DatabaseError> {
+        sqlx::query(r#"INSERT INTO "Arrival" ("callSid", "callId", "nodeId") VALUES ($1, $2, $3) ON CONFLICT ("callSid") DO NOTHING"#)
+            .bind(call_sid)
+            .bind(fresh)
+            .bind(&self.me)
+            .execute(&self.pool)
+            .await?;
+        // A statement of its own: it sees whoever was first.
+        let (call_id, node_id, owner, over, holds): (String, String, Option<String>, bool, bool) = sqlx::query_as(
+            r#"SELECT a."callId", a."nodeId", c."nodeId", c."endedAt" IS NOT NULL,
+                 coalesce(n."leaseUntil" > now() - make_interval(secs => $2), false)
+               FROM "Arrival" a LEFT JOIN "Node" n ON n."id" = a."nodeId" LEFT JOIN "Call" c ON c."id" = a."callId"
+               WHERE a."callSid" = $1"#,
+        )
+        .bind(call_sid)
+        .bind(GRACE.as_secs_f64())
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(match owner {
+            _ if over => Arrived::Past,
+            Some(owner) if owner != node_id => Arrived::Past,
+            Some(_) | None if node_id == self.me => Arrived::Ours(call_id),
+            Some(_) | None if holds => Arrived::Theirs(CallElsewhere { call_id, node_id }),
+            // What it captured is closed by whoever closes its calls.
+            Some(_) => Arrived::Past,
+            None => Arrived::Left(call_id),
+        })
     }
 
     /// A client's live calls on other gateways that hold their leases, or may believe so.

@@ -99,6 +99,8 @@ pub struct RecordingRow {
     pub created_at: String,
     /// When it was stored, or given up.
     pub finished_at: Option<String>,
+    /// In whose spool something of it may lie, where gateways have spools of their own.
+    pub spool_id: Option<String>,
 }
 
 /// How a call's recording was to end, for a spool that does not tell.
@@ -311,7 +313,7 @@ pub(super) const CALL: &str = r#""id", "callSid", "clientId", "caseManagerId", "
 
 /// Columns of a [`RecordingRow`].
 pub(super) const RECORDING: &str = r#""id", "callId", "orgId", "clientId", "state", "grantSeq", "objectKey", "format", "sha256", "bytes", "durationMs",
-  "reason", "createdAt", "finishedAt""#;
+  "reason", "createdAt", "finishedAt", "spoolId""#;
 
 impl CallRow {
     /// Writes rows of different ids.
@@ -377,11 +379,11 @@ impl RecordingRow {
         for some in session.pieces(rows) {
             let text = format!(
                 r#"INSERT INTO "Recording" ("id", "callId", "orgId", "clientId", "state", "grantSeq", "objectKey", "format", "sha256",
-                     "bytes", "durationMs", "reason", "createdAt", "finishedAt") {}
+                     "bytes", "durationMs", "reason", "createdAt", "finishedAt", "spoolId") {}
                    ON CONFLICT ("id") DO UPDATE SET "state" = excluded."state", "objectKey" = excluded."objectKey",
                      "sha256" = excluded."sha256", "bytes" = excluded."bytes", "durationMs" = excluded."durationMs",
-                     "reason" = excluded."reason", "finishedAt" = excluded."finishedAt""#,
-                values(14, some.len())
+                     "reason" = excluded."reason", "finishedAt" = excluded."finishedAt", "spoolId" = excluded."spoolId""#,
+                values(15, some.len())
             );
             on!(session, c => {
                 let mut query = sqlx::query(AssertSqlSafe(text));
@@ -400,7 +402,8 @@ impl RecordingRow {
                         .bind(row.duration_ms.map(u64::cast_signed))
                         .bind(&row.reason)
                         .bind(time(&row.created_at)?)
-                        .bind(time_if_any(row.finished_at.as_deref())?);
+                        .bind(time_if_any(row.finished_at.as_deref())?)
+                        .bind(&row.spool_id);
                 }
                 query.execute(&mut **c).await?;
             });
@@ -452,4 +455,5 @@ from_row!(RecordingRow, row => Ok(Self {
     reason: row.try_get("reason")?,
     created_at: row.try_get::<WallTime, _>("createdAt")?.to_string(),
     finished_at: row.try_get::<Option<WallTime>, _>("finishedAt")?.map(|at| at.to_string()),
+    spool_id: row.try_get("spoolId")?,
 }));

@@ -87,7 +87,7 @@ impl Database {
     pub async fn waiting(&self, org_id: &str, client_id: &str, now: WallTime) -> Result<(u64, u64), DatabaseError> {
         let (all, under_way): (i64, i64) = on!(&self.readers, pool => {
             let query = sqlx::query_as(
-                r#"SELECT count(*), count(CASE WHEN "claimedUntil" > $3 THEN 1 END) FROM "RetentionItem"
+                r#"SELECT count(*), count(CASE WHEN "begunAt" IS NOT NULL AND "claimedUntil" > $3 THEN 1 END) FROM "RetentionItem"
                    WHERE "orgId" = $1 AND "clientId" = $2 AND "deletedAt" IS NULL"#,
             );
             query.bind(org_id).bind(client_id).bind(now).fetch_one(pool).await?
@@ -186,7 +186,7 @@ pub(super) async fn marked(session: &mut Session<'_>, org_id: &str, client_id: &
 /// finds the condition changed.
 pub(super) async fn claim(session: &mut Session<'_>, claim: &Claim) -> Result<Option<RetentionRow>, sqlx::Error> {
     let text = AssertSqlSafe(format!(
-        r#"UPDATE "RetentionItem" AS i SET "claimedBy" = $1, "claimedUntil" = $2, "attempts" = i."attempts" + 1
+        r#"UPDATE "RetentionItem" AS i SET "claimedBy" = $1, "claimedUntil" = $2, "begunAt" = NULL, "attempts" = i."attempts" + 1
            WHERE (i."claimedUntil" IS NULL OR i."claimedUntil" <= $5) AND i."deletedAt" IS NULL AND i."recordingId" = (
              SELECT n."recordingId" FROM "RetentionItem" n
              WHERE n."deletedAt" IS NULL AND n."dueAt" <= $3 AND n."recordingId" > $4
@@ -203,11 +203,50 @@ pub(super) async fn claim(session: &mut Session<'_>, claim: &Claim) -> Result<Op
     }))
 }
 
+/// Begins the deletion of what `by` has claimed, unless a hold was placed meanwhile. Whoever asks this and whoever places a hold have
+/// the organisation's chain in hand: one comes first, and the other sees it.
+pub(super) async fn begin(session: &mut Session<'_>, recording_id: &str, by: &str, at: WallTime) -> Result<bool, sqlx::Error> {
+    let begun = on!(session, c => {
+        let query = sqlx::query(
+            r#"UPDATE "RetentionItem" SET "begunAt" = $1
+               WHERE "recordingId" = $2 AND "claimedBy" = $3 AND "deletedAt" IS NULL
+                 AND NOT EXISTS (SELECT 1 FROM "LegalHold" h WHERE h."orgId" = "RetentionItem"."orgId"
+                                 AND h."clientId" = "RetentionItem"."clientId" AND h."liftedAt" IS NULL)"#,
+        );
+        query.bind(at).bind(recording_id).bind(by).execute(&mut **c).await?.rows_affected()
+    });
+    Ok(begun > 0)
+}
+
+/// A hold came before the deletion began: the claim is given back, as if it had not been made.
+pub(super) async fn give_back(session: &mut Session<'_>, recording_id: &str, by: &str) -> Result<bool, sqlx::Error> {
+    let given = on!(session, c => {
+        let query = sqlx::query(
+            r#"UPDATE "RetentionItem" SET "claimedBy" = NULL, "claimedUntil" = NULL, "attempts" = "attempts" - 1
+               WHERE "recordingId" = $1 AND "claimedBy" = $2 AND "deletedAt" IS NULL"#,
+        );
+        query.bind(recording_id).bind(by).execute(&mut **c).await?.rows_affected()
+    });
+    Ok(given > 0)
+}
+
+/// Recordings of a client whose deletion is under way: a hold comes too late for them.
+pub(super) async fn under_way(session: &mut Session<'_>, org_id: &str, client_id: &str, now: WallTime) -> Result<Vec<String>, sqlx::Error> {
+    let rows: Vec<(String,)> = on!(session, c => {
+        let query = sqlx::query_as(
+            r#"SELECT "recordingId" FROM "RetentionItem" WHERE "orgId" = $1 AND "clientId" = $2 AND "deletedAt" IS NULL
+                 AND "begunAt" IS NOT NULL AND "claimedUntil" > $3 ORDER BY "recordingId""#,
+        );
+        query.bind(org_id).bind(client_id).bind(now).fetch_all(&mut **c).await?
+    });
+    Ok(rows.into_iter().map(|(id,)| id).collect())
+}
+
 /// Marks a recording as deleted. `false`: it is not `by`'s to say, or was said before.
 pub(super) async fn deleted(session: &mut Session<'_>, recording_id: &str, by: &str, at: WallTime) -> Result<bool, sqlx::Error> {
     let marked = on!(session, c => {
         let query = sqlx::query(
-            r#"UPDATE "RetentionItem" SET "deletedAt" = $1, "claimedBy" = NULL, "claimedUntil" = NULL, "lastError" = NULL
+            r#"UPDATE "RetentionItem" SET "deletedAt" = $1, "claimedBy" = NULL, "claimedUntil" = NULL, "begunAt" = NULL, "lastError" = NULL
                WHERE "recordingId" = $2 AND "claimedBy" = $3 AND "deletedAt" IS NULL"#,
         );
         query.bind(at).bind(recording_id).bind(by).execute(&mut **c).await?.rows_affected()
@@ -219,7 +258,7 @@ pub(super) async fn deleted(session: &mut Session<'_>, recording_id: &str, by: &
 pub(super) async fn not_deleted(session: &mut Session<'_>, recording_id: &str, by: &str, why: &str) -> Result<bool, sqlx::Error> {
     let kept = on!(session, c => {
         let query = sqlx::query(
-            r#"UPDATE "RetentionItem" SET "lastError" = $1, "claimedBy" = NULL, "claimedUntil" = NULL
+            r#"UPDATE "RetentionItem" SET "lastError" = $1, "claimedBy" = NULL, "claimedUntil" = NULL, "begunAt" = NULL
                WHERE "recordingId" = $2 AND "claimedBy" = $3 AND "deletedAt" IS NULL"#,
         );
         query.bind(why).bind(recording_id).bind(by).execute(&mut **c).await?.rows_affected()

@@ -275,6 +275,7 @@ async fn a_call_and_a_recording_are_read_as_they_were_written(place: &Place) {
         reason: None,
         created_at: "2026-11-26T08:00:12.345Z".into(),
         finished_at: None,
+        spool_id: Some("spool".into()),
     };
     let finished = RecordingRow {
         state: RecordingState::Finished,
@@ -283,6 +284,7 @@ async fn a_call_and_a_recording_are_read_as_they_were_written(place: &Place) {
         bytes: Some(1 << 40),
         duration_ms: Some(60_000),
         finished_at: Some("2026-11-26T08:02:00.000Z".into()),
+        spool_id: None,
         ..recording.clone()
     };
     // In one transaction, and so the last of each is what stands.

@@ -25,6 +25,8 @@ pub enum Work {
         org_id: String,
         /// Whose.
         client_id: String,
+        /// The call that rests on it.
+        call_id: String,
         /// The answer.
         then: Then<Result<Receipt<Grant>, NotSealed>>,
     },
@@ -60,6 +62,8 @@ pub(super) enum Written {
     Placed(Placed),
     /// A row was written.
     Row,
+    /// The call is another gateway's now: nothing was written.
+    NotOurs,
     /// It was done.
     Acted(Box<Acted>),
     /// Posts that are ours for a while.
@@ -98,6 +102,23 @@ impl Work {
             Self::Place(placement, _) => Some(&placement.event.org_id),
             Self::Transcript(told) => Some(&told.1.org_id),
             Self::Recall { .. } | Self::Answer(_) | Self::Checkpoint(_) | Self::Outbox(_) => None,
+        }
+    }
+
+    /// The call whose owner alone may have it written.
+    pub(super) fn call_owned(&self) -> Option<&str> {
+        match self {
+            Self::Call(row) => Some(&row.id),
+            Self::Grant(grant, _) => grant.record.call_id.as_deref(),
+            Self::Recall { call_id, .. } => Some(call_id),
+            Self::Audit(..)
+            | Self::Act(..)
+            | Self::Recording(..)
+            | Self::Place(..)
+            | Self::Answer(_)
+            | Self::Checkpoint(_)
+            | Self::Transcript(_)
+            | Self::Outbox(_) => None,
         }
     }
 

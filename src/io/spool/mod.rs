@@ -12,6 +12,7 @@ mod keys;
 #[cfg(feature = "kms")]
 mod kms;
 mod noes;
+mod place;
 mod read;
 mod shed;
 mod sync;
@@ -22,6 +23,7 @@ mod write;
 pub use format::{Lead, PauseGaps, Record, RecordingHead, SpooledFrame, SpooledPause, SpooledStream, SpooledTransfer};
 pub use keys::{KeysError, KmsSpec, NotFetched, SpoolKeys};
 pub use noes::{keep_no, noes_left_behind};
+pub use place::{known_spool_id, spool_id};
 pub use read::{SpoolFile, Unreadable, destroy_all_of, files_of, left_behind};
 pub use sync::SYNC_EVERY;
 pub use write::{SpoolEnd, SpoolWriters};

@@ -230,20 +230,22 @@ async fn calls(State(app): State<App>, may: May<ViewClients>, Query(asked): Quer
         limit,
     };
     let stored = app.world.database.calls(&filter).await.map_err(Problem::ours)?;
-    let live = app.registry.all().into_iter().map(|call| (call.identity.clone(), call.json())).filter(|(identity, state)| {
-        let is = |wanted: &Option<String>, value: &str| wanted.as_deref().is_none_or(|wanted| wanted == value);
-        identity.org_id == may.claims.org
-            && is(&asked.call_sid, state["callSid"].as_str().unwrap_or_default())
-            && is(&asked.client_id, &identity.client_id)
-            && is(&phase, state["phase"].as_str().unwrap_or_default())
-            && before.is_none_or(|before| state["startedAt"].as_str().and_then(WallTime::parse).is_some_and(|started| started < before))
-    });
+    let live = app.registry.all().into_iter().filter(|call| !call.is_disowned()).map(|call| (call.identity.clone(), call.json())).filter(
+        |(identity, state)| {
+            let is = |wanted: &Option<String>, value: &str| wanted.as_deref().is_none_or(|wanted| wanted == value);
+            identity.org_id == may.claims.org
+                && is(&asked.call_sid, state["callSid"].as_str().unwrap_or_default())
+                && is(&asked.client_id, &identity.client_id)
+                && is(&phase, state["phase"].as_str().unwrap_or_default())
+                && before.is_none_or(|before| state["startedAt"].as_str().and_then(WallTime::parse).is_some_and(|started| started < before))
+        },
+    );
     let mut calls: Vec<(String, Value)> = live
         .filter(|(identity, _)| may.claims.is_assigned(&identity.client_id))
         .map(|(identity, state)| (identity.call_id, state))
         .collect();
     for row in stored {
-        if app.registry.get(&row.id).is_none() {
+        if app.registry.owned(&row.id).is_none() {
             calls.push((row.id, row.state));
         }
     }
@@ -295,11 +297,14 @@ async fn opt_out(
 
 /// The gateway that owns a call does not answer, and holds its lease.
 pub(super) fn unanswered() -> Problem {
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the gateway that has the call does not answer; ask again at once, or hang up")
+    Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "the gateway that has the call does not answer, or nobody can tell which has it; ask again at once, or hang up",
+    )
 }
 
 pub(super) async fn call_json(app: &App, claims: &Claims, id: &str) -> Result<Value, Problem> {
-    let (org, client, state) = match app.registry.get(id) {
+    let (org, client, state) = match app.registry.owned(id) {
         Some(live) => (live.identity.org_id.clone(), live.identity.client_id.clone(), live.json()),
         None => match app.world.database.call(id).await.map_err(Problem::ours)? {
             // Live on another gateway: it counts frames that no row tells of yet.

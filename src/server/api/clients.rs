@@ -80,6 +80,8 @@ struct HoldPlaced {
     recordings_held: u64,
     /// Recordings that it comes too late for.
     deletions_under_way: u64,
+    /// Which those are: their deletion began before the hold was written, and it does not keep them.
+    too_late_for: Vec<String>,
 }
 
 /// That no legal hold is in force.
@@ -331,11 +333,12 @@ async fn place_hold(
     };
     let mut event = event(&may.claims, &id, EventKind::HoldPlaced);
     event.detail = json!({ "holdId": hold.id });
-    let Some(Acted::Hold(Some(hold))) = act(&app, Act::PlaceHold(Box::new(hold), event)).await else {
+    let Some(Acted::Held(hold, too_late_for)) = act(&app, Act::PlaceHold(Box::new(hold), event)).await else {
         return Err(not_durable());
     };
-    let (held, under_way) = app.world.database.waiting(&may.claims.org, &id, wall()).await.map_err(Problem::ours)?;
-    Ok(Json(HoldPlaced { held: true, hold: hold.into(), recordings_held: held, deletions_under_way: under_way }))
+    let (held, _) = app.world.database.waiting(&may.claims.org, &id, wall()).await.map_err(Problem::ours)?;
+    let deletions_under_way = too_late_for.len() as u64;
+    Ok(Json(HoldPlaced { held: true, hold: hold.into(), recordings_held: held, deletions_under_way, too_late_for }))
 }
 
 /// Lifts a client's legal hold

@@ -211,6 +211,7 @@ impl Thread {
             ToMedia::Unreached(call_id, why) => self.over_at_twilio(&call_id, Input::Unreached(why)),
             ToMedia::HungUp(call_id) => self.over_at_twilio(&call_id, Input::HungUp),
             ToMedia::LeaseLost => self.lose_lease(),
+            ToMedia::Disowned(call_id) => self.step_named(&call_id, Input::Disowned),
             ToMedia::Bot(call_id, stream, heard) => {
                 self.step_named(&call_id, Input::Bot { stream, said: relay::said(&heard) });
                 // Only now may the next thing be read from it.

@@ -94,8 +94,10 @@ impl GroupedFigures {
             let [org, language, version] = [&group.org_id, &group.language, &group.prompt_version].map(|text| escaped(text));
             format!(r#"org="{org}",language="{language}",prompt_version="{version}""#)
         };
+        /// The labels of a group's own series, each with its value.
+        type OfGroup<'a> = dyn Fn(&Group, &Figures) -> Vec<(String, f64)> + 'a;
         let mut lines = Vec::new();
-        let mut family = |name: &str, help: &str, series: &dyn Fn(&Group, &Figures) -> Vec<(String, f64)>| {
+        let mut family = |name: &str, help: &str, series: &OfGroup<'_>| {
             lines.push(format!("# HELP {name} {help}"));
             lines.push(format!("# TYPE {name} gauge"));
             for (group, figures) in &groups {

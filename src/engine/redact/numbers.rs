@@ -47,7 +47,7 @@ fn judge(scene: &Scene<'_>, run: &Run) -> Found<Decision> {
         return Ok(Some(if digits >= STRICT_DIGITS_MIN { Decision::Mask(found) } else { Decision::Clear(words) }));
     }
     let quantity = is_quantity(scene, run)?;
-    let found = match sensitive(scene, &run, quantity)? {
+    let found = match sensitive(scene, run, quantity)? {
         Some(found) if scene.policy.masks(found.entity) => Some(found),
         _none if scene.policy.strict && run.digits.len() >= STRICT_DIGITS_MIN && !(quantity && is_exempt(scene, run)?) => {
             Some(Match::new(Entity::Number, Confidence::Shape, run.words))

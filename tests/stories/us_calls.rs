@@ -22,6 +22,7 @@ async fn start(twilio: &Twilio) -> Rig {
 }
 
 async fn interactions(rig: &Rig) -> Vec<InteractionRow> {
+    rig.chain(CLIENT).await; // what was handed in until now is written
     let database = Database::open(&crate::common::database_url(rig.folder.path())).await.unwrap();
     database.interactions("default", CLIENT, None, 10).await.unwrap()
 }

@@ -94,20 +94,17 @@ impl GroupedFigures {
             let [org, language, version] = [&group.org_id, &group.language, &group.prompt_version].map(|text| escaped(text));
             format!(r#"org="{org}",language="{language}",prompt_version="{version}""#)
         };
-        /// The labels of a group's own series, each with its value.
-        type OfGroup<'a> = dyn Fn(&Group, &Figures) -> Vec<(String, f64)> + 'a;
         let mut lines = Vec::new();
-        let mut family = |name: &str, help: &str, series: &OfGroup<'_>| {
+        let mut family = |name: &str, help: &str, series: &dyn Fn(&Figures) -> Vec<Sample>| {
             lines.push(format!("# HELP {name} {help}"));
             lines.push(format!("# TYPE {name} gauge"));
             for (group, figures) in &groups {
-                let of_group =
-                    series(group, figures).into_iter().map(|(first, value)| format!("{name}{{{first}{}}} {value}", labels(group)));
+                let of_group = series(figures).into_iter().map(|(first, value)| format!("{name}{{{first}{}}} {value}", labels(group)));
                 lines.extend(of_group);
             }
         };
         let by_figure = |value: fn(Share) -> Option<f64>| {
-            move |_: &Group, figures: &Figures| {
+            move |figures: &Figures| {
                 let of = |(name, share): (&str, Share)| Some((format!(r#"figure="{name}","#), value(share)?));
                 figures.shares().into_iter().filter_map(of).collect::<Vec<_>>()
             }
@@ -117,7 +114,7 @@ impl GroupedFigures {
         family("callgate_consent_ratio", "PX-735's figures, over the last 30 days.", &by_figure(Share::rate));
         family("callgate_consent_part", "So many count for the figure.", &by_figure(part));
         family("callgate_consent_whole", "Of so many.", &by_figure(whole));
-        let waited = |_: &Group, figures: &Figures| {
+        let waited = |figures: &Figures| {
             let of = |(mean, median): (f64, f64)| vec![(r#"of="mean","#.to_owned(), mean), (r#"of="median","#.to_owned(), median)];
             figures.time_to_conversation().map(of).unwrap_or_default()
         };
@@ -149,6 +146,9 @@ impl GroupedFigures {
         kept
     }
 }
+
+/// A series' own first label, and its value.
+type Sample = (String, f64);
 
 /// As a label's value: OpenMetrics escapes these three.
 fn escaped(text: &str) -> String {

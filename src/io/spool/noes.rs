@@ -11,12 +11,12 @@ use aes_gcm::aead::{Aead as _, Payload};
 use super::header::Header;
 use super::keys::SpoolKeys;
 use super::read::SpoolFile;
-use super::write::{destroy, nonce_and_aad};
+use super::write::nonce_and_aad;
 
 /// What its name ends in.
 const NO: &str = "no";
-/// And while it is being written: one that a crash left so is none.
-const UNFINISHED: &str = "no-unfinished";
+/// And while it is being written: one that a crash left so is none, and is removed at the start, when nobody writes.
+pub(super) const UNFINISHED: &str = "no-unfinished";
 /// A record with a person's reason is a few kilobytes.
 const NO_MAX: u64 = 256 * 1024;
 
@@ -47,13 +47,8 @@ pub fn noes_left_behind(folder: &Path) -> io::Result<Vec<SpoolFile>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        let ends = |ending: &str| path.extension().is_some_and(|told| told == ending);
-        if ends(NO) {
+        if path.extension().is_some_and(|ending| ending == NO) {
             found.push(SpoolFile::at(path));
-        } else if ends(UNFINISHED)
-            && let Err(why) = destroy(&path)
-        {
-            tracing::warn!(error = %why, "noes: what a crash left of one that was being kept cannot be removed");
         }
     }
     found.sort_by(|one, other| one.path().cmp(other.path()));
@@ -95,7 +90,8 @@ mod tests {
         assert!(!fs::read(kept.path()).unwrap().windows(7).any(|bytes| bytes == b"said no"), "encrypted");
         let found = noes_left_behind(folder.path()).unwrap();
         assert_eq!(found.len(), 1, "kept twice it is one, and one that was never finished is none: {found:?}");
-        assert!(!folder.path().join("call_2-c1.no-unfinished").exists());
+        assert!(crate::io::spool::left_behind(folder.path()).unwrap().is_empty());
+        assert!(!folder.path().join("call_2-c1.no-unfinished").exists(), "the start removes it");
         assert_eq!(found[0].no(&keys).unwrap().as_deref(), Some(&b"said no"[..]));
         assert!(found[0].no(&other).is_err());
         let mut bytes = fs::read(kept.path()).unwrap();

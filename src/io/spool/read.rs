@@ -10,6 +10,7 @@ use aes_gcm::aead::AeadInOut as _;
 use super::format::{self, CHUNK_MAX, FRONT, Record, RecordingHead, SPOOL, TAG};
 use super::header::{Header, NoHeader};
 use super::keys::SpoolKeys;
+use super::noes::UNFINISHED;
 use super::shed::FRESH;
 use super::write::{READY, destroy, nonce_and_aad};
 
@@ -68,7 +69,7 @@ pub fn left_behind(folder: &Path) -> io::Result<Vec<SpoolFile>> {
         let path = entry?.path();
         if path.extension().is_some_and(|ending| ending == SPOOL) {
             found.push(SpoolFile { path });
-        } else if path.extension().is_some_and(|ending| ending == FRESH)
+        } else if path.extension().is_some_and(|ending| ending == FRESH || ending == UNFINISHED)
             && let Err(why) = destroy(&path)
         {
             tracing::warn!(error = %why, "spool: what is left of a rewriting cannot be removed");

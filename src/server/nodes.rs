@@ -455,6 +455,9 @@ pub(super) async fn command(app: &App, command: Command) -> Result<Value, NotDon
 /// Twilio tells of a call that came in: whose it is to answer. `None`: nobody can tell.
 pub(super) async fn arrives(app: &App, call_sid: &str) -> Option<Arrived> {
     let fresh = || ids::fresh("call");
+    if call_sid.is_empty() {
+        return Some(Arrived::Ours(fresh())); // no two of these are one call
+    }
     let Some(node) = &app.node else { return Some(Arrived::Ours(app.registry.name(call_sid, fresh))) };
     let fresh = fresh();
     webhooks::patiently(call_sid, || node.nodes.arrives(call_sid, &fresh)).await.ok()

@@ -180,7 +180,10 @@ async fn a_hold_wins_unless_the_deletion_has_begun_and_then_it_says_what_it_came
         Acted::Held(_, too_late) => too_late,
         acted => panic!("{acted:?}"),
     };
-    let lift = async || drop(act(&other, Act::LiftHold(hold(""), event(EventKind::HoldLifted, json!({})))).await);
+    let lift = async || {
+        let lifted = Hold { lifted_by: Some(("u".into(), "U".into())), lifted_at: Some(NOW.to_string()), ..*hold("") };
+        drop(act(&other, Act::LiftHold(Box::new(lifted), event(EventKind::HoldLifted, json!({})))).await);
+    };
 
     // Between claim and beginning: the hold wins, and the claim is as if it had not been made.
     assert_eq!(claimed(&database, claim("a", NOW, hour)).await.as_deref(), Some("one"));

@@ -395,6 +395,12 @@ async fn an_owner_that_is_cut_off_is_waited_for_and_then_replaced_and_writes_not
     let mut caller = phone.stream(&other, &after).await;
     assert!(caller.was_played_to());
     says_yes(&mut caller).await;
+    other.by_id(&id, |call| call["consent"]["status"] == "GRANTED").await;
+    caller.stop().await;
+    let connected = format!("{PUBLIC}/api/webhooks/twilio/connected?callId={}", id.as_str().unwrap());
+    let forked = phone.ask(&other, &connected, &[]).await.1;
+    let mut caller = phone.stream(&other, &forked).await;
+    caller.frames(50).await;
     other.by_id(&id, |call| call["recording"]["state"] == "ACTIVE").await;
     // The former owner is back. What it believed in is another's.
     owner.signal("-CONT");
@@ -421,7 +427,8 @@ async fn an_owner_that_is_cut_off_is_waited_for_and_then_replaced_and_writes_not
     let at_the_answer = captured(&refused);
     assert!(at_the_answer > 0, "{refused}");
     caller.frames(100).await;
-    let later = other.by_id(&id, |call| call["recording"]["framesWithheld"]["inbound"].as_u64() >= Some(300)).await;
+    let withheld = |call: &Value| call["recording"]["framesWithheld"]["inbound"].as_u64().unwrap();
+    let later = other.by_id(&id, |call| withheld(call) >= withheld(&refused) + 100).await;
     assert_eq!(captured(&later), at_the_answer, "not a frame after the answer");
     assert_eq!(phone.ask_at(owner.address, phone.told("StatusCallback")[0], &[("CallStatus", "completed")]).await.0, 204);
     other.by_id(&id, |call| call["phase"] == "ENDED" && call["recording"]["state"] == "FINISHED").await;
@@ -522,7 +529,7 @@ async fn whose_owner_is_killed_while_it_rings_is_connected_unrecorded_with_a_rec
     // And the call that it placed is another's, which asks the client.
     let mut caller = out.stream(&other, &twiml).await;
     says_yes(&mut caller).await;
-    other.by_id(&placed, |call| call["recording"]["state"] == "ACTIVE").await;
+    other.by_id(&placed, |call| call["consent"]["status"] == "GRANTED").await;
     caller.stop().await;
     let mut raw = databases::raw(&url).await;
     assert_eq!(raw.number(r#"SELECT count(*) FROM "Call""#).await, 3, "one row a call");

@@ -74,8 +74,9 @@ async fn every_webhook_is_answered_in_time_while_the_databases_server_stands_sti
         }
     );
     let anna = "<Dial><Client>anna</Client></Dial></Response>";
-    assert!(a.0 == 200 && a.1.contains("<Connect") && a.1.ends_with(anna), "it is asked: what is heard may be written later: {a:?}");
-    for (what, answer) in [("voice", &b), ("connected", &c), ("consent", &d), ("of nobody", &i), ("keys of nobody", &j)] {
+    // Of a new call nobody can tell whether another gateway has it already: two must not ask for it.
+    for (what, answer) in [("a new call", &a), ("voice", &b), ("connected", &c), ("consent", &d), ("of nobody", &i), ("keys of nobody", &j)]
+    {
         assert!(answer.0 == 200 && answer.1.ends_with(anna) && !answer.1.contains("<Stream"), "{what}: {answer:?}");
     }
     assert!(d.1.contains("will not be recorded"), "{d:?}");
@@ -126,6 +127,6 @@ async fn a_question_that_was_under_way_when_the_server_stopped_is_not_waited_for
     server.freeze();
     let (elsewhere, new) = (elsewhere.await.unwrap(), new.await.unwrap());
     assert!(elsewhere.ends_with("<Response><Dial><Client>anna</Client></Dial></Response>"), "connected, and not captured: {elsewhere}");
-    assert!(new.contains("<Connect"), "asked, as ever: {new}");
+    assert!(new.ends_with("<Response><Dial><Client>anna</Client></Dial></Response>"), "it may be another gateway's: {new}");
     server.thaw();
 }

@@ -27,6 +27,7 @@ use super::placing;
 use super::revocation;
 use super::scribe;
 use super::seal::Sealer;
+use super::unserved;
 use super::webhooks::{self, Form};
 use crate::engine::call::{Party, PartyKind};
 use crate::engine::consent::{Actor, GrantSeq};
@@ -500,8 +501,13 @@ pub(super) async fn answer_elsewhere(app: &App, uri: &Uri, form: &[(String, Stri
         Ok(Whose::Nobodys | Whose::Ours | Whose::Rings | Whose::Over) => None,
         Ok(Whose::Theirs(owner) | Whose::Arrived(owner)) => Some(ask_owner(app, &owner, path, query, form).await),
         Ok(Whose::Left(call_id)) => Some(webhooks::put_through(app, path, query, &call_id, form).await),
-        // It may be another's: two must not answer for it. The people talk, unrecorded (P6).
-        Err(_) => Some(webhooks::put_through(app, path, query, &call_id, form).await),
+        // It may be another's: two must not answer for it. The people talk, unrecorded (P6), and that is written once it can be.
+        Err(_) => {
+            if !call_id.is_empty() && [webhooks::VOICE, webhooks::CONNECTED, webhooks::CONSENT].contains(&path) {
+                unserved::tell_later(app, &call_id, &call_sid);
+            }
+            Some(webhooks::put_through(app, path, query, &call_id, form).await)
+        }
     }
 }
 

@@ -280,8 +280,18 @@ pub(super) async fn put_through(app: &App, path: &str, query: &str, call_id: &st
     }
     let placed = patiently(call_id, || app.world.database.placed(call_id)).await.ok().flatten();
     let connect_to = placed.and_then(|placed| placed.connect_to).as_deref().and_then(Route::parse);
-    let asked: Asked = serde_urlencoded::from_str(query).unwrap_or_default();
-    unowned(app, &asked.relay, connect_to, None, &Form(form.to_vec())).await
+    let (asked, form): (Asked, _) = (serde_urlencoded::from_str(query).unwrap_or_default(), Form(form.to_vec()));
+    let (language, pressed) = pressed(app, &asked, &form);
+    // Whose no it is nobody can tell, so it cannot be written; nor is anything captured that it would stop.
+    let line = (path == CONSENT && pressed == Answer::Decline).then(|| app.world.settings.prompts.prompt(language, Line::Declined));
+    unowned(app, &asked.relay, connect_to, line, &form).await
+}
+
+/// What Twilio's keypad question brought, and in which language it was asked.
+fn pressed(app: &App, asked: &Asked, form: &Form) -> (Language, Answer) {
+    let prompts = app.world.settings.prompts;
+    let key = form.field("Digits").chars().next().and_then(Key::from_symbol);
+    (prompts.language(&asked.lang).unwrap_or(Language::EN), key.map_or(Answer::Nothing, |key| keys::answer(key, true, prompts)))
 }
 
 /// What can be answered of a call without knowing anything of it.
@@ -587,11 +597,8 @@ fn gather(app: &App, about: &About, language: Language, plays: u32) -> Response 
 /// `POST /api/webhooks/twilio/consent`: the keypad fallback. A 2 is answered when it is durable; a 1 that is durable may start
 /// the fork after all. Silence grants nothing here: that a `<Gather>` ran out does not prove that anybody heard it (P4).
 pub(super) async fn consent(State(app): State<App>, Query(asked): Query<Asked>, axum::Extension(form): axum::Extension<Form>) -> Response {
-    let prompts = app.world.settings.prompts;
-    let language = prompts.language(&asked.lang).unwrap_or(Language::EN);
-    let digits = form.field("Digits");
-    let key = digits.chars().next().and_then(Key::from_symbol);
-    let pressed = key.map_or(Answer::Nothing, |key| keys::answer(key, true, prompts));
+    let (prompts, digits) = (app.world.settings.prompts, form.field("Digits"));
+    let (language, pressed) = pressed(&app, &asked, &form);
     let Ok(mut about) = About::find(&app, &asked, &form).await else {
         // Whose no it is nobody can tell, so it cannot be written; nor is anything captured that it would stop.
         let line = (pressed == Answer::Decline).then(|| prompts.prompt(language, Line::Declined));

@@ -83,7 +83,7 @@ impl Look {
         }
         self.filled = 0;
         self.newest = (self.newest + 1) % SPAN;
-        let energy: f32 = self.block.iter().map(|x| x * x).sum();
+        let energy = energy_of(&self.block);
         self.energy[self.newest] = energy;
         // Silence costs nothing more; denormals never arise.
         if energy < POWER_MIN * BLOCK as f32 {
@@ -94,11 +94,14 @@ impl Look {
             }
             return true;
         }
+        // About the block's middle a cosine is even and a sine odd: half the products do.
         let (mut real, mut imaginary) = ([0.0f32; 8], [0.0f32; 8]);
-        for (x, (cosines, sines)) in self.block.iter().zip(&TABLE) {
+        let (early, late) = self.block.split_at(BLOCK / 2);
+        for ((early, late), (cosines, sines)) in early.iter().rev().zip(late).zip(&TABLE) {
+            let (even, odd) = (late + early, late - early);
             for tone in 0..8 {
-                real[tone] += x * cosines[tone];
-                imaginary[tone] += x * sines[tone];
+                real[tone] += even * cosines[tone];
+                imaginary[tone] += odd * sines[tone];
             }
         }
         self.real[self.newest] = real;
@@ -134,8 +137,8 @@ impl Look {
     /// The frequencies at which two correlations turn from block to block, if they turn evenly.
     fn turns(&self, low: usize, high: usize) -> Option<(f32, f32)> {
         // In a block as short as this each tone leaks into the other's correlation; by how much is known.
-        let (leak_real, leak_imaginary) = LEAKS[low][high - 4];
-        let whole = 1.0 - leak_real * leak_real - leak_imaginary * leak_imaginary;
+        let leak = LEAKS[low][high - 4];
+        let whole = 1.0 - leak * leak;
         let mut before = [[0.0f32; 2]; 2];
         let mut turned = [[0.0f32; 2]; 2];
         let mut power = [0.0f32; 2];
@@ -143,10 +146,7 @@ impl Look {
             let at = (self.newest + 1 + n) % SPAN;
             let [a, b] = [self.real[at][low], self.imaginary[at][low]];
             let [c, d] = [self.real[at][high], self.imaginary[at][high]];
-            let own = [
-                [(a - leak_real * c + leak_imaginary * d) / whole, (b - leak_real * d - leak_imaginary * c) / whole],
-                [(c - leak_real * a - leak_imaginary * b) / whole, (d - leak_real * b + leak_imaginary * a) / whole],
-            ];
+            let own = [[(a - leak * c) / whole, (b - leak * d) / whole], [(c - leak * a) / whole, (d - leak * b) / whole]];
             for tone in 0..2 {
                 let [real, imaginary] = own[tone];
                 let [was_real, was_imaginary] = before[tone];
@@ -180,29 +180,40 @@ fn nearest(nominal: &[f32; 4], hz: f32) -> Option<usize> {
     (0..4).find(|n| (hz - nominal[*n]).abs() < nominal[*n] * OFF_MAX)
 }
 
-/// cos and -sin of the eight nominal frequencies over a block.
-static TABLE: [([f32; 8], [f32; 8]); BLOCK] = table();
+/// Energy, summed in eight lanes: one after the other would wait for each sum.
+pub(super) fn energy_of(samples: &[f32]) -> f32 {
+    let mut lanes = [0.0f32; 8];
+    let mut eights = samples.chunks_exact(8);
+    for eight in &mut eights {
+        for (lane, x) in lanes.iter_mut().zip(eight) {
+            *lane += x * x;
+        }
+    }
+    let rest: f32 = eights.remainder().iter().map(|x| x * x).sum();
+    lanes.iter().sum::<f32>() + rest
+}
+
+/// cos and -sin of the eight nominal frequencies over the second half of a block, from its middle on.
+static TABLE: [([f32; 8], [f32; 8]); BLOCK / 2] = table();
 /// sin and cos of what each nominal frequency turns in a block.
 static ADVANCE: [(f32, f32); 8] = advance();
 
-/// What a tone of unit correlation at each high frequency leaves in the correlation at each low one.
-static LEAKS: [[(f32, f32); 4]; 4] = leaks();
+/// What a tone of unit correlation at each high frequency leaves in the correlation at each low one, and the other way round.
+static LEAKS: [[f32; 4]; 4] = leaks();
 
-const fn leaks() -> [[(f32, f32); 4]; 4] {
-    let mut leaks = [[(0.0, 0.0); 4]; 4];
+const fn leaks() -> [[f32; 4]; 4] {
+    let mut leaks = [[0.0; 4]; 4];
     let mut low = 0;
     while low < 4 {
         let mut high = 0;
         while high < 4 {
             let apart = turn(high + 4) - turn(low);
-            let (mut real, mut imaginary, mut n) = (0.0, 0.0, 0);
-            while n < BLOCK {
-                let (sine, cosine) = sin_cos(apart * n as f64);
-                real += cosine;
-                imaginary += sine;
+            let (mut sum, mut n) = (0.0, 0);
+            while n < BLOCK / 2 {
+                sum += sin_cos(apart * (n as f64 + 0.5)).1;
                 n += 1;
             }
-            leaks[low][high] = ((real / BLOCK as f64) as f32, (imaginary / BLOCK as f64) as f32);
+            leaks[low][high] = (sum * 2.0 / BLOCK as f64) as f32;
             high += 1;
         }
         low += 1;
@@ -210,13 +221,13 @@ const fn leaks() -> [[(f32, f32); 4]; 4] {
     leaks
 }
 
-const fn table() -> [([f32; 8], [f32; 8]); BLOCK] {
-    let mut table = [([0.0; 8], [0.0; 8]); BLOCK];
+const fn table() -> [([f32; 8], [f32; 8]); BLOCK / 2] {
+    let mut table = [([0.0; 8], [0.0; 8]); BLOCK / 2];
     let mut n = 0;
-    while n < BLOCK {
+    while n < BLOCK / 2 {
         let mut tone = 0;
         while tone < 8 {
-            let (sine, cosine) = sin_cos(turn(tone) * n as f64);
+            let (sine, cosine) = sin_cos(turn(tone) * (n as f64 + 0.5));
             table[n].0[tone] = cosine as f32;
             table[n].1[tone] = -sine as f32;
             tone += 1;

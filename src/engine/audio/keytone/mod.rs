@@ -336,9 +336,13 @@ impl Detector {
 
     /// The newest samples in order; zeros for what came before the first.
     fn last(&self, samples: &mut [f32]) {
-        let start = (self.position % RING as u64) as usize + RING - samples.len();
-        for (at, sample) in samples.iter_mut().enumerate() {
-            *sample = f32::from(self.ring[(start + at) % RING]);
+        let (newer, older) = self.ring.split_at((self.position % RING as u64) as usize);
+        let (before, after) = samples.split_at_mut(samples.len().saturating_sub(newer.len()));
+        let kept = [&older[older.len() - before.len()..], &newer[newer.len() - after.len()..]];
+        for (samples, kept) in [before, after].into_iter().zip(kept) {
+            for (sample, kept) in samples.iter_mut().zip(kept) {
+                *sample = f32::from(*kept);
+            }
         }
     }
 }

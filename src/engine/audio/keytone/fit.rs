@@ -193,8 +193,8 @@ impl Waves {
     /// From half a sample after the middle on.
     fn new(frequencies: [f32; 2]) -> Self {
         let mut waves = Self { cosine: [[0.0; LANES]; 2], sine: [[0.0; LANES]; 2], step: [(0.0, 0.0); 2] };
-        for tone in 0..2 {
-            let mut wave = Wave::at(frequencies[tone], 0.5);
+        for (tone, hz) in frequencies.into_iter().enumerate() {
+            let mut wave = Wave::at(hz, 0.5);
             for lane in 0..LANES {
                 waves.cosine[tone][lane] = wave.cosine;
                 waves.sine[tone][lane] = wave.sine;

@@ -55,7 +55,8 @@ impl Fit {
         (self.frequencies[0] / LOW_HZ[suspect.row] - 1.0).hypot(self.frequencies[1] / HIGH_HZ[suspect.column] - 1.0)
     }
 
-    /// Whether both tones are as strong, and in step, in every quarter of the span. Voices are not.
+    /// Whether both tones are as strong, and in step, in every quarter of the span, and no weaker or stronger in its second
+    /// half. Voices are not, and notes that were struck or bowed die away or swell.
     pub(super) fn stands_still(&self, samples: &[f32]) -> bool {
         let quarter = self.span / 4;
         let mut parts = [[[0.0f32; 2]; 2]; 4];
@@ -76,12 +77,14 @@ impl Fit {
             let [cosine, sine] = self.parts[tone];
             let amplitude = cosine.hypot(sine);
             let limit = STEADY + STEADY_NOISES * noise / amplitude;
-            (0..4).all(|n| {
-                let [real, imaginary] = parts[n][tone].map(|sum| sum * 2.0 / quarter as f32 / amplitude);
-                let along = (real * cosine + imaginary * sine) / amplitude;
-                let across = (imaginary * cosine - real * sine) / amplitude;
-                (along - 1.0).abs() < limit && across.abs() < limit
-            })
+            let quarters = parts.map(|part| {
+                let [real, imaginary] = part[tone].map(|sum| sum * 2.0 / quarter as f32 / amplitude);
+                [(real * cosine + imaginary * sine) / amplitude, (imaginary * cosine - real * sine) / amplitude]
+            });
+            // Noise does to half the difference of two halves what it does to a quarter.
+            let [first, second] = [quarters[0][0] + quarters[1][0], quarters[2][0] + quarters[3][0]];
+            ((second - first) / 2.0).abs() < limit
+                && quarters.iter().all(|[along, across]| (along - 1.0).abs() < limit && across.abs() < limit)
         })
     }
 

@@ -56,22 +56,30 @@ impl Look {
     /// Takes samples up to the end of a block; tells how many, and leaves them high-passed in `ring` from `at` on.
     pub(super) fn take(&mut self, samples: &[i16], ring: &mut [i16]) -> usize {
         let count = samples.len().min(BLOCK - self.filled);
-        let [mut x1, mut x2, mut y1, mut y2, mut z1, mut z2] = self.state;
+        let [x1, x2, mut y1, mut y2, mut z1, mut z2] = self.state;
         let [a, b] = SECTIONS;
-        let block = &mut self.block[self.filled..self.filled + count];
-        for ((sample, out), kept) in samples[..count].iter().zip(block).zip(ring) {
-            // Direct form: the chain from one output to the next is a product and a difference, no more.
-            let x = f32::from(*sample);
-            let y = (a[0] * x + a[1] * x1 + a[2] * x2 - a[4] * y2) - a[3] * y1;
-            let z = (b[0] * y + b[1] * y1 + b[2] * y2 - b[4] * z2) - b[3] * z1;
-            (x2, x1, y2, y1, z2, z1) = (x1, x, y1, y, z1, z);
-            *out = z;
-            #[expect(clippy::cast_possible_truncation, reason = "casts of floats saturate")]
-            {
-                *kept = z as i16;
-            }
+        // What needs no output before it is done side by side, and only the rest one after the other.
+        let mut x = [0.0f32; BLOCK + 2];
+        (x[0], x[1]) = (x2, x1);
+        for (x, sample) in x[2..].iter_mut().zip(&samples[..count]) {
+            *x = f32::from(*sample);
         }
-        self.state = [x1, x2, y1, y2, z1, z2];
+        let mut ahead = [0.0f32; BLOCK];
+        for (n, ahead) in ahead.iter_mut().enumerate() {
+            *ahead = a[0] * x[n + 2] + a[1] * x[n + 1] + a[2] * x[n];
+        }
+        let block = &mut self.block[self.filled..self.filled + count];
+        for (out, ahead) in block.iter_mut().zip(&ahead) {
+            // Direct form: the chain from one output to the next is a product and a difference, no more.
+            let y = (ahead - a[4] * y2) - a[3] * y1;
+            let z = (b[0] * y + b[1] * y1 + b[2] * y2 - b[4] * z2) - b[3] * z1;
+            (y2, y1, z2, z1) = (y1, y, z1, z);
+            *out = z;
+        }
+        for (kept, z) in ring.iter_mut().zip(&*block) {
+            *kept = rounded(*z);
+        }
+        self.state = [x[count + 1], x[count], y1, y2, z1, z2];
         self.filled += count;
         count
     }
@@ -178,6 +186,16 @@ impl Look {
 /// The nominal frequency that `hz` is near to.
 fn nearest(nominal: &[f32; 4], hz: f32) -> Option<usize> {
     (0..4).find(|n| (hz - nominal[*n]).abs() < nominal[*n] * OFF_MAX)
+}
+
+/// The nearest whole number, by way of the last bits of a float so large that it counts in ones: a cast asks each sample
+/// whether it is a number at all.
+fn rounded(z: f32) -> i16 {
+    const COUNTS_IN_ONES: f32 = 12_582_912.0;
+    #[expect(clippy::cast_possible_truncation, reason = "the low half of the bits is the number")]
+    {
+        (z.clamp(-32_768.0, 32_767.0) + COUNTS_IN_ONES).to_bits() as i16
+    }
 }
 
 /// Energy, summed in eight lanes: one after the other would wait for each sum.

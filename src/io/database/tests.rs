@@ -157,7 +157,14 @@ async fn the_backlog_keeps_its_order_and_its_bound_through_an_outage() {
     drop(Database::open(&place.url).await.unwrap());
     let mut holder = place.raw().await;
     let address = Address::Sqlite(sqlite_options(&place.url).busy_timeout(Duration::ZERO));
-    let mut writer = Writer::new(address.writer().await.unwrap(), address);
+    // Those that made the tables are still leaving, and this one waits for nobody.
+    let connection = loop {
+        match address.writer().await {
+            Ok(connection) => break connection,
+            Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+        }
+    };
+    let mut writer = Writer::new(connection, address);
     holder.execute("BEGIN EXCLUSIVE").await.unwrap();
     for turn in 0..10 {
         assert!(!writer.turn((turn * 2_000..(turn + 1) * 2_000).map(audit).collect()).await);

@@ -47,6 +47,11 @@ impl Party {
         self.leg.hear(codes);
     }
 
+    /// A line of ours, over what the client says.
+    pub(super) fn speak_over(&mut self, codes: &'static [u8]) {
+        self.leg.speak_over(codes);
+    }
+
     /// What is to be played to it now.
     pub(super) fn due(&mut self, now: Tick, play: impl FnMut(Speech)) {
         self.leg.due(now, play);

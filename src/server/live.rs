@@ -312,8 +312,10 @@ impl Live {
         match &mut self.party {
             Some(party) => {
                 for message in outbox.to_bot.drain(..) {
-                    if let ToBot::Audio(piece) = message {
-                        party.hear(piece.codes());
+                    match message {
+                        ToBot::Audio(piece) => party.hear(piece.codes()),
+                        ToBot::Line(codes) => party.speak_over(codes),
+                        ToBot::Key(_) | ToBot::Mark(_) => {}
                     }
                 }
                 let socket = party.socket;
@@ -371,6 +373,11 @@ impl Live {
             Effect::Play { stream, prompt, from, to } => self.say(stream, Word::Play(&prompt.codes[from..to]), outcome),
             Effect::Beep { stream, at } => {
                 self.say(stream, Word::Play(beep::codes()), outcome);
+                if let Some(feed) = &mut self.feed {
+                    feed.beeped(now, stream, at);
+                }
+            }
+            Effect::Beeped { stream, at } => {
                 if let Some(feed) = &mut self.feed {
                     feed.beeped(now, stream, at);
                 }

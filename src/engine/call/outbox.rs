@@ -41,6 +41,13 @@ pub enum Effect {
         /// Its clock.
         at: Place,
     },
+    /// The same tone was put into what is said into a stream.
+    Beeped {
+        /// Into which.
+        stream: StreamNo,
+        /// Where its listener hears it.
+        at: Place,
+    },
     /// Label what was sent so far; it comes back when played.
     Mark {
         /// On which stream.

@@ -74,6 +74,7 @@ impl Golden {
         let told = match effect {
             Effect::Play { .. } => return,
             Effect::Beep { stream, at } => format!("stream {} beeps at sample {}", stream.0, at.0),
+            Effect::Beeped { stream, at } => format!("stream {} was beeped into at sample {}", stream.0, at.0),
             Effect::Say { stream, said } => format!("stream {} says {} samples", stream.0, said.0.len()),
             Effect::RelayBegins { stream, bot } => format!("stream {} is relayed to {bot}", stream.0),
             Effect::PartyWanted { stream } => format!("stream {} waits for the other party", stream.0),

@@ -78,6 +78,8 @@ pub enum Effect {
     PartyWanted {
         /// The client's stream.
         stream: StreamNo,
+        /// Whether it is to be joined with that stream; else that is over, and the two meet in the conference behind it.
+        here: bool,
     },
     /// The bot, or the other party, is hung up on.
     RelayEnds,

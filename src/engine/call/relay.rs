@@ -245,6 +245,11 @@ impl Call {
         self.relay.as_ref().is_some_and(|relay| relay.is_party && relay.serves(stream))
     }
 
+    /// Whether the other party is to be called to this stream, and was not yet.
+    pub(super) fn awaits_party(&self, stream: StreamNo) -> bool {
+        self.relay.as_ref().is_some_and(|relay| relay.is_party && relay.stage == Stage::Waits && relay.stream == stream)
+    }
+
     /// Whether this bot has the client, or is about to.
     pub(super) fn is_served_by(&self, name: &str) -> bool {
         self.relay.as_ref().is_some_and(|relay| !relay.is_party && relay.stage != Stage::Over && relay.bot.name == name)
@@ -316,7 +321,7 @@ impl Call {
         relay.heard_to = stream.clock;
         relay.revoked = self.consent.status == ConsentStatus::Revoked;
         if relay.is_party {
-            out.effects.push(Effect::PartyWanted { stream: relay.stream });
+            out.effects.push(Effect::PartyWanted { stream: relay.stream, here: true });
             return;
         }
         self.audit(now, EventKind::CallRelayed, json!({ "bot": relay.bot.name, "capture": relay.bot.captures }), out);

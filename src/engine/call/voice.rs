@@ -22,7 +22,7 @@ const MARKS_FROM: u32 = 1 << 16;
 const LINES_MAX: usize = 4;
 /// What a person said waits in reserve against jitter. A reserve that was not touched for so long is delay and nothing else, and goes;
 /// sooner where it is silence.
-const RESERVE_MS: u64 = 200;
+const RESERVE_MS: u64 = 100;
 const QUIET_RESERVE_MS: u64 = 60;
 /// Silence is not louder than this at its peak, of 32,767.
 const QUIET_PEAK: u16 = 128;

@@ -312,8 +312,8 @@ impl Rig {
             Effect::RelayBegins { bot, .. } => {
                 let _ = writeln!(self.trace, "{at:>6} calls bot {bot}");
             }
-            Effect::PartyWanted { .. } => {
-                let _ = writeln!(self.trace, "{at:>6} calls the other party");
+            Effect::PartyWanted { here, .. } => {
+                let _ = writeln!(self.trace, "{at:>6} calls the other party{}", if here { "" } else { " elsewhere" });
             }
             Effect::RelayEnds => {
                 let _ = writeln!(self.trace, "{at:>6} hangs up on the bot");

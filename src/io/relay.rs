@@ -205,6 +205,7 @@ async fn write(
                 Some(ToBot::Audio(piece)) => speaker.media(piece.timestamp, piece.codes()),
                 Some(ToBot::Key(key)) => speaker.dtmf(key),
                 Some(ToBot::Mark(name)) => speaker.mark(&name),
+                Some(ToBot::Line(_)) => continue, // a bot hears the client, not us
                 None => break,
             },
             _ = pings.tick() => {

@@ -11,6 +11,7 @@ use super::webhooks::{PARTY, PARTY_STATUS};
 use crate::engine::call::{Leg, Speech};
 use crate::engine::time::{MediaTime, Tick};
 use crate::engine::twilio::twiml::Route;
+use crate::io::main_app::AppUrl;
 use crate::io::twilio_rest::{NewCall, TwilioRest};
 
 /// What a bridged call needs of the world.
@@ -21,6 +22,8 @@ pub struct Bridging {
     pub public_url: Arc<str>,
     /// Whom inbound calls are connected to.
     pub route: Option<Route>,
+    /// What Twilio asks where the other party is to go when it cannot ask us.
+    pub fallback: Option<AppUrl>,
 }
 
 /// The other party's leg, on the call's thread.
@@ -45,6 +48,11 @@ impl Party {
     /// What the client says.
     pub(super) fn hear(&mut self, codes: &[u8]) {
         self.leg.hear(codes);
+    }
+
+    /// A line of ours, over what the client says.
+    pub(super) fn speak_over(&mut self, codes: &'static [u8]) {
+        self.leg.speak_over(codes);
     }
 
     /// What is to be played to it now.
@@ -73,7 +81,9 @@ pub(super) fn call(tokio: &Handle, bridging: Option<&Arc<Bridging>>, registry: &
         };
         let url = |path: &str| format!("{}{path}?callId={call_id}", bridging.public_url);
         let (voice_url, status_url) = (url(PARTY), url(PARTY_STATUS));
-        let call = NewCall { to: &to, voice_url: &voice_url, fallback_url: None, status_url: &status_url, screened: false };
+        // The client's leg falls into the conference of this name: whoever answers there leads this party to it.
+        let fallback = bridging.fallback.as_ref().map(|url| url.with(&[("callId", &call_id), ("conference", &call_id)]));
+        let call = NewCall { to: &to, voice_url: &voice_url, fallback_url: fallback.as_deref(), status_url: &status_url, screened: false };
         match bridging.twilio.call(call).await {
             Ok(call_sid) => thread.send(ToMedia::PartyCalled(call_id, call_sid)),
             Err(why) => {

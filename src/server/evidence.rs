@@ -17,7 +17,7 @@ use crate::engine::evidence::{BYTES_MAX, Draft, ENTRIES_MAX, Material, Opened, S
 use crate::engine::ledger::{Event, EventKind, Prover, Salt};
 use crate::io::bundle::{self, NotABundle};
 use crate::io::clock::wall;
-use crate::io::database::{ArtifactRow, CallRow, DatabaseError, RecordingRow, Work};
+use crate::io::database::{ArtifactRow, CallRow, DatabaseError, RecordingRow, TranscriptRow, Work};
 
 /// Bundles made at once; who comes then waits.
 const EXPORTS_MAX: usize = 2;
@@ -116,9 +116,15 @@ async fn material(app: &App, claims: &Claims, call: CallRow) -> Result<(Material
         .filter(|row| may_read(&row.call_id) && seqs.binary_search(&row.seq).is_ok())
         .map(|row| Opened { entry: row.seq, record: row.record, salt: row.salt })
         .collect();
-    let recordings = database.recordings_of(&call.id, ROWS_MAX).await?.iter().map(told).collect();
+    let recordings = database.recordings_of(&call.id, ROWS_MAX).await?;
+    let mut transcripts = Vec::new();
+    for recording in &recordings {
+        transcripts.extend(database.transcripts(&recording.id).await?.iter().map(version));
+    }
+    let recordings = recordings.iter().map(told).collect();
     let stored = BTreeMap::from([
         ("recordings".to_owned(), recordings),
+        ("transcripts".to_owned(), transcripts),
         ("retention".to_owned(), database.retention_of(&call.org_id, &call.client_id, &call.id, ROWS_MAX).await?),
         ("artifacts".to_owned(), database.artifacts(&call.org_id, &call.id, ROWS_MAX).await?.iter().map(made).collect()),
         ("holds".to_owned(), database.holds_of(&call.org_id, &call.client_id, ROWS_MAX).await?),
@@ -143,6 +149,14 @@ fn told(row: &RecordingRow) -> Value {
     json!({
         "recordingId": row.id, "state": row.state, "reason": row.reason, "consentEntry": row.grant_seq, "format": row.format,
         "sha256": row.sha256, "bytes": row.bytes, "durationMs": row.duration_ms, "createdAt": row.created_at, "finishedAt": row.finished_at,
+    })
+}
+
+fn version(row: &TranscriptRow) -> Value {
+    json!({
+        "transcriptId": row.id, "version": row.version, "recordingId": row.recording_id, "state": row.state, "redaction": row.redaction,
+        "redactedBy": row.redacted_by, "redactedFor": row.redacted_for, "complete": row.is_complete, "sha256": row.sha256, "bytes": row.bytes,
+        "createdAt": row.created_at, "finishedAt": row.finished_at,
     })
 }
 

@@ -62,6 +62,8 @@ pub(super) struct Live {
     party: Option<OtherParty>,
     /// Twilio's id of the call to that party, as soon as Twilio has placed it.
     party_sid: Option<String>,
+    /// That party and the client meet in the conference, and not here.
+    meets_elsewhere: bool,
     /// The client's leg was hung up, and not only lost.
     hung_up: bool,
     wants_party: bool,
@@ -191,6 +193,7 @@ impl Live {
             bridged: None,
             party: None,
             party_sid: None,
+            meets_elsewhere: false,
             hung_up: false,
             wants_party: false,
             waiting: Vec::new(),
@@ -312,8 +315,10 @@ impl Live {
         match &mut self.party {
             Some(party) => {
                 for message in outbox.to_bot.drain(..) {
-                    if let ToBot::Audio(piece) = message {
-                        party.hear(piece.codes());
+                    match message {
+                        ToBot::Audio(piece) => party.hear(piece.codes()),
+                        ToBot::Line(codes) => party.speak_over(codes),
+                        ToBot::Key(_) | ToBot::Mark(_) => {}
                     }
                 }
                 let socket = party.socket;
@@ -375,13 +380,20 @@ impl Live {
                     feed.beeped(now, stream, at);
                 }
             }
+            Effect::Beeped { stream, at } => {
+                if let Some(feed) = &mut self.feed {
+                    feed.beeped(now, stream, at);
+                }
+            }
             Effect::Say { stream, said } => self.say(stream, Word::Say(said), outcome),
             Effect::RelayBegins { stream, bot } => {
                 let (seen, start) = (self.call.snapshot(), self.bot_start.take());
                 self.bot = start.and_then(|start| relay::call(world, &bot, &seen, &start, stream, &self.me));
             }
-            Effect::PartyWanted { stream } => {
-                self.bridged = Some(stream);
+            Effect::PartyWanted { stream, here } => {
+                // A stream of that party's that comes where nobody joins it is closed: so it falls into the conference.
+                self.bridged = here.then_some(stream);
+                self.meets_elsewhere = !here;
                 self.wants_party = true;
             }
             Effect::RelayEnds => {
@@ -508,6 +520,12 @@ impl Live {
 
     /// The other party was not reached, or its leg is gone without a word.
     pub(super) fn party_gone(&mut self, world: &World, outbox: &mut Outbox, why: &'static str) -> Option<Outcome> {
+        if std::mem::take(&mut self.meets_elsewhere) {
+            // Nobody will come to where the client waits.
+            self.party_sid = None;
+            bridge::hang_up(&world.tokio, world.bridging.as_ref(), &self.call.identity().call_sid);
+            return None;
+        }
         let stream = self.bridged?;
         self.party_sid = None;
         if self.party.take().is_none() {
@@ -519,7 +537,7 @@ impl Live {
 
     /// Twilio has placed the call to the other party. If the client has hung up meanwhile, nobody is wanted any more.
     pub(super) fn party_called(&mut self, world: &World, call_sid: String) {
-        if self.bridged.is_some() {
+        if self.bridged.is_some() || (self.meets_elsewhere && !self.hung_up) {
             self.party_sid = Some(call_sid);
         } else if self.hung_up {
             bridge::hang_up(&world.tokio, world.bridging.as_ref(), &call_sid);
@@ -527,8 +545,13 @@ impl Live {
     }
 
     /// Twilio says that the client's leg is over, perhaps before its stream does.
-    pub(super) const fn client_hung_up(&mut self) {
+    pub(super) fn client_hung_up(&mut self, world: &World) {
         self.hung_up = true;
+        if self.meets_elsewhere
+            && let Some(call_sid) = self.party_sid.take()
+        {
+            bridge::hang_up(&world.tokio, world.bridging.as_ref(), &call_sid); // it may only ring yet
+        }
     }
 
     /// The client's leg is over. Hung up, the party's is hung up as well, though it may only ring yet; only lost, both go on in the

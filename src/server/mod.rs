@@ -257,7 +257,8 @@ impl Gateway {
                 Some(InboundRoute::Dial(route)) => Some(route.clone()),
                 Some(InboundRoute::Ask(_) | InboundRoute::Relay(_)) | None => None,
             };
-            world.bridging = Some(Arc::new(bridge::Bridging { twilio: twilio.clone(), public_url: Arc::clone(&public_url), route }));
+            let (twilio, public_url, fallback) = (twilio.clone(), Arc::clone(&public_url), config.fallback_url.clone());
+            world.bridging = Some(Arc::new(bridge::Bridging { twilio, public_url, route, fallback }));
         }
         let media =
             media::MediaThreads::start(config.media_threads, &world, &registry).map_err(local("a media thread cannot be started"))?;

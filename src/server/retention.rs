@@ -273,6 +273,9 @@ impl Sweeper {
         let mut seen = Seen { keys: Vec::new(), objects: Deleted { gone: true, ..Deleted::default() }, spool_files };
         // What was said in it goes first: of a transcript nobody may read the rest.
         let transcripts = self.database.transcripts(&row.id).await.map_err(|why| why.to_string())?;
+        if transcripts.iter().any(|version| version.is_being_stored(wall())) {
+            return Err("a version of its transcript is being stored; run the sweep again".to_owned());
+        }
         let words = transcripts.into_iter().map(|version| version.object_key);
         for key in words.chain([format!("{base}.{}", row.format), format!("{base}.json")]) {
             let deleted = self.objects.delete(&key).await.map_err(|why| why.to_string())?;

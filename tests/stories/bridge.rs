@@ -6,6 +6,8 @@ use std::time::Duration;
 use crate::common::twilio::{Phone, Twilio};
 use crate::common::{Caller, Rig, numbered};
 use base64_simd::STANDARD;
+use callgate::engine::audio::beep;
+use callgate::engine::audio::prompts::{Language, Line, library};
 use callgate::server::Given;
 use serde_json::{Value, json};
 
@@ -208,4 +210,97 @@ async fn a_leg_that_breaks_hangs_up_on_nobody_they_meet_in_the_conference() {
     assert_eq!((status, &state["consent"]["status"]), (200, &json!("REVOKED")), "a no is still taken: {state}");
     Phone::inbound("CA00000000000000000000000000000b05").status(&rig, "completed").await;
     rig.call("CA00000000000000000000000000000b05", |call| call["phase"] == "ENDED" && call["recording"]["state"] == "FINISHED").await;
+}
+
+/// Turn by turn, as two telephones: 20 ms of the one, 20 ms of the other.
+async fn both_talk(client: &mut Caller, party: &mut Caller, frames: u64) {
+    for _ in 0..frames {
+        client.frames(1).await;
+        party.frames(1).await;
+        client.listen(Duration::from_millis(3)).await;
+        party.listen(Duration::from_millis(3)).await;
+    }
+}
+
+/// All audio that was played into a stream.
+fn played(caller: &Caller) -> Vec<u8> {
+    let payload = |said: &Value| said["media"]["payload"].as_str().map(|payload| STANDARD.decode_to_vec(payload).unwrap());
+    caller.heard.iter().filter_map(payload).flatten().collect()
+}
+
+fn sounds(caller: &Caller, codes: &[u8]) -> usize {
+    played(caller).windows(codes.len()).filter(|window| *window == codes).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_are_told_what_becomes_of_the_recording_and_hear_the_tone() {
+    let twilio = Twilio::start().await;
+    let rig = Rig::start(Given { announce: Some("true".into()), beep_seconds: Some("5".into()), ..given(&twilio) }).await;
+    let (mut client, phone) = ringing(&rig, &twilio, "CA00000000000000000000000000000b08").await;
+    let mut party = phone.stream(&rig, &phone.voice(&rig, &[]).await).await;
+    both_talk(&mut client, &mut party, 600).await;
+    let call = rig.call("CA00000000000000000000000000000b08", |call| call["recording"]["state"] == "ACTIVE").await;
+    let id = call["callId"].as_str().unwrap();
+    for (path, line) in [("pause", Line::Paused), ("resume", Line::Resumed), ("opt-out", Line::Stopped)] {
+        let body = if path == "pause" { json!({ "reason": "PAYMENT" }) } else { json!({}) };
+        let (status, state) = rig.post_as(&format!("/api/calls/{id}/{path}"), body, &rig.token).await;
+        assert_eq!(status, 200, "{path}: {state}");
+        both_talk(&mut client, &mut party, 200).await;
+        let codes = library().prompt(Language::EN, line).codes;
+        assert_eq!((sounds(&client, codes), sounds(&party, codes)), (1, 1), "{path}: each hears it once, in one piece");
+    }
+    let (to_client, to_party) = (sounds(&client, beep::codes()), sounds(&party, beep::codes()));
+    assert!(to_client >= 3 && to_client == to_party, "{to_client} and {to_party} tones");
+    client.stop().await;
+    let call = rig.call("CA00000000000000000000000000000b08", |call| call["recording"]["state"] == "FINISHED").await;
+    let recording = rig.get(&format!("/api/recordings/{}", call["recording"]["recordingId"].as_str().unwrap())).await.1;
+    let manifest = recording["objectKey"].as_str().unwrap().replace(".wav", ".json");
+    let manifest: Value = serde_json::from_slice(&std::fs::read(rig.folder.path().join("objects").join(manifest)).unwrap()).unwrap();
+    assert_eq!(manifest["beeps"].as_array().unwrap().len(), to_client, "its times are in the manifest: {manifest}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_whose_stream_breaks_in_the_question_meets_the_other_party_in_the_conference_unrecorded() {
+    let twilio = Twilio::start().await;
+    let bin = "https://handler.twilio.com/twiml/EH1";
+    let rig = Rig::start(Given { fallback_url: Some(bin.into()), ..given(&twilio) }).await;
+    let inbound = Phone::inbound("CA00000000000000000000000000000b09");
+    let twiml = inbound.voice(&rig, &[("clientId", "client-1")]).await;
+    let mut client = inbound.stream(&rig, &twiml).await;
+    client.frames(100).await;
+    rig.call(&inbound.sid, |call| call["phase"] == "PROMPTING").await;
+    drop(client);
+    let call = rig.call(&inbound.sid, |call| call["unrecordedReason"] == "SYSTEM_ERROR").await;
+    assert_eq!(
+        (&call["phase"], &call["isRecorded"], &call["consent"]["status"]),
+        (&json!("CONNECTED"), &json!(false), &json!("PENDING")),
+        "{call}"
+    );
+    let chain = rig.chain_of(&call["callId"]).await;
+    assert!(!chain.iter().any(|entry| entry["kind"] == "consent.abandoned"), "{chain:?}");
+    for _ in 0..200 {
+        if twilio.placed() == 1 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    assert_eq!(twilio.placed(), 1, "the other party is called all the same");
+    let party = twilio.phone();
+    let id = call["callId"].as_str().unwrap();
+    assert_eq!(
+        party.told("FallbackUrl"),
+        [format!("{bin}?callId={id}&conference={id}")],
+        "who answers for us knows where the client waits"
+    );
+    let theirs = party.voice(&rig, &[]).await;
+    let room = |twiml: &str| twiml.split_once("<Conference").unwrap().1.split_once("</Conference>").unwrap().0.to_owned();
+    assert_eq!(room(&twiml), room(&theirs));
+    let mut stream = party.stream(&rig, &theirs).await;
+    assert!(!stream.listen(Duration::from_secs(3)).await, "its stream is let go, to the conference behind it");
+    assert!(!stream.was_played_to());
+    assert_eq!(rig.call(&inbound.sid, |_| true).await["phase"], "CONNECTED");
+    inbound.status(&rig, "completed").await;
+    let call = rig.call(&inbound.sid, |call| call["phase"] == "ENDED").await;
+    assert_eq!((&call["unrecordedReason"], &call["recording"]["state"]), (&json!("SYSTEM_ERROR"), &json!("NOT_STARTED")), "{call}");
+    assert!(ended(&twilio).await.contains(&party.sid), "and nobody is left alone on the line");
 }

@@ -18,7 +18,7 @@ async fn export_as(rig: &Rig, call: &str, token: &str) -> (u16, Vec<u8>) {
     (answer.status().as_u16(), answer.bytes().await.unwrap().to_vec())
 }
 
-async fn export(rig: &Rig, call: &Value) -> Files {
+pub(super) async fn export(rig: &Rig, call: &Value) -> Files {
     let (status, zip) = export_as(rig, call["callId"].as_str().unwrap(), &rig.token).await;
     assert_eq!(status, 200, "{}", String::from_utf8_lossy(&zip));
     unpack(&zip).unwrap()

@@ -39,5 +39,6 @@ mod transcripts;
 mod transfers;
 mod us_calls;
 mod us_clients;
+mod versions;
 mod webhooks;
 mod who_may;

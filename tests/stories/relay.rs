@@ -444,3 +444,35 @@ async fn without_anybody_after_the_bot_the_call_ends() {
     let (_, next) = phone.ask(&rig, &attribute(&twiml, "Connect", "action"), &[]).await;
     assert!(next.ends_with("<Response><Hangup/></Response>"), "{next}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_of_ours_is_heard_by_the_caller_and_the_bots_words_after_it() {
+    use callgate::engine::audio::prompts::{Language, Line, library};
+    let bots = Bots::start().await;
+    let rig = Rig::start(Given { announce: Some("true".into()), ..bots.given(false, None) }).await;
+    let mut caller = answered(&rig, "CAlines", "1").await;
+    let mut bot = bots.answer().await;
+    caller.listen(Duration::from_millis(400)).await;
+    caller.heard.clear();
+    let said: Vec<u8> = (5_001..=5_200).flat_map(numbered).collect();
+    bot.says(&said).await;
+    caller.frames(10).await;
+    let call = rig.call("CAlines", |call| call["recording"]["framesCaptured"]["outbound"].as_u64() > Some(0)).await;
+    let path = format!("/api/calls/{}/pause", call["callId"].as_str().unwrap());
+    assert_eq!(rig.post_as(&path, json!({ "reason": "PAYMENT" }), &rig.token).await.0, 200);
+    let line = library().prompt(Language::EN, Line::Paused).codes;
+    let mut played: Vec<u8> = Vec::new();
+    while played.len() < said.len() + line.len() {
+        caller.frames(1).await;
+        caller.listen(Duration::from_millis(5)).await;
+        let payloads = caller.heard.iter().filter_map(|said| said["media"]["payload"].as_str());
+        played = payloads.flat_map(|payload| STANDARD.decode_to_vec(payload).unwrap()).collect();
+        assert!(caller.chunk < 5_000, "it never came");
+    }
+    let at = played.windows(line.len()).position(|window| window == line).expect("the line, in one piece");
+    let bots_own: Vec<u8> = played[..at].iter().chain(&played[at + line.len()..]).copied().collect();
+    assert_eq!(bots_own, said, "and every word of the bot's");
+    bot.catches_up().await;
+    assert!(bot.told.iter().all(|told| !told.contains("paused")), "the bot is told by what it hears alone");
+    caller.stop().await;
+}

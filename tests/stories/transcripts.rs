@@ -7,7 +7,7 @@ use crate::common::{Caller, Door, Rig, files, frames_in, is_written, left};
 use callgate::server::Given;
 use serde_json::{Value, json};
 
-fn given(transcriber: &str) -> Given {
+pub(super) fn given(transcriber: &str) -> Given {
     Given {
         transcriber: Some(transcriber.into()),
         deepgram_key: Some("dg-secret".into()),
@@ -17,7 +17,7 @@ fn given(transcriber: &str) -> Given {
 }
 
 /// The call, once its transcript and its recording have come to an end.
-async fn settled<'a>(at: impl Into<Door<'a>>, sid: &str) -> Value {
+pub(super) async fn settled<'a>(at: impl Into<Door<'a>>, sid: &str) -> Value {
     let at: Door<'_> = at.into();
     let is_over = |call: &Value| {
         let over = |what: &str| matches!(call[what]["state"].as_str(), Some("FINISHED" | "FAILED" | "DISCARDED"));
@@ -33,13 +33,13 @@ async fn settled<'a>(at: impl Into<Door<'a>>, sid: &str) -> Value {
     panic!("never settled: {}", at.get(&format!("/api/calls?callSid={sid}")).await.1);
 }
 
-async fn transcript<'a>(at: impl Into<Door<'a>>, call: &Value) -> (u16, Value) {
+pub(super) async fn transcript<'a>(at: impl Into<Door<'a>>, call: &Value) -> (u16, Value) {
     let at: Door<'_> = at.into();
     at.get(&format!("/api/recordings/{}/transcript", call["recording"]["recordingId"].as_str().unwrap())).await
 }
 
 /// What the transcript says, word for word.
-fn words(document: &Value) -> Vec<String> {
+pub(super) fn words(document: &Value) -> Vec<String> {
     let lines = document["utterances"].as_array().unwrap_or_else(|| panic!("{document}")).iter();
     lines.flat_map(|line| line["words"].as_array().unwrap().iter().map(|word| word["text"].as_str().unwrap().to_owned())).collect()
 }

@@ -1,6 +1,7 @@
 //! Two legs that are joined here, and one of them breaks. Nobody hung up: behind both streams stands the same conference, where
 //! the two talk on, and nothing of that is captured (P6). So the call goes on, unrecorded, until Twilio says that it is over; the chain
-//! says why, and a no that somebody tells of later is taken as in any other call.
+//! says why, and a no that somebody tells of later is taken as in any other call. If the client's stream breaks before they are joined,
+//! while the client is asked or thanked, the other party is called all the same and meets the client there.
 
 use serde_json::json;
 
@@ -15,8 +16,30 @@ impl Call {
     pub(super) fn stream_lost(&mut self, now: Now, no: StreamNo, why: &'static str, out: &mut Outbox) {
         if self.joins(no) {
             self.meet_elsewhere(now, no, why, out);
+        } else {
+            self.called_elsewhere(now, no, why, out);
         }
         self.stream_ended(now, no, out);
+    }
+
+    /// The client's stream is over before the other party was called, and the client was not hung up on: Twilio leads them into the
+    /// conference, so that party is called there, whatever the client has said. Without Twilio's word nobody would tell when they part.
+    pub(super) fn called_elsewhere(&mut self, now: Now, no: StreamNo, why: &'static str, out: &mut Outbox) {
+        if !self.told || !self.awaits_party(no) {
+            return;
+        }
+        // The last key on it may turn out to be a no.
+        self.fall_silent(now, no, out);
+        match &self.state {
+            State::Asking(asking) if asking.stream == no => self.go_unrecorded(now, UnrecordedReason::SystemError, why, None, out),
+            State::Sealing(_) => self.go_unrecorded(now, UnrecordedReason::SystemError, why, None, out),
+            State::Open(_) => self.meet_elsewhere(now, no, why, out),
+            State::Refused(_) => self.rest(now),
+            State::Created | State::Asking(_) | State::Over => {}
+        }
+        if !matches!(self.state, State::Over) {
+            out.effects.push(Effect::PartyWanted { stream: no, here: false });
+        }
     }
 
     /// The client, on this stream, and the other party go on without us.

@@ -50,6 +50,12 @@ impl Leg {
         self.to_party.take(codes);
     }
 
+    /// A line of ours, over what the client says.
+    pub fn speak_over(&mut self, codes: &'static [u8]) {
+        // Where it is heard is told of the client's leg alone.
+        self.to_party.speak_over(codes, self.clock);
+    }
+
     /// What is to be played to the party now.
     pub fn due(&mut self, now: Tick, mut play: impl FnMut(super::Speech)) {
         let clock = self.to_party.ear(self.clock, now.ms_since(self.last_media));

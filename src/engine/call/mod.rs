@@ -432,6 +432,7 @@ impl Call {
             self.stream_lost(now, no, why, out);
             return;
         }
+        self.called_elsewhere(now, no, why, out);
         match &self.state {
             State::Asking(asking) if asking.stream == no => self.go_unrecorded(now, UnrecordedReason::SystemError, why, None, out),
             State::Open(open) if open.recorded == Some(no) => {
@@ -603,7 +604,11 @@ impl Call {
     fn line_went_dead(&mut self, now: Now, no: StreamNo, out: &mut Outbox) {
         match &mut self.state {
             State::Asking(asking) if asking.stream == no => {
-                self.go_unrecorded(now, UnrecordedReason::SystemError, "the line went dead while the client was being asked", None, out);
+                let why = "the line went dead while the client was being asked";
+                self.called_elsewhere(now, no, why, out);
+                if matches!(self.state, State::Asking(_)) {
+                    self.go_unrecorded(now, UnrecordedReason::SystemError, why, None, out);
+                }
                 out.effects.push(Effect::Close { stream: no });
             }
             // Nothing more is coming that could turn out to be a no: what waits may go.

@@ -41,6 +41,13 @@ pub enum Effect {
         /// Its clock.
         at: Place,
     },
+    /// The same tone was put into what is said into a stream.
+    Beeped {
+        /// Into which.
+        stream: StreamNo,
+        /// Where its listener hears it.
+        at: Place,
+    },
     /// Label what was sent so far; it comes back when played.
     Mark {
         /// On which stream.
@@ -71,6 +78,8 @@ pub enum Effect {
     PartyWanted {
         /// The client's stream.
         stream: StreamNo,
+        /// Whether it is to be joined with that stream; else that is over, and the two meet in the conference behind it.
+        here: bool,
     },
     /// The bot, or the other party, is hung up on.
     RelayEnds,

@@ -63,6 +63,8 @@ pub enum ToBot {
     Key(Key),
     /// What the bot had said before this mark has been played, or taken back.
     Mark(String),
+    /// Of another party, and of no bot: a line of ours, mu-law, over what the client says.
+    Line(&'static [u8]),
 }
 
 /// Up to 20 ms for a bot.
@@ -152,6 +154,24 @@ impl Relay {
         }
     }
 
+    /// Whether what this stream is sent goes by here.
+    pub(super) fn speaks_into(&self, stream: StreamNo) -> bool {
+        self.stream == stream
+    }
+
+    /// Whether a conversation goes on that a tone can be put into.
+    pub(super) fn is_in_talk(&self) -> bool {
+        self.stage == Stage::Serves && self.has_come && !self.voice.is_spoken_over()
+    }
+
+    /// A line of ours, to the client and to the other party, if that is a person who is there. Tells where the client hears it.
+    pub(super) fn speak_over(&mut self, codes: &'static [u8], clock: Place, out: &mut Outbox) -> Option<Place> {
+        if self.is_party && self.has_come && self.stage == Stage::Serves {
+            out.to_bot.push(ToBot::Line(codes));
+        }
+        self.voice.speak_over(codes, clock)
+    }
+
     fn tell(&mut self, at: Place, codes: &[u8], out: &mut Outbox) {
         self.told = at.plus(codes.len() as u64);
         out.to_bot.push(ToBot::Audio(Piece::new(Place(at.0.saturating_sub(self.base.0)).media_time(), codes)));
@@ -225,6 +245,11 @@ impl Call {
         self.relay.as_ref().is_some_and(|relay| relay.is_party && relay.serves(stream))
     }
 
+    /// Whether the other party is to be called to this stream, and was not yet.
+    pub(super) fn awaits_party(&self, stream: StreamNo) -> bool {
+        self.relay.as_ref().is_some_and(|relay| relay.is_party && relay.stage == Stage::Waits && relay.stream == stream)
+    }
+
     /// Whether this bot has the client, or is about to.
     pub(super) fn is_served_by(&self, name: &str) -> bool {
         self.relay.as_ref().is_some_and(|relay| !relay.is_party && relay.stage != Stage::Over && relay.bot.name == name)
@@ -268,7 +293,7 @@ impl Call {
                     self.bot_was_heard(&mut relay, at, &codes[..len], out);
                 }
             }
-            if !relay.has_come && relay.voice.is_still() {
+            if !relay.has_come && relay.voice.says_nothing() {
                 let mut codes = [g711::SILENCE; FRAME_SAMPLES];
                 ring(relay.rung, &mut codes);
                 relay.rung += FRAME_SAMPLES as u64;
@@ -296,7 +321,7 @@ impl Call {
         relay.heard_to = stream.clock;
         relay.revoked = self.consent.status == ConsentStatus::Revoked;
         if relay.is_party {
-            out.effects.push(Effect::PartyWanted { stream: relay.stream });
+            out.effects.push(Effect::PartyWanted { stream: relay.stream, here: true });
             return;
         }
         self.audit(now, EventKind::CallRelayed, json!({ "bot": relay.bot.name, "capture": relay.bot.captures }), out);
@@ -400,6 +425,7 @@ impl fmt::Debug for ToBot {
             Self::Audio(piece) => write!(f, "Audio(at {} len {})", piece.timestamp.0, piece.len),
             Self::Key(_) => f.write_str("Key"),
             Self::Mark(_) => f.write_str("Mark"),
+            Self::Line(codes) => write!(f, "Line({} samples)", codes.len()),
         }
     }
 }

@@ -8,6 +8,7 @@ use super::outbox::{Effect, RecordingEnd};
 use super::pause::Pauses;
 use super::playback::{Playback, play_at_once};
 use super::{Call, FORK_WITHIN_MS, Mode, NotSealed, Now, Outbox, RecordingState, SEGMENT_GAP_MS, Segment, State, StreamNo};
+use crate::engine::audio::beep;
 use crate::engine::audio::frame::{Frame, Place};
 use crate::engine::audio::prompts::Line;
 use crate::engine::consent::keys::Conversation;
@@ -230,25 +231,38 @@ impl Call {
     }
 
     /// Both people are told once more that they are recorded: at the beginning, and then at regular intervals. Only where what the client hears
-    /// is ours to send, which a fork is not, nor a stream that a bot speaks into, whose words are placed to the sample; not into a key, and
-    /// not in a pause, when nobody is recorded.
+    /// is ours to send, which a fork is not, and where nobody rings; not into a key, and not in a pause, when nobody is recorded.
     fn beep(&mut self, no: StreamNo, out: &mut Outbox) {
-        let (Some(every_ms), None) = (self.settings.beep_every_ms, &self.relay) else { return };
+        let Some(every_ms) = self.settings.beep_every_ms else { return };
         let stream = &self.streams[usize::from(no.0)];
         let State::Open(open) = &mut self.state else { return };
         let pressed = open.gate.is_holding() || stream.ears[0].as_ref().is_some_and(|ear| ear.sounding().is_some());
         let recorded = stream.mode == Mode::Stay && open.recorded == Some(no) && !open.pauses.in_force();
-        if recorded && open.closing.is_none() && !pressed && stream.clock >= open.beep_at {
-            open.beep_at = stream.clock.plus_ms(every_ms);
-            out.effects.push(Effect::Beep { stream: no, at: stream.clock });
+        if !recorded || open.closing.is_some() || pressed || stream.clock < open.beep_at {
+            return;
         }
+        match &mut self.relay {
+            Some(relay) if relay.speaks_into(no) => {
+                let at = if relay.is_in_talk() { relay.speak_over(beep::codes(), stream.clock, out) } else { None };
+                let Some(at) = at else { return };
+                out.effects.push(Effect::Beeped { stream: no, at });
+            }
+            Some(_) | None => out.effects.push(Effect::Beep { stream: no, at: stream.clock }),
+        }
+        open.beep_at = stream.clock.plus_ms(every_ms);
     }
 
-    /// Who listens to us is told what has become of the recording, if the configuration wants it, and where [`Self::beep`] could tell it.
-    pub(super) fn announce(&self, line: Line, out: &mut Outbox) {
-        let Some(no) = self.stream_that_plays().filter(|_| self.settings.announces && self.relay.is_none()) else { return };
-        if self.streams[usize::from(no.0)].mode == Mode::Stay {
-            play_at_once(self.settings.prompts.prompt(self.language, line), no, &mut out.effects);
+    /// Who listens to us is told what has become of the recording, if the configuration wants it, and where [`Self::beep`] could tell it;
+    /// of two people who are joined here both are.
+    pub(super) fn announce(&mut self, line: Line, out: &mut Outbox) {
+        let Some(no) = self.stream_that_plays().filter(|_| self.settings.announces) else { return };
+        let (stream, prompt) = (&self.streams[usize::from(no.0)], self.settings.prompts.prompt(self.language, line));
+        match &mut self.relay {
+            _ if stream.mode != Mode::Stay => {}
+            Some(relay) if relay.speaks_into(no) => {
+                relay.speak_over(prompt.codes, stream.clock, out);
+            }
+            Some(_) | None => play_at_once(prompt, no, &mut out.effects),
         }
     }
 

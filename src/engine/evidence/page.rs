@@ -294,6 +294,7 @@ fn said(entry: &Value) -> String {
         "recording.resumed" => "Resumed",
         "recording.pause_expired" => "A pause was forgotten: the recording ended",
         "recording.read" => "Recording read",
+        "transcript.redacted" => "More of the transcript masked",
         "recording.queued" => "Queued for deletion",
         "recording.deleted" => "Recording deleted, seen to be gone",
         "hold.placed" => "Legal hold placed",

@@ -90,6 +90,9 @@ pub enum EventKind {
     /// A transcript was dropped with its recording.
     #[serde(rename = "transcription.discarded")]
     TranscriptionDiscarded,
+    /// More of a transcript is masked, in a version of its own.
+    #[serde(rename = "transcript.redacted")]
+    TranscriptRedacted,
     /// Recordings of a client wait for deletion.
     #[serde(rename = "recording.queued")]
     RecordingQueued,
@@ -232,6 +235,7 @@ impl EventKind {
             Self::TranscriptionFinished => "transcription.finished",
             Self::TranscriptionFailed => "transcription.failed",
             Self::TranscriptionDiscarded => "transcription.discarded",
+            Self::TranscriptRedacted => "transcript.redacted",
             Self::RecordingQueued => "recording.queued",
             Self::RecordingDeleted => "recording.deleted",
             Self::HoldPlaced => "hold.placed",
@@ -283,6 +287,7 @@ impl EventKind {
             | Self::RecordingFailed
             | Self::TranscriptionFinished
             | Self::TranscriptionFailed
+            | Self::TranscriptRedacted
             | Self::ArtifactAsked
             | Self::ArtifactOverdue
             | Self::TaskCompleted => Action::Update,
@@ -325,6 +330,7 @@ impl EventKind {
             | Self::RecordingFinished
             | Self::TranscriptionStarted
             | Self::TranscriptionFinished
+            | Self::TranscriptRedacted
             | Self::CallUnrecorded
             | Self::ArtifactRegistered
             | Self::InteractionLogged => Severity::Medium,

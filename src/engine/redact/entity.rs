@@ -154,6 +154,12 @@ impl Default for Policy {
 }
 
 impl Policy {
+    /// What `self` masks and what `other` does.
+    #[must_use]
+    pub const fn with(self, other: Self) -> Self {
+        Self { entities: Entities(self.entities.0 | other.entities.0), strict: self.strict || other.strict }
+    }
+
     /// What may stand in configuration.
     pub const ALLOWED: &'static str =
         "all or none; or names like CARD_NUMBER with commas; -NAME takes one out of all; strict masks every number";

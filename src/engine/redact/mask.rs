@@ -60,7 +60,8 @@ impl Form {
     }
 }
 
-fn bare(word: &str) -> String {
+/// A word without case and punctuation.
+pub(in crate::engine) fn bare(word: &str) -> String {
     word.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
@@ -164,8 +165,18 @@ fn decided_first(decided: &[Decided]) -> impl Fn(usize) -> bool {
 }
 
 /// The mark that stands for what was masked.
-fn mark(entity: Entity) -> String {
+pub(in crate::engine) fn mark(entity: Entity) -> String {
     format!("[{}]", entity.code())
+}
+
+/// What a word is such a mark of, if it is one.
+pub(in crate::engine) fn marked(word: &str) -> Option<Entity> {
+    Entity::from_code(word.strip_prefix('[')?.strip_suffix(']')?)
+}
+
+/// Whether a word is such a mark.
+pub(in crate::engine) fn is_mark(word: &str) -> bool {
+    marked(word).is_some()
 }
 
 /// The text again: one mark where something begins, nothing where it goes on.

@@ -61,6 +61,8 @@ pub use speech::{
     Word,
 };
 
+pub(super) use mask::{bare, is_mark, mark, marked};
+
 use mask::Form;
 use mind::{Decided, Mind, Shared};
 

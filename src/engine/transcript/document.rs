@@ -1,11 +1,36 @@
 //! A transcript as it is stored: JSON beside the recording it is of, its times those of the recording.
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::engine::redact::{Confidence, Entity, Policy, Span, Speaker};
 
+/// How a version came to be masked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+pub enum Redaction {
+    /// By the rules, before anything was stored. Nothing is stored otherwise.
+    Redacted,
+    /// Somebody saw what the version before still showed.
+    Reviewed,
+    /// By the rules of a later day, over the version before.
+    RedactedAgain,
+}
+
+impl Redaction {
+    /// The word that stands in rows and in the chain.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Redacted => "REDACTED",
+            Self::Reviewed => "REVIEWED",
+            Self::RedactedAgain => "REDACTED_AGAIN",
+        }
+    }
+}
+
 /// One version of a transcript.
-#[derive(Clone, Serialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Document {
@@ -13,8 +38,8 @@ pub struct Document {
     pub transcript_id: String,
     /// 1 is the first.
     pub version: u32,
-    /// `REDACTED`: what was said reaches no store otherwise.
-    pub redaction: &'static str,
+    /// How it was masked: what was said reaches no store otherwise.
+    pub redaction: Redaction,
     /// What was masked.
     pub policy: PolicyView,
     /// The recording it is of.
@@ -30,7 +55,7 @@ pub struct Document {
     /// The language that was asked for.
     pub language_code: String,
     /// Which protocol the recogniser spoke.
-    pub recogniser: &'static str,
+    pub recogniser: String,
     /// When it was made.
     pub created_at: String,
     /// Whether everything that was captured was transcribed.
@@ -42,12 +67,12 @@ pub struct Document {
 }
 
 /// What one of them said in one go.
-#[derive(Clone, PartialEq, Serialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Line {
     /// `client` or `other`.
-    #[serde(serialize_with = "spoken_by")]
+    #[serde(serialize_with = "spoken_by", deserialize_with = "speaker_of")]
     #[cfg_attr(feature = "server", schema(value_type = String))]
     pub speaker: Speaker,
     /// In the recording.
@@ -82,7 +107,7 @@ pub struct Caption {
 }
 
 /// A word.
-#[derive(Clone, PartialEq, Serialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct SpokenWord {
@@ -97,7 +122,7 @@ pub struct SpokenWord {
 }
 
 /// Another thing that may have been said.
-#[derive(Clone, PartialEq, Serialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct UnsureText {
@@ -108,14 +133,14 @@ pub struct UnsureText {
 }
 
 /// Something that was masked, and where in the recording it sounds.
-#[derive(Clone, PartialEq, Serialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct MaskedSpan {
     /// What it is.
-    pub entity: &'static str,
-    /// How sure that is: `SHAPE`, `CUE` or `CHECKSUM`.
-    pub confidence: &'static str,
+    pub entity: String,
+    /// How sure that is: `SHAPE`, `CUE`, `CHECKSUM`, or `REVIEWED` if somebody said so.
+    pub confidence: String,
     /// In the recording.
     pub start_ms: u64,
     /// In the recording.
@@ -123,12 +148,12 @@ pub struct MaskedSpan {
 }
 
 /// Captured, and not transcribed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Missed {
     /// Whose words.
-    #[serde(serialize_with = "spoken_by")]
+    #[serde(serialize_with = "spoken_by", deserialize_with = "speaker_of")]
     #[cfg_attr(feature = "server", schema(value_type = String))]
     pub speaker: Speaker,
     /// From where.
@@ -138,12 +163,12 @@ pub struct Missed {
 }
 
 /// What was masked.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct PolicyView {
     /// These entities.
-    pub entities: Vec<&'static str>,
+    pub entities: Vec<String>,
     /// And each run of three digits or more.
     pub strict: bool,
 }
@@ -152,19 +177,23 @@ impl PolicyView {
     /// Of a policy.
     #[must_use]
     pub fn of(policy: Policy) -> Self {
-        let entities = Entity::ALL.into_iter().filter(|entity| *entity != Entity::Number && policy.entities.has(*entity)).map(Entity::code);
-        Self { entities: entities.collect(), strict: policy.strict }
+        let entities = Entity::ALL.into_iter().filter(|entity| *entity != Entity::Number && policy.entities.has(*entity));
+        Self { entities: entities.map(|entity| entity.code().to_owned()).collect(), strict: policy.strict }
     }
 }
 
 impl MaskedSpan {
     pub(super) fn of(span: &Span, start_ms: u64, end_ms: u64) -> Self {
-        let confidence = match span.confidence {
-            Confidence::Shape => "SHAPE",
-            Confidence::Cue => "CUE",
-            Confidence::Checksum => "CHECKSUM",
-        };
-        Self { entity: span.entity.code(), confidence, start_ms, end_ms }
+        Self { entity: span.entity.code().to_owned(), confidence: sure(span.confidence).to_owned(), start_ms, end_ms }
+    }
+}
+
+/// The word for how sure the rules are.
+pub(super) const fn sure(confidence: Confidence) -> &'static str {
+    match confidence {
+        Confidence::Shape => "SHAPE",
+        Confidence::Cue => "CUE",
+        Confidence::Checksum => "CHECKSUM",
     }
 }
 
@@ -174,6 +203,14 @@ impl Document {
     pub fn to_json(&self) -> Vec<u8> {
         serde_json::to_vec_pretty(self).unwrap_or_default()
     }
+
+    /// As it was stored.
+    ///
+    /// # Errors
+    /// If it is no transcript.
+    pub fn parse(json: &[u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(json)
+    }
 }
 
 fn spoken_by<S: Serializer>(speaker: &Speaker, to: S) -> Result<S::Ok, S::Error> {
@@ -181,6 +218,14 @@ fn spoken_by<S: Serializer>(speaker: &Speaker, to: S) -> Result<S::Ok, S::Error>
         Speaker::Client => "client",
         Speaker::Other => "other",
     })
+}
+
+fn speaker_of<'de, D: Deserializer<'de>>(from: D) -> Result<Speaker, D::Error> {
+    match &*String::deserialize(from)? {
+        "client" => Ok(Speaker::Client),
+        "other" => Ok(Speaker::Other),
+        _ => Err(serde::de::Error::custom("a speaker is `client` or `other`")),
+    }
 }
 
 impl std::fmt::Debug for Document {

@@ -2,15 +2,18 @@
 //!
 //! A recogniser is believed in nothing but its words: where they lie is reckoned from what it was sent ([`Sent`]), a word that
 //! touches a stretch that must not be kept is dropped however late it comes, and no text leaves [`Transcript`] but what the
-//! redactor has let out. What the client says is heard for a no on its way ([`Objections`]). Start at [`Transcript::take`].
+//! redactor has let out. What the client says is heard for a no on its way ([`Objections`]). Start at [`Transcript::take`]. A version that is
+//! stored is masked further by `version`.
 
 mod document;
 mod objection;
 mod places;
+mod version;
 
-pub use document::{Caption, Document, Line, MaskedSpan, Missed, PolicyView, SpokenWord, UnsureText};
+pub use document::{Caption, Document, Line, MaskedSpan, Missed, PolicyView, Redaction, SpokenWord, UnsureText};
 pub use objection::{Objections, PHRASE_LEAD_MS};
 pub use places::{Origins, STRETCHES_MAX, Sent};
+pub use version::{NoSuchWords, SpokenSpan};
 
 use crate::engine::redact::{Policy, Redacted, Redactor, Span, Speaker, Utterance, Word};
 
@@ -139,7 +142,7 @@ impl Transcript {
         if is_withheld(&self.withheld, utterance.start_ms, utterance.end_ms) {
             utterance.words.retain(|word| !is_withheld(&self.withheld, word.start_ms, word.end_ms));
             utterance.alternatives.clear();
-            utterance.text = text_of(&utterance.words);
+            utterance.text = text_of(utterance.words.iter().map(|word| word.text.as_str()));
             bound(&mut utterance);
         }
         (!utterance.words.is_empty()).then_some(utterance)
@@ -220,18 +223,18 @@ fn estimated(utterance: &Utterance) -> Vec<Word> {
 }
 
 /// A mask that stands on several words stands once in a text.
-fn text_of(words: &[Word]) -> String {
+fn text_of<'w>(words: impl IntoIterator<Item = &'w str>) -> String {
     let mut text = String::new();
     let mut last = "";
     for word in words {
-        if word.text == last && word.text.starts_with('[') {
+        if word == last && word.starts_with('[') {
             continue;
         }
         if !text.is_empty() {
             text.push(' ');
         }
-        text.push_str(&word.text);
-        last = &word.text;
+        text.push_str(word);
+        last = word;
     }
     text
 }
@@ -242,7 +245,7 @@ fn line(redacted: Redacted, withheld: &[(u64, u64)], at: &impl Fn(u64) -> Option
     if is_withheld(withheld, utterance.start_ms, utterance.end_ms) {
         utterance.words.retain(|word| !is_withheld(withheld, word.start_ms, word.end_ms));
         utterance.alternatives.clear();
-        utterance.text = text_of(&utterance.words);
+        utterance.text = text_of(utterance.words.iter().map(|word| word.text.as_str()));
         bound(&mut utterance);
     }
     if utterance.words.is_empty() {

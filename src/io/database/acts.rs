@@ -6,6 +6,7 @@ use super::backend::Session;
 use super::clients::{self, Hold, Revocation, Revoked};
 use super::retention::{self, Claim, RetentionRow};
 use super::tasks::{self, TaskRow};
+use super::transcripts::{self, Begun, TranscriptRow};
 use crate::engine::consent::Queues;
 use crate::engine::ledger::Event;
 use crate::engine::time::WallTime;
@@ -94,6 +95,10 @@ pub enum Act {
         /// The line for the chain, unless it was said before.
         event: Event,
     },
+    /// Somebody sets out to store a further version of a transcript.
+    BeginVersion(Box<TranscriptRow>),
+    /// It came to its end: with a line for the chain if it is stored.
+    FinishVersion(Box<TranscriptRow>, Option<Event>),
     /// A case manager has documented a call.
     CompleteTask {
         /// Which task.
@@ -122,6 +127,8 @@ pub enum Acted {
     Registered(Registered),
     /// The artifact as it stands.
     Artifact(Option<ArtifactRow>),
+    /// What came of setting out to store a version.
+    Begun(Begun),
     /// The task as it stands.
     Task(Option<TaskRow>),
 }
@@ -142,6 +149,8 @@ impl Act {
             | Self::ArtifactAsked { .. }
             | Self::ArtifactAlarmed { .. }
             | Self::ArtifactDeleted { .. }
+            | Self::BeginVersion(_)
+            | Self::FinishVersion(..)
             | Self::CompleteTask { .. } => true,
         }
     }
@@ -160,6 +169,7 @@ impl Act {
             | Self::ArtifactDeleted { event, .. }
             | Self::CompleteTask { event, .. } => Some(&event.org_id),
             Self::BeginDeletion { org_id, .. } => Some(org_id),
+            Self::BeginVersion(row) | Self::FinishVersion(row, _) => Some(&row.org_id),
             Self::Claim(_) | Self::NotDeleted { .. } => None,
         }
     }
@@ -227,6 +237,14 @@ pub(super) async fn write<'w>(
                 batch.append(heads, event)?;
             }
             Acted::Artifact(artifacts::one(session, id).await?)
+        }
+        Act::BeginVersion(row) => Acted::Begun(transcripts::begin(session, row).await?),
+        Act::FinishVersion(row, event) => {
+            let done = transcripts::finish(session, row).await?;
+            if let (true, Some(event)) = (done, event) {
+                batch.append(heads, event)?;
+            }
+            Acted::Done(done)
         }
         Act::CompleteTask { id, at, event } => {
             if tasks::complete(session, id, *at).await? {

@@ -53,7 +53,7 @@ pub use outbox::{OutboxWork, Post, Verdict};
 pub use read::{CallFilter, CallRow, HistoryRow, RecordingRow, Ruling, StandingRow};
 pub use retention::{Claim, RetentionRow};
 pub use tasks::{TaskRow, TaskState};
-pub use transcripts::TranscriptRow;
+pub use transcripts::{Begun, STORED_WITHIN_MS, TranscriptRow};
 pub use url::DatabaseUrl;
 pub use verify::VerifyReport;
 pub use work::{Then, Work};

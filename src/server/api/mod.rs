@@ -24,6 +24,7 @@ mod health;
 mod pauses;
 mod recordings;
 mod tasks;
+mod transcripts;
 mod transfers;
 
 use axum::Router;
@@ -50,6 +51,7 @@ pub(super) fn routes() -> Router<App> {
         .merge(captions::routes())
         .merge(figures::routes())
         .merge(recordings::routes())
+        .merge(transcripts::routes())
         .merge(artifacts::routes())
         .merge(evidence::routes())
         .merge(audit::routes())

@@ -16,13 +16,13 @@ use super::{App, Claims, May, Permission as _, Problem, ViewAuditLogs, ViewRecor
 use crate::engine::call::RecordingState;
 use crate::engine::consent::Actor;
 use crate::engine::ledger::{Event, EventKind};
-use crate::engine::transcript::Document;
 use crate::io::database::{RecordingRow, RetentionRow, Work};
+use crate::io::objects::Source;
 use crate::io::recording::Format;
 use crate::server::live::submit;
 
 pub(super) fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(recording)).routes(routes!(audio)).routes(routes!(transcript))
+    OpenApiRouter::new().routes(routes!(recording)).routes(routes!(audio))
 }
 
 /// What a recording is.
@@ -137,13 +137,10 @@ async fn audio(State(app): State<App>, may: May<ViewRecordings>, Path(id): Path<
     };
     let source = app.world_objects().get(key, range).await.map_err(Problem::ours)?;
     let source = source.ok_or_else(|| Problem::ours(format!("object {key} is not in the store")))?;
-    let stream = futures_util::stream::unfold(source, |mut source| async move { source.recv().await.map(|bytes| (bytes, source)) });
     let format = Format::parse(&row.format).unwrap_or(Format::Wav);
-    let mut response = Body::from_stream(stream).into_response();
+    let mut response = handed_out(source, format.content_type());
     let answer = response.headers_mut();
-    answer.insert(header::CONTENT_TYPE, header::HeaderValue::from_static(format.content_type()));
     answer.insert(header::ACCEPT_RANGES, header::HeaderValue::from_static("bytes"));
-    answer.insert(header::CACHE_CONTROL, header::HeaderValue::from_static("private, no-store"));
     let length = range.map_or(bytes, |(first, last)| last - first + 1);
     answer.insert(header::CONTENT_LENGTH, length.into());
     if let Some((first, last)) = range {
@@ -155,82 +152,61 @@ async fn audio(State(app): State<App>, may: May<ViewRecordings>, Path(id): Path<
     Ok(response)
 }
 
-/// A recording's transcript, redacted
-///
-/// The newest version that is stored. Its times are those of the recording.
-#[utoipa::path(get, path = "/api/recordings/{id}/transcript", operation_id = "getRecordingTranscript", tag = "recordings",
-    extensions(("x-permission" = json!(ViewRecordings::NAME))),
-    params(("id" = String, Path, description = "The recording.")),
-    responses((status = 200, description = "The transcript.", body = Document),
-        (status = 404, description = "There is no such recording, or it has no transcript."),
-        (status = 409, description = "There is none: not yet, or nothing of it is kept, or it failed."),
-        (status = 410, description = "Consent was revoked: it is deleted, or will be, and then needs `canViewAuditLogs` as well.")))]
-async fn transcript(State(app): State<App>, may: May<ViewRecordings>, Path(id): Path<String>) -> Result<Response, Problem> {
-    let (row, _) = readable(&app, &may.claims, &id, "transcript").await?;
-    let versions = app.world.database.transcripts(&row.id).await.map_err(Problem::ours)?;
-    let Some(stored) = versions.iter().find(|version| version.sha256.is_some()) else {
-        return Err(match versions.first().map(|version| version.state) {
-            None => Problem::new(StatusCode::NOT_FOUND, "the recording has no transcript: was CALLGATE_TRANSCRIBER set during the call?"),
-            Some(RecordingState::Discarded) => Problem::new(StatusCode::CONFLICT, "the transcript was discarded: nothing of it is kept"),
-            Some(RecordingState::Failed) => Problem::new(StatusCode::CONFLICT, "the transcript failed: its events say why"),
-            Some(
-                RecordingState::NotStarted
-                | RecordingState::Active
-                | RecordingState::Paused
-                | RecordingState::Halted
-                | RecordingState::Finished,
-            ) => Problem::new(StatusCode::CONFLICT, "the transcript is not stored yet"),
-        });
-    };
-    let key = &stored.object_key;
-    let source = app.world_objects().get(key, None).await.map_err(Problem::ours)?;
-    let source = source.ok_or_else(|| Problem::ours(format!("object {key} is not in the store")))?;
+/// An object as an answer, piece by piece, for whoever asked and for no cache.
+pub(super) fn handed_out(source: Source, content_type: &'static str) -> Response {
     let stream = futures_util::stream::unfold(source, |mut source| async move { source.recv().await.map(|bytes| (bytes, source)) });
     let mut response = Body::from_stream(stream).into_response();
     let answer = response.headers_mut();
-    answer.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+    answer.insert(header::CONTENT_TYPE, header::HeaderValue::from_static(content_type));
     answer.insert(header::CACHE_CONTROL, header::HeaderValue::from_static("private, no-store"));
-    Ok(response)
+    response
 }
 
 /// Whether the bearer may read a recording, and that it was asked for: the chain and the access log keep either.
-async fn readable(app: &App, claims: &Claims, id: &str, what: &str) -> Result<(RecordingRow, Option<RetentionRow>), Problem> {
+pub(super) async fn readable(app: &App, claims: &Claims, id: &str, what: &str) -> Result<(RecordingRow, Option<RetentionRow>), Problem> {
+    let (row, queued) = within_reach(app, claims, id, what).await?;
+    written_down(app, access(claims, &row, EventKind::RecordingRead, what, "ALLOWED")).await?;
+    Ok((row, queued))
+}
+
+/// A recording that the bearer may read or change. That they may not is written down.
+pub(super) async fn within_reach(
+    app: &App,
+    claims: &Claims,
+    id: &str,
+    what: &str,
+) -> Result<(RecordingRow, Option<RetentionRow>), Problem> {
     let row = app.world.database.recording(id).await.map_err(Problem::ours)?;
     // Other organisations' recordings do not exist.
     let row = row.filter(|row| row.org_id == claims.org).ok_or_else(|| Problem::not_found("recording"))?;
     let queued = app.world.database.retention(id).await.map_err(Problem::ours)?;
     let deleted = queued.as_ref().and_then(|queued| queued.deleted_at.as_ref());
-    let refusal = if !claims.is_assigned(&row.client_id) {
-        Some(("DENIED", StatusCode::FORBIDDEN, "the client is not assigned to this token".to_owned()))
+    let (outcome, status, why) = if !claims.is_assigned(&row.client_id) {
+        ("DENIED", StatusCode::FORBIDDEN, "the client is not assigned to this token".to_owned())
     } else if let Some(at) = deleted {
-        Some(("DELETED", StatusCode::GONE, format!("the recording was deleted on {at}: consent was revoked")))
+        ("DELETED", StatusCode::GONE, format!("the recording was deleted on {at}: consent was revoked"))
     } else if let Some(queued) = queued.as_ref().filter(|_| !claims.may::<ViewAuditLogs>()) {
         let why =
             format!("consent was revoked: the recording is deleted after {}, and until then needs canViewAuditLogs as well", queued.due_at);
-        Some(("QUEUED", StatusCode::GONE, why))
+        ("QUEUED", StatusCode::GONE, why)
     } else {
-        None
+        return Ok((row, queued));
     };
-    let outcome = refusal.as_ref().map_or("ALLOWED", |(outcome, ..)| outcome);
-    let read = Event {
+    submit(&app.world, Work::Audit(access(claims, &row, EventKind::AccessDenied, what, outcome), None));
+    Err(Problem::new(status, why))
+}
+
+/// That somebody asked for something of a recording, and what came of it.
+pub(super) fn access(claims: &Claims, row: &RecordingRow, kind: EventKind, what: &str, outcome: &str) -> Event {
+    Event {
         org_id: row.org_id.clone(),
-        kind: if refusal.is_none() { EventKind::RecordingRead } else { EventKind::AccessDenied },
+        kind,
         actor: Actor::User { id: claims.sub.clone(), name: String::new() },
         call_id: Some(row.call_id.clone()),
         client_id: Some(row.client_id.clone()),
         at: crate::io::clock::wall(),
         position: None,
         detail: json!({ "recordingId": row.id, "what": what, "outcome": outcome }),
-    };
-    match refusal {
-        Some((_, status, why)) => {
-            submit(&app.world, Work::Audit(read, None));
-            Err(Problem::new(status, why))
-        }
-        None => {
-            written_down(app, read).await?;
-            Ok((row, queued))
-        }
     }
 }
 

@@ -453,7 +453,7 @@ impl Thread {
     /// Twilio's webhook may overtake what the socket still says.
     fn over_at_twilio(&mut self, call_id: &str, input: Input<'_>) {
         if let Some(live) = self.by_id.get(call_id).and_then(|call| self.calls.get_mut(*call)) {
-            live.client_hung_up();
+            live.client_hung_up(&self.world);
         } else if self.registry.get(call_id).is_none() {
             self.registry.forget(call_id, ""); // its stream broke before anything could be made of it
         }

@@ -25,6 +25,7 @@ use crate::engine::call::RecordingState;
 use crate::engine::ledger::EventKind;
 use crate::engine::redact::Policy;
 use crate::engine::time::{Tick, WallTime};
+use crate::engine::transcript::Redaction;
 use crate::io::clock::wall;
 use crate::io::database::{LedgerFull, TranscriptRow, Work};
 use crate::io::objects::ObjectStore;
@@ -178,7 +179,7 @@ impl Desk {
             "transcriptId": self.transcript_id,
             "recordingId": self.head.recording_id,
             "version": 1,
-            "redaction": "REDACTED",
+            "redaction": Redaction::Redacted,
             "key": sha256.as_ref().map(|_| self.key()),
             "sha256": sha256,
             "complete": over.then_some(complete),
@@ -192,7 +193,9 @@ impl Desk {
             org_id: self.head.org_id.clone(),
             client_id: self.head.client_id.clone(),
             state,
-            redaction: "REDACTED".to_owned(),
+            redaction: Redaction::Redacted,
+            redacted_by: None,
+            redacted_for: None,
             language_code: self.head.consent.language_code.clone(),
             recogniser: self.scribes.transcriber.protocol().word().to_owned(),
             object_key: self.key(),

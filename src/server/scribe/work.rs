@@ -15,7 +15,7 @@ use crate::engine::consent::{Actor, Admitted, ConsentRecord, ConsentStatus, Meth
 use crate::engine::ledger::{EventKind, Position};
 use crate::engine::redact::Speaker;
 use crate::engine::time::SAMPLES_PER_MS;
-use crate::engine::transcript::{Decided, Document, Origins, Transcript};
+use crate::engine::transcript::{Decided, Document, Origins, Redaction, Transcript};
 use crate::io::clock::wall;
 use crate::io::database::{Revocation, Work};
 use crate::io::recording::{LateCut, Silence};
@@ -357,7 +357,7 @@ impl Scribe {
                 let document = Document {
                     transcript_id: self.desk.transcript_id.clone(),
                     version: 1,
-                    redaction: "REDACTED",
+                    redaction: Redaction::Redacted,
                     policy: finished.policy,
                     recording_id: head.recording_id.clone(),
                     call_id: head.call_id.clone(),
@@ -365,7 +365,7 @@ impl Scribe {
                     org_id: head.org_id.clone(),
                     ledger_seq: head.grant_seq,
                     language_code: head.consent.language_code.clone(),
-                    recogniser: self.desk.scribes.transcriber.protocol().word(),
+                    recogniser: self.desk.scribes.transcriber.protocol().word().to_owned(),
                     created_at: self.desk.began.to_string(),
                     complete,
                     missed: finished.missed,

@@ -74,9 +74,11 @@ impl Golden {
         let told = match effect {
             Effect::Play { .. } => return,
             Effect::Beep { stream, at } => format!("stream {} beeps at sample {}", stream.0, at.0),
+            Effect::Beeped { stream, at } => format!("stream {} was beeped into at sample {}", stream.0, at.0),
             Effect::Say { stream, said } => format!("stream {} says {} samples", stream.0, said.0.len()),
             Effect::RelayBegins { stream, bot } => format!("stream {} is relayed to {bot}", stream.0),
-            Effect::PartyWanted { stream } => format!("stream {} waits for the other party", stream.0),
+            Effect::PartyWanted { stream, here: true } => format!("stream {} waits for the other party", stream.0),
+            Effect::PartyWanted { stream, here: false } => format!("stream {} is over, and the other party wanted behind it", stream.0),
             Effect::RelayEnds => "relay ends".to_owned(),
             Effect::Mark { stream, play } => format!("stream {} marks play {play}", stream.0),
             Effect::Clear { stream } => format!("stream {} clears", stream.0),

@@ -10,13 +10,18 @@ const NO: StreamNo = StreamNo(0);
 
 /// Asked, and answered with this key; then its bot has the word.
 fn relayed(captures: bool, answer: char) -> Rig {
-    let mut rig = Rig::new(Settings::default(), Direction::Inbound, ConsentStatus::Pending);
+    relayed_with(Settings::default(), captures, answer)
+}
+
+fn relayed_with(settings: Settings, captures: bool, answer: char) -> Rig {
+    let mut rig = Rig::new(settings, Direction::Inbound, ConsentStatus::Pending);
     rig.bot = Some(Bot { name: "front".into(), captures });
     rig.start(Mode::Stay).quiet(6_000).key(answer);
     assert!(!rig.trace.contains("calls bot"), "not before the closing line is over: {}", rig.trace);
     rig.quiet(5_000);
     assert!(rig.trace.contains("calls bot front"), "{}", rig.trace);
     rig.to_bot.clear();
+    rig.said.clear();
     rig.captured.clear();
     rig
 }
@@ -263,4 +268,55 @@ fn after_the_bot_a_call_that_ends_ends_well() {
     rig.pass(31_000);
     assert_eq!((rig.state().recording, rig.state().unrecorded_reason), (RecordingState::Halted, Some(UnrecordedReason::SystemError)));
     assert!(rig.trace.contains("ends Keep"), "what was captured is kept: {}", rig.trace);
+}
+
+#[test]
+fn a_line_of_ours_comes_before_what_the_bot_has_still_to_say_and_is_nobodys_voice() {
+    use crate::engine::audio::prompts::{Language, Line, library};
+    let mut rig = relayed_with(Settings { announces: true, ..Settings::default() }, false, '1');
+    let said = voice(300);
+    says(&mut rig, &said);
+    rig.quiet(1_000);
+    rig.key('*').key('2').quiet(12_000);
+    let stopped = library().prompt(Language::EN, Line::Stopped).codes;
+    let at = rig.said.windows(stopped.len()).position(|window| window == stopped).unwrap_or_else(|| panic!("{}", rig.trace));
+    assert!((1_000 * 8..=2_100 * 8).contains(&at), "after what was at Twilio already: {at}");
+    let theirs: Vec<u8> = rig.said[..at].iter().chain(&rig.said[at + stopped.len()..]).copied().collect();
+    assert_eq!(theirs, said, "the bot is heard out, later by as much");
+    assert!(rig.to_bot.iter().all(|told| !matches!(told, ToBot::Line(_))), "the bot is told nothing of it");
+}
+
+#[test]
+fn a_bot_that_takes_back_its_words_takes_back_none_of_ours() {
+    use crate::engine::audio::prompts::{Language, Line, library};
+    let mut rig = relayed_with(Settings { announces: true, ..Settings::default() }, false, '1');
+    rig.key('*').key('2').quiet(600);
+    let before = rig.said.len();
+    rig.step(Input::Bot { stream: NO, said: BotSaid::Clear });
+    rig.quiet(8_000);
+    let stopped = library().prompt(Language::EN, Line::Stopped).codes;
+    // What was at Twilio and not played when it was cleared is said again.
+    let again = &rig.said[before..];
+    assert!(stopped.ends_with(again) && again.len() > stopped.len() - before, "{} {} {}", stopped.len(), before, again.len());
+    assert!(stopped.len() - again.len() <= 620 * 8, "{}", again.len());
+}
+
+#[test]
+fn the_tone_sounds_while_a_bot_serves_and_its_words_lie_where_they_are_heard() {
+    let settings = Settings { beep_every_ms: Some(12_000), ..Settings::default() };
+    let mut rig = relayed_with(settings, false, '1');
+    let beep = crate::engine::audio::beep::codes();
+    assert_eq!(rig.trace.matches("beeps").count(), 1, "when its turn has come: {}", rig.trace);
+    rig.quiet(6_000);
+    (rig.said, rig.captured) = (Vec::new(), Vec::new());
+    // Over the next tone, six seconds at once.
+    let said = voice(300);
+    says(&mut rig, &said);
+    rig.quiet(9_000);
+    let at = rig.said.windows(beep.len()).position(|window| window == beep).unwrap_or_else(|| panic!("{}", rig.trace));
+    let heard: Vec<u8> =
+        rig.said[..at].iter().copied().chain([g711::SILENCE; 1_600]).chain(rig.said[at + beep.len()..].iter().copied()).collect();
+    let captured = captured(&rig, Channel::Other);
+    assert_eq!(captured, heard, "word for word at its place, and the tone is silence");
+    assert_eq!(rig.trace.matches("beeps").count(), 2, "{}", rig.trace);
 }

@@ -47,7 +47,8 @@ pub(crate) struct Rig {
     pub(crate) bot: Option<Bot>,
     /// Whether the other party comes on a leg of its own.
     pub(crate) bridged: bool,
-    /// Samples said into streams.
+    /// What was said into streams since somebody looked, and how many samples in all.
+    pub(crate) said: Vec<u8>,
     pub(crate) spoken: u64,
     /// What it was told.
     pub(crate) to_bot: Vec<ToBot>,
@@ -98,6 +99,7 @@ impl Rig {
             standing_by: Method::Keypress,
             bot: None,
             bridged: false,
+            said: Vec::new(),
             spoken: 0,
             to_bot: Vec::new(),
             now_us: now.tick.0,
@@ -295,7 +297,11 @@ impl Rig {
                 }
                 self.queue.push_back(Queued::Audio((to - from) as u64));
             }
+            Effect::Beeped { .. } => {
+                let _ = writeln!(self.trace, "{at:>6} beeps");
+            }
             Effect::Say { said, .. } => {
+                self.said.extend(&said.0);
                 self.spoken += said.0.len() as u64;
                 self.queue.push_back(Queued::Audio(said.0.len() as u64));
             }
@@ -306,8 +312,8 @@ impl Rig {
             Effect::RelayBegins { bot, .. } => {
                 let _ = writeln!(self.trace, "{at:>6} calls bot {bot}");
             }
-            Effect::PartyWanted { .. } => {
-                let _ = writeln!(self.trace, "{at:>6} calls the other party");
+            Effect::PartyWanted { here, .. } => {
+                let _ = writeln!(self.trace, "{at:>6} calls the other party{}", if here { "" } else { " elsewhere" });
             }
             Effect::RelayEnds => {
                 let _ = writeln!(self.trace, "{at:>6} hangs up on the bot");

@@ -56,22 +56,30 @@ impl Look {
     /// Takes samples up to the end of a block; tells how many, and leaves them high-passed in `ring` from `at` on.
     pub(super) fn take(&mut self, samples: &[i16], ring: &mut [i16]) -> usize {
         let count = samples.len().min(BLOCK - self.filled);
-        let [mut x1, mut x2, mut y1, mut y2, mut z1, mut z2] = self.state;
+        let [x1, x2, mut y1, mut y2, mut z1, mut z2] = self.state;
         let [a, b] = SECTIONS;
-        let block = &mut self.block[self.filled..self.filled + count];
-        for ((sample, out), kept) in samples[..count].iter().zip(block).zip(ring) {
-            // Direct form: the chain from one output to the next is a product and a difference, no more.
-            let x = f32::from(*sample);
-            let y = (a[0] * x + a[1] * x1 + a[2] * x2 - a[4] * y2) - a[3] * y1;
-            let z = (b[0] * y + b[1] * y1 + b[2] * y2 - b[4] * z2) - b[3] * z1;
-            (x2, x1, y2, y1, z2, z1) = (x1, x, y1, y, z1, z);
-            *out = z;
-            #[expect(clippy::cast_possible_truncation, reason = "casts of floats saturate")]
-            {
-                *kept = z as i16;
-            }
+        // What needs no output before it is done side by side, and only the rest one after the other.
+        let mut x = [0.0f32; BLOCK + 2];
+        (x[0], x[1]) = (x2, x1);
+        for (x, sample) in x[2..].iter_mut().zip(&samples[..count]) {
+            *x = f32::from(*sample);
         }
-        self.state = [x1, x2, y1, y2, z1, z2];
+        let mut ahead = [0.0f32; BLOCK];
+        for (n, ahead) in ahead.iter_mut().enumerate() {
+            *ahead = a[0] * x[n + 2] + a[1] * x[n + 1] + a[2] * x[n];
+        }
+        let block = &mut self.block[self.filled..self.filled + count];
+        for (out, ahead) in block.iter_mut().zip(&ahead) {
+            // Direct form: the chain from one output to the next is a product and a difference, no more.
+            let y = (ahead - a[4] * y2) - a[3] * y1;
+            let z = (b[0] * y + b[1] * y1 + b[2] * y2 - b[4] * z2) - b[3] * z1;
+            (y2, y1, z2, z1) = (y1, y, z1, z);
+            *out = z;
+        }
+        for (kept, z) in ring.iter_mut().zip(&*block) {
+            *kept = rounded(*z);
+        }
+        self.state = [x[count + 1], x[count], y1, y2, z1, z2];
         self.filled += count;
         count
     }
@@ -83,7 +91,7 @@ impl Look {
         }
         self.filled = 0;
         self.newest = (self.newest + 1) % SPAN;
-        let energy: f32 = self.block.iter().map(|x| x * x).sum();
+        let energy = energy_of(&self.block);
         self.energy[self.newest] = energy;
         // Silence costs nothing more; denormals never arise.
         if energy < POWER_MIN * BLOCK as f32 {
@@ -94,11 +102,14 @@ impl Look {
             }
             return true;
         }
+        // About the block's middle a cosine is even and a sine odd: half the products do.
         let (mut real, mut imaginary) = ([0.0f32; 8], [0.0f32; 8]);
-        for (x, (cosines, sines)) in self.block.iter().zip(&TABLE) {
+        let (early, late) = self.block.split_at(BLOCK / 2);
+        for ((early, late), (cosines, sines)) in early.iter().rev().zip(late).zip(&TABLE) {
+            let (even, odd) = (late + early, late - early);
             for tone in 0..8 {
-                real[tone] += x * cosines[tone];
-                imaginary[tone] += x * sines[tone];
+                real[tone] += even * cosines[tone];
+                imaginary[tone] += odd * sines[tone];
             }
         }
         self.real[self.newest] = real;
@@ -134,8 +145,8 @@ impl Look {
     /// The frequencies at which two correlations turn from block to block, if they turn evenly.
     fn turns(&self, low: usize, high: usize) -> Option<(f32, f32)> {
         // In a block as short as this each tone leaks into the other's correlation; by how much is known.
-        let (leak_real, leak_imaginary) = LEAKS[low][high - 4];
-        let whole = 1.0 - leak_real * leak_real - leak_imaginary * leak_imaginary;
+        let leak = LEAKS[low][high - 4];
+        let whole = 1.0 - leak * leak;
         let mut before = [[0.0f32; 2]; 2];
         let mut turned = [[0.0f32; 2]; 2];
         let mut power = [0.0f32; 2];
@@ -143,10 +154,7 @@ impl Look {
             let at = (self.newest + 1 + n) % SPAN;
             let [a, b] = [self.real[at][low], self.imaginary[at][low]];
             let [c, d] = [self.real[at][high], self.imaginary[at][high]];
-            let own = [
-                [(a - leak_real * c + leak_imaginary * d) / whole, (b - leak_real * d - leak_imaginary * c) / whole],
-                [(c - leak_real * a - leak_imaginary * b) / whole, (d - leak_real * b + leak_imaginary * a) / whole],
-            ];
+            let own = [[(a - leak * c) / whole, (b - leak * d) / whole], [(c - leak * a) / whole, (d - leak * b) / whole]];
             for tone in 0..2 {
                 let [real, imaginary] = own[tone];
                 let [was_real, was_imaginary] = before[tone];
@@ -180,29 +188,50 @@ fn nearest(nominal: &[f32; 4], hz: f32) -> Option<usize> {
     (0..4).find(|n| (hz - nominal[*n]).abs() < nominal[*n] * OFF_MAX)
 }
 
-/// cos and -sin of the eight nominal frequencies over a block.
-static TABLE: [([f32; 8], [f32; 8]); BLOCK] = table();
+/// The nearest whole number, by way of the last bits of a float so large that it counts in ones: a cast asks each sample
+/// whether it is a number at all.
+fn rounded(z: f32) -> i16 {
+    const COUNTS_IN_ONES: f32 = 12_582_912.0;
+    #[expect(clippy::cast_possible_truncation, reason = "the low half of the bits is the number")]
+    {
+        (z.clamp(-32_768.0, 32_767.0) + COUNTS_IN_ONES).to_bits() as i16
+    }
+}
+
+/// Energy, summed in eight lanes: one after the other would wait for each sum.
+pub(super) fn energy_of(samples: &[f32]) -> f32 {
+    let mut lanes = [0.0f32; 8];
+    let mut eights = samples.chunks_exact(8);
+    for eight in &mut eights {
+        for (lane, x) in lanes.iter_mut().zip(eight) {
+            *lane += x * x;
+        }
+    }
+    let rest: f32 = eights.remainder().iter().map(|x| x * x).sum();
+    lanes.iter().sum::<f32>() + rest
+}
+
+/// cos and -sin of the eight nominal frequencies over the second half of a block, from its middle on.
+static TABLE: [([f32; 8], [f32; 8]); BLOCK / 2] = table();
 /// sin and cos of what each nominal frequency turns in a block.
 static ADVANCE: [(f32, f32); 8] = advance();
 
-/// What a tone of unit correlation at each high frequency leaves in the correlation at each low one.
-static LEAKS: [[(f32, f32); 4]; 4] = leaks();
+/// What a tone of unit correlation at each high frequency leaves in the correlation at each low one, and the other way round.
+static LEAKS: [[f32; 4]; 4] = leaks();
 
-const fn leaks() -> [[(f32, f32); 4]; 4] {
-    let mut leaks = [[(0.0, 0.0); 4]; 4];
+const fn leaks() -> [[f32; 4]; 4] {
+    let mut leaks = [[0.0; 4]; 4];
     let mut low = 0;
     while low < 4 {
         let mut high = 0;
         while high < 4 {
             let apart = turn(high + 4) - turn(low);
-            let (mut real, mut imaginary, mut n) = (0.0, 0.0, 0);
-            while n < BLOCK {
-                let (sine, cosine) = sin_cos(apart * n as f64);
-                real += cosine;
-                imaginary += sine;
+            let (mut sum, mut n) = (0.0, 0);
+            while n < BLOCK / 2 {
+                sum += sin_cos(apart * (n as f64 + 0.5)).1;
                 n += 1;
             }
-            leaks[low][high] = ((real / BLOCK as f64) as f32, (imaginary / BLOCK as f64) as f32);
+            leaks[low][high] = (sum * 2.0 / BLOCK as f64) as f32;
             high += 1;
         }
         low += 1;
@@ -210,13 +239,13 @@ const fn leaks() -> [[(f32, f32); 4]; 4] {
     leaks
 }
 
-const fn table() -> [([f32; 8], [f32; 8]); BLOCK] {
-    let mut table = [([0.0; 8], [0.0; 8]); BLOCK];
+const fn table() -> [([f32; 8], [f32; 8]); BLOCK / 2] {
+    let mut table = [([0.0; 8], [0.0; 8]); BLOCK / 2];
     let mut n = 0;
-    while n < BLOCK {
+    while n < BLOCK / 2 {
         let mut tone = 0;
         while tone < 8 {
-            let (sine, cosine) = sin_cos(turn(tone) * n as f64);
+            let (sine, cosine) = sin_cos(turn(tone) * (n as f64 + 0.5));
             table[n].0[tone] = cosine as f32;
             table[n].1[tone] = -sine as f32;
             tone += 1;

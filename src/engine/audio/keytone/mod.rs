@@ -102,8 +102,13 @@ const NEARNESS: [(f32, f32, f32); 6] = [
 const ONSET_SPAN: usize = 120;
 /// The onset is told up to 5 ms early.
 const ONSET_SLACK: usize = 32;
-const WAS_MAX: f32 = 0.6;
+const WAS_MAX: f32 = 0.45;
 const IS_MIN: f32 = 0.6;
+/// From so much left over on, tones so far off (together) that sound for longer than is remembered are a chord that rings: a
+/// finger's would have been known when it began, or be purer, or be nearer.
+const RINGING: (f32, f32) = (0.03, 0.0125);
+/// With no more than this left over, the onset is looked for behind pieces of other phase, too: there they are no accident.
+const GAPS_MAX: f32 = 0.16;
 /// What even a long look could not excuse.
 const HOPELESS: f32 = 0.75;
 /// Blocks in a row that must suspect the same key before it is worth a fit.
@@ -204,7 +209,7 @@ impl Detector {
             return;
         }
         let Some(fit) = self.evidence(&suspect) else { return };
-        let onset = self.onset(&fit);
+        let onset = if fit.left_over < GAPS_MAX { self.onset_through_gaps(&fit) } else { self.onset(&fit) };
         let key = Key::at(suspect.row, suspect.column);
         self.finish(&mut *heard);
         self.pressed = Some(Pressed {
@@ -250,7 +255,7 @@ impl Detector {
                 && fit.off(suspect) <= together_max
                 && low.min(high) >= AMPLITUDE_MIN
                 && (1.0 / twist_max..=twist_max).contains(&twist);
-            if is_key && (!weak || fit.stands_still(samples) && self.began_at_once(&fit)) {
+            if is_key && self.is_struck(&fit, suspect, samples) {
                 return Some(fit);
             }
             if !weak {
@@ -258,6 +263,15 @@ impl Detector {
             }
         }
         None
+    }
+
+    /// What else is asked of less pure evidence: a finger on it, and not a chord.
+    fn is_struck(&self, fit: &Fit, suspect: &Suspect, samples: &[f32]) -> bool {
+        if fit.left_over > STEADY_FROM {
+            return fit.stands_still(samples) && self.began_at_once(fit);
+        }
+        let (left_over_from, off_from) = RINGING;
+        fit.left_over <= left_over_from || fit.off(suspect) <= off_from || self.position - self.onset(fit) < (RING - ONSET_SPAN) as u64
     }
 
     /// Whether both tones began together, and suddenly, as a finger's do. The notes of music ring on into each other, and a
@@ -310,6 +324,34 @@ impl Detector {
         self.position.saturating_sub(back)
     }
 
+    /// Follows the tones on back through what broke their phase: a frame that was lost and concealed, a piece too short for
+    /// the high-pass to have settled before an interruption. Only where both are there, in whatever phase.
+    fn onset_through_gaps(&self, fit: &Fit) -> u64 {
+        const STEP: usize = 20;
+        const WINDOW: usize = 40;
+        /// Of its amplitude in the evidence; a concealed frame has half.
+        const THERE: f32 = 0.35;
+        /// Steps without the tones: an interruption of 15 ms, not a pause of 30.
+        const MISSES_MAX: usize = 8;
+        let onset = self.onset(fit);
+        let mut samples = [0.0; RING];
+        self.last(&mut samples);
+        let amplitudes = fit.amplitudes();
+        // The onset is told a little early: the first window is the one that ends where the tones are known to be.
+        let from = RING.saturating_sub((self.position - onset) as usize);
+        let (mut at, mut first, mut misses) = (from, from, 0);
+        while at >= STEP && misses <= MISSES_MAX {
+            at -= STEP;
+            let levels = fit::levels(&samples[at..at + WINDOW], fit.frequencies);
+            if (0..2).all(|tone| levels[tone] > amplitudes[tone] * THERE) {
+                (first, misses) = (at, 0);
+            } else {
+                misses += 1;
+            }
+        }
+        onset.saturating_sub((from - first) as u64)
+    }
+
     /// Follows a key that is being held; `false` once it is over or another one may sound.
     fn is_held(&mut self, heard: &mut impl FnMut(Heard)) -> bool {
         const SPAN: usize = 80;
@@ -336,9 +378,13 @@ impl Detector {
 
     /// The newest samples in order; zeros for what came before the first.
     fn last(&self, samples: &mut [f32]) {
-        let start = (self.position % RING as u64) as usize + RING - samples.len();
-        for (at, sample) in samples.iter_mut().enumerate() {
-            *sample = f32::from(self.ring[(start + at) % RING]);
+        let (newer, older) = self.ring.split_at((self.position % RING as u64) as usize);
+        let (before, after) = samples.split_at_mut(samples.len().saturating_sub(newer.len()));
+        let kept = [&older[older.len() - before.len()..], &newer[newer.len() - after.len()..]];
+        for (samples, kept) in [before, after].into_iter().zip(kept) {
+            for (sample, kept) in samples.iter_mut().zip(kept) {
+                *sample = f32::from(*kept);
+            }
         }
     }
 }

@@ -7,8 +7,8 @@
 //! Measured on the probes, from just before the write to just after the read: `start` to the first prompt audio, and the key to
 //! the `clear` that the gateway sends once its machine has stepped, before anything is durable. With a TOKEN every call presses
 //! 1, and when all have decided a thread that goes first as well opts half of them out through the API, one at a time: from just
-//! before its request is written to its answer, which the gateway gives when the gate is shut. How late the probes' frames
-//! went out is told with them: figures near it mean nothing.
+//! before its request is written to its answer, which the gateway gives when the ledger has the record; and, as the gateway itself counts
+//! it, from the request read to the gate shut. How late the probes' frames went out is told with them: figures near it mean nothing.
 
 mod wire;
 
@@ -106,8 +106,8 @@ fn main() {
         told("own lateness with another's frame", late_others)
     );
     if let Some(opting_out) = opting_out {
-        let (took, refused) = opting_out.join().expect("the thread that opts out");
-        println!("{}", told("POST opt-out to its answer", took));
+        let (took, refused, shut) = opting_out.join().expect("the thread that opts out");
+        println!("{}\n{shut}", told("POST opt-out to its answer", took));
         assert_eq!(refused, 0, "opt-outs that were not answered with 200");
     }
     if own > LATE_MAX {
@@ -230,8 +230,8 @@ impl Line {
     }
 }
 
-/// Opts every other call out, [`OPT_OUTS_EVERY`]: how long each took, and how many were refused.
-fn opt_outs(address: &str, token: &str, calls: usize, wait: Duration) -> (Vec<Duration>, usize) {
+/// Opts every other call out, [`OPT_OUTS_EVERY`]: how long each took, how many were refused, and what the gateway counted.
+fn opt_outs(address: &str, token: &str, calls: usize, wait: Duration) -> (Vec<Duration>, usize, String) {
     std::thread::sleep(wait);
     let mut door = BufReader::new(wire::tcp(address));
     let mut ask = |method: &str, path: &str| {
@@ -241,7 +241,7 @@ fn opt_outs(address: &str, token: &str, calls: usize, wait: Duration) -> (Vec<Du
         let since = Instant::now();
         door.get_mut().write_all(request.as_bytes()).expect("a request");
         let (status, body) = answer(&mut door);
-        (since.elapsed(), status, body)
+        (since.elapsed(), status, serde_json::from_slice::<Value>(&body).unwrap_or_default())
     };
     let ids: Vec<String> = (0..calls)
         .step_by(2)
@@ -257,11 +257,26 @@ fn opt_outs(address: &str, token: &str, calls: usize, wait: Duration) -> (Vec<Du
         refused += usize::from(status != 200 || call["recording"]["state"] != "HALTED");
         took.push(span);
     }
-    (took, refused)
+    write!(door.get_mut(), "GET /metrics HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n").expect("a request");
+    let (_, metrics) = answer(&mut door);
+    (took, refused, shut(&String::from_utf8_lossy(&metrics)))
 }
 
-/// An answer of HTTP/1.1 with a length: its status, and its JSON.
-fn answer(door: &mut BufReader<std::net::TcpStream>) -> (u16, Value) {
+/// The gateway's own histogram of opt-outs: how many gates were shut within each of its limits.
+fn shut(metrics: &str) -> String {
+    let mut line = "request read to gate shut, as the gateway counts".to_owned();
+    for bucket in metrics.lines().filter_map(|line| line.strip_prefix("callgate_opt_out_seconds_bucket{le=\"")) {
+        let (limit, count) = bucket.split_once("\"} ").expect("a bucket");
+        match limit.parse::<f64>() {
+            Ok(limit) if limit.is_finite() => line += &format!(", {count} within {} ms", limit * 1e3),
+            _ => line += &format!(", {count} in all"),
+        }
+    }
+    line
+}
+
+/// An answer of HTTP/1.1 with a length: its status, and its body.
+fn answer(door: &mut BufReader<std::net::TcpStream>) -> (u16, Vec<u8>) {
     let mut line = String::new();
     door.read_line(&mut line).expect("an answer");
     let status = line.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
@@ -277,7 +292,7 @@ fn answer(door: &mut BufReader<std::net::TcpStream>) -> (u16, Value) {
     }
     let mut body = vec![0; length];
     door.read_exact(&mut body).expect("a body");
-    (status, serde_json::from_slice(&body).unwrap_or_default())
+    (status, body)
 }
 
 fn told(what: &str, mut values: Vec<Duration>) -> String {

@@ -7,6 +7,7 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 /// How a question was decided, or a recording ended.
@@ -15,6 +16,9 @@ pub struct Outcome {
     /// `granted`, `declined`, `none`, `abandoned`; or `finished`, `discarded`, `failed`.
     pub outcome: &'static str,
 }
+
+/// Around the 5 ms that an opt-out may take.
+const OPT_OUT_BUCKETS_S: [f64; 14] = [0.0005, 0.001, 0.0015, 0.002, 0.003, 0.004, 0.005, 0.0075, 0.01, 0.02, 0.05, 0.1, 1.0, 5.0];
 
 /// Everything that is counted.
 pub struct Metrics {
@@ -39,6 +43,8 @@ pub struct Metrics {
     pub relay_dropped: Counter,
     /// Samples of bridged calls that came too fast to be passed on in time.
     pub bridge_dropped: Counter,
+    /// Seconds from the moment when an opt-out's request had been read to the moment when its call's gate is known to be shut.
+    pub opt_outs: Histogram,
     /// Pieces of work the ledger's queue had no room for.
     pub ledger_full: Counter,
     /// Noes that the database did not take at once, and that are being written.
@@ -69,6 +75,12 @@ impl Metrics {
         let decisions = Family::default();
         let recordings = Family::default();
         let posts = Family::default();
+        let opt_outs = Histogram::new(OPT_OUT_BUCKETS_S);
+        registry.register(
+            "opt_out_seconds",
+            "From an opt-out's request read to its call's gate shut; if another gateway has the call, from when that one took it up",
+            opt_outs.clone(),
+        );
         let artifacts_overdue = Gauge::default();
         let noes_unwritten = Gauge::default();
         registry.register(
@@ -99,6 +111,7 @@ impl Metrics {
             noes_unwritten,
             artifacts_overdue,
             bridge_dropped,
+            opt_outs,
         })
     }
 

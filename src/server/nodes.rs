@@ -88,8 +88,15 @@ impl Lease {
 #[derive(Clone, Serialize, Deserialize, Debug)]
 #[serde(tag = "do", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub(super) enum Command {
-    /// The client said no.
-    OptOut { call_id: String, actor: Actor, reason: Option<String>, since: Option<WallTime> },
+    /// The client said no. `read_at` is when its request had been read; another gateway counts from when it takes the command up.
+    OptOut {
+        call_id: String,
+        actor: Actor,
+        reason: Option<String>,
+        since: Option<WallTime>,
+        #[serde(skip)]
+        read_at: Option<Instant>,
+    },
     /// What follows must not be captured.
     Pause { call_id: String, by: Actor, reason: String },
     /// A holder lets go.
@@ -385,14 +392,17 @@ fn host() -> String {
 async fn perform(app: &App, command: Command) -> Value {
     let (done, wait) = oneshot::channel();
     let call_id = command.call_id().to_owned();
-    let is_no = matches!(command, Command::OptOut { .. });
+    let mut no_read_at = None;
     let message = match command {
         Command::Webhook { path, query, form } => return answer_webhook(app, &path, &query, form).await,
         Command::State { call_id } => return app.registry.owned(&call_id).map_or(Value::Null, |live| live.json()),
         Command::Transfer { call_id, by, kind, to } => {
             return handover::hand_over(app, &call_id, by, Party { kind, to }).await.json();
         }
-        Command::OptOut { call_id, actor, reason, since } => ToMedia::OptOut(call_id, actor, reason, since, done),
+        Command::OptOut { call_id, actor, reason, since, read_at } => {
+            no_read_at = Some(read_at.unwrap_or_else(Instant::now));
+            ToMedia::OptOut(call_id, actor, reason, since, done)
+        }
         Command::Pause { call_id, by, reason } => ToMedia::Pause(call_id, by, reason, done),
         Command::Resume { call_id, by } => ToMedia::Resume(call_id, by, done),
         Command::Revoked { call_id, entry } => ToMedia::Revoked(call_id, entry.map(GrantSeq), done),
@@ -400,8 +410,13 @@ async fn perform(app: &App, command: Command) -> Value {
     let Some(live) = app.registry.owned(&call_id) else { return Value::Null };
     live.owner.send(message);
     match wait.await {
-        Ok(()) if is_no => revocation::told(app, &live).await,
-        Ok(()) => live.json(),
+        Ok(()) => match no_read_at {
+            Some(read_at) => {
+                app.world.metrics.opt_outs.observe(read_at.elapsed().as_secs_f64());
+                revocation::told(app, &live).await
+            }
+            None => live.json(),
+        },
         Err(_) => Value::Null,
     }
 }

@@ -456,8 +456,12 @@ async fn a_line_of_ours_is_heard_by_the_caller_and_the_bots_words_after_it() {
     caller.heard.clear();
     let said: Vec<u8> = (5_001..=5_200).flat_map(numbered).collect();
     bot.says(&said).await;
-    caller.frames(10).await;
-    let call = rig.call("CAlines", |call| call["recording"]["framesCaptured"]["outbound"].as_u64() > Some(0)).await;
+    while !caller.heard.iter().any(|said| said["event"] == "media") {
+        caller.frames(1).await;
+        caller.listen(Duration::from_millis(20)).await;
+        assert!(caller.chunk < 5_000, "the bot is not heard");
+    }
+    let call = rig.call("CAlines", |call| call["recording"]["state"] == "ACTIVE").await;
     let path = format!("/api/calls/{}/pause", call["callId"].as_str().unwrap());
     assert_eq!(rig.post_as(&path, json!({ "reason": "PAYMENT" }), &rig.token).await.0, 200);
     let line = library().prompt(Language::EN, Line::Paused).codes;

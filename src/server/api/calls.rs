@@ -6,6 +6,7 @@ use axum::extract::rejection::JsonRejection;
 use axum::http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -275,11 +276,12 @@ async fn opt_out(
     Path(id): Path<String>,
     Bytes(body): Bytes,
 ) -> Result<Json<Value>, Problem> {
+    let read_at = Some(Instant::now());
     let before = call_json(&app, &may.claims, &id).await?;
     let body: OptOutBody = said(&body, r#"{"reason": "…", "effectiveAt": "…"}, or nothing"#)?;
     let since = body.effective_at.as_deref().map(effective_at).transpose()?;
     let actor = Actor::User { id: may.claims.sub.clone(), name: may.claims.name.clone() };
-    let command = Command::OptOut { call_id: id, actor, reason: body.reason, since };
+    let command = Command::OptOut { call_id: id, actor, reason: body.reason, since, read_at };
     let state = match nodes::command(&app, command).await {
         Ok(state) => state,
         // A no that was said while it lived may still be on its way into the ledger.

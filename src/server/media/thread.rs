@@ -26,7 +26,7 @@ use crate::server::world::World;
 const BATCH_FROM: usize = 32;
 /// How long it gathers: bounds what a key waits before its gate shuts.
 const PAUSE: Duration = Duration::from_micros(500);
-/// Deadlines and spools are looked after this often.
+/// Each call's deadlines and spool are looked after this often; a few calls each turn, for all at once would keep a key waiting.
 const SWEEP: Duration = Duration::from_millis(50);
 /// Sockets whose time is up are looked for this often.
 const EXPIRE_EVERY_MS: u64 = 500;
@@ -47,6 +47,11 @@ pub(super) struct Thread {
     sockets: SlotMap<SocketKey, Box<Connection>>,
     calls: SlotMap<CallKey, Box<Live>>,
     by_id: HashMap<String, CallKey>,
+    /// In which order calls are looked after, and whose turn it is.
+    rota: Vec<CallKey>,
+    next: usize,
+    /// Up to when the rota has been followed.
+    swept: Instant,
     /// What a step causes, reused for every step of every call.
     outbox: Outbox,
     /// Sockets that had more to say than fits a turn.
@@ -94,6 +99,9 @@ impl Thread {
             sockets: SlotMap::with_key(),
             calls: SlotMap::with_key(),
             by_id: HashMap::new(),
+            rota: Vec::new(),
+            next: 0,
+            swept: Instant::now(),
             outbox: Outbox::default(),
             talkative: Vec::new(),
             desk: Desk::new(),
@@ -106,7 +114,6 @@ impl Thread {
 
     pub(super) fn run(mut self) {
         let mut events = Events::with_capacity(EVENTS_AT_ONCE);
-        let mut swept = Instant::now();
         loop {
             let patience = if self.talkative.is_empty() { SWEEP } else { Duration::ZERO };
             if let Err(why) = self.poll.poll(&mut events, Some(patience)) {
@@ -135,10 +142,7 @@ impl Thread {
             while let Ok(message) = self.messages.try_recv() {
                 self.handle(message);
             }
-            if swept.elapsed() >= SWEEP {
-                swept = Instant::now();
-                self.sweep();
-            }
+            self.sweep();
             if self.stopping && self.calls.is_empty() && self.sockets.is_empty() {
                 return;
             }
@@ -405,6 +409,7 @@ impl Thread {
         self.registry.insert(live.shared());
         let call = self.calls.insert(Box::new(live));
         self.by_id.insert(call_id, call);
+        self.rota.push(call);
         call
     }
 
@@ -530,6 +535,7 @@ impl Thread {
         }
     }
 
+    /// Looks after the lease, and after those calls whose turn it is.
     fn sweep(&mut self) {
         let now = self.world.clocks.now();
         let holds = self.world.lease.holds(now.tick);
@@ -538,21 +544,25 @@ impl Thread {
             self.lose_lease();
         }
         self.leased = holds;
-        // One walk: with a thousand calls, none of what it touches is in a cache.
-        let (mut due, mut stuck) = (Vec::new(), Vec::new());
-        for (call, live) in &mut self.calls {
-            if live.is_due(now.tick) {
-                due.push(call);
+        for _ in 0..self.turns() {
+            let Some(call) = self.rota.get(self.next).copied() else {
+                self.next = 0;
+                continue;
+            };
+            // One visit: with a thousand calls, none of what it touches is in a cache.
+            let Some(live) = self.calls.get_mut(call) else {
+                self.rota.swap_remove(self.next);
+                continue;
+            };
+            self.next += 1;
+            let is_due = live.is_due(now.tick);
+            let is_stuck = live.tick(now.tick).is_err();
+            if is_due {
+                self.step(call, Input::Wake);
             }
-            if live.tick(now.tick).is_err() {
-                stuck.push(call);
+            if is_stuck {
+                self.step(call, Input::SinkFailed);
             }
-        }
-        for call in due {
-            self.step(call, Input::Wake);
-        }
-        for call in stuck {
-            self.step(call, Input::SinkFailed);
         }
         if now.tick >= self.expires_at {
             self.expires_at = now.tick.plus_ms(EXPIRE_EVERY_MS);
@@ -562,5 +572,19 @@ impl Thread {
                 self.gone(key, Gone::Closed);
             }
         }
+    }
+
+    /// How many places of the rota have come due since it was last followed; one more than there are calls, for its end is a place.
+    fn turns(&mut self) -> u32 {
+        let places = u32::try_from(self.rota.len() + 1).unwrap_or(u32::MAX);
+        let (since, place) = (self.swept.elapsed(), SWEEP / places);
+        let due = u32::try_from(since.as_nanos() / place.as_nanos().max(1)).unwrap_or(u32::MAX);
+        // What was missed while the thread was busy is not made up for: each call gets one turn.
+        if due >= places {
+            self.swept += since;
+            return places;
+        }
+        self.swept += place * due;
+        due
     }
 }

@@ -2,7 +2,9 @@
 //! them. `load ADDRESS PID CALLS SECONDS [raw]`
 //!
 //! Every call sends a frame each 20 ms, spread over the 20 ms; after five seconds each presses 1, and from then on is
-//! recorded. What is measured is the CPU time of the server's process over the last SECONDS, by /proc.
+//! recorded. A tenth of the calls comes first, and the others when that tenth is being recorded: what the server's process grows
+//! by then is what calls take, and not its code, its caches and its threads. What is measured is that growth and the CPU time over the last
+//! SECONDS, by /proc.
 
 mod wire;
 
@@ -23,16 +25,22 @@ fn main() {
     let (calls, seconds): (usize, u64) = (calls.parse().expect("CALLS"), seconds.parse().expect("SECONDS"));
     let raw = arguments.get(5).is_some_and(|word| word == "raw");
     let idle_kib = resident_kib(pid);
-    let mut lines: Vec<Line> = (0..calls).map(|n| connect(address, n, raw)).collect();
+    let first = calls.div_ceil(10);
+    let mut lines: Vec<Line> = (0..first).map(|n| connect(address, n, raw)).collect();
+    let mut first_kib = idle_kib;
     let payloads = wire::voice();
     let (began, mut tick, mut sent) = (Instant::now(), 0u64, 0u64);
-    let warm = 12_000;
+    let (others_at, warm) = (8_000, 20_000);
     let mut before = None;
     let mut sink = vec![0; 64 * 1024];
     while tick < warm + seconds * 1_000 {
         tick += 1;
         let due = began + Duration::from_millis(tick);
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        if tick == others_at {
+            first_kib = resident_kib(pid);
+            lines.extend((first..calls).map(|n| connect(address, n, raw)));
+        }
         if tick == warm {
             before = Some((cpu_us(pid), sent, Instant::now()));
         }
@@ -58,11 +66,14 @@ fn main() {
     let (cpu_before, sent_before, at) = before.expect("it was warm");
     let (cpu, frames) = (cpu_us(pid) - cpu_before, sent - sent_before);
     let late = began.elapsed().as_millis() as u64 - tick;
+    let end_kib = resident_kib(pid);
+    let grown = |from_kib: u64, calls: usize| (end_kib as f64 - from_kib as f64) / calls as f64;
     println!(
-        "{{\"calls\":{calls},\"frames\":{frames},\"cpuUsPerFrame\":{:.3},\"cpuShare\":{:.4},\"residentKibPerCall\":{:.2},\"generatorLateMs\":{late}}}",
+        "{{\"calls\":{calls},\"frames\":{frames},\"cpuUsPerFrame\":{:.3},\"cpuShare\":{:.4},\"residentKibPerCall\":{:.2},\"fromIdleKibPerCall\":{:.2},\"generatorLateMs\":{late}}}",
         cpu as f64 / frames as f64,
         cpu as f64 / at.elapsed().as_micros() as f64,
-        (resident_kib(pid) as f64 - idle_kib as f64) / calls as f64
+        grown(first_kib, calls - first),
+        grown(idle_kib, calls)
     );
 }
 

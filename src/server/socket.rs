@@ -84,12 +84,6 @@ pub(super) enum Word {
     Close,
 }
 
-impl Word {
-    pub(super) const fn is_close(&self) -> bool {
-        matches!(self, Self::Close)
-    }
-}
-
 pub(super) struct Socket {
     frames: Frames,
     stream_sid: String,
@@ -201,16 +195,25 @@ impl Socket {
         why
     }
 
-    /// Sends; `false` if the other side has stopped reading.
-    pub(super) fn say(&mut self, word: &Word, desk: &mut Desk) -> bool {
-        let text = match word {
-            Word::Play(codes) => outgoing::media(&self.stream_sid, codes),
-            Word::Say(said) => outgoing::media(&self.stream_sid, &said.0),
-            Word::Mark(play) => outgoing::mark(&self.stream_sid, &format!("{MARK}{play}")),
-            Word::Clear => outgoing::clear(&self.stream_sid),
-            Word::Close => return true,
-        };
-        self.frames.text(&text, desk)
+    /// Sends, all of it in one write; `false` if the other side has stopped reading.
+    pub(super) fn say<'a>(&mut self, words: impl Iterator<Item = &'a Word>, desk: &mut Desk) -> bool {
+        let mut closes = false;
+        let (stream_sid, frames) = (&self.stream_sid, &mut self.frames);
+        let texts = words.filter_map(|word| match word {
+            Word::Play(codes) => Some(outgoing::media(stream_sid, codes)),
+            Word::Say(said) => Some(outgoing::media(stream_sid, &said.0)),
+            Word::Mark(play) => Some(outgoing::mark(stream_sid, &format!("{MARK}{play}"))),
+            Word::Clear => Some(outgoing::clear(stream_sid)),
+            Word::Close => {
+                closes = true;
+                None
+            }
+        });
+        let is_read = frames.texts(texts, desk);
+        if closes {
+            self.close(desk);
+        }
+        is_read || closes
     }
 
     /// The socket takes bytes again.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
@@ -25,7 +26,9 @@ use crate::server::world::World;
 /// With more sockets than this a thread gathers events before it looks.
 const BATCH_FROM: usize = 32;
 /// How long it gathers: bounds what a key waits before its gate shuts.
-const PAUSE: Duration = Duration::from_micros(500);
+const PAUSE: Duration = Duration::from_micros(200);
+/// The kernel lets a sleeper wait for company by 50 µs unless told otherwise (`prctl(2)`, `PR_SET_TIMERSLACK`).
+const SLACK_NS: u64 = 1_000;
 /// Each call's deadlines and spool are looked after this often; a few calls each turn, for all at once would keep a key waiting.
 const SWEEP: Duration = Duration::from_millis(50);
 /// Sockets whose time is up are looked for this often.
@@ -113,6 +116,10 @@ impl Thread {
     }
 
     pub(super) fn run(mut self) {
+        #[cfg(target_os = "linux")]
+        if let Err(why) = rustix::thread::set_current_timer_slack(NonZeroU64::new(SLACK_NS)) {
+            tracing::debug!(error = %why, "media: pauses are as long as the kernel likes");
+        }
         let mut events = Events::with_capacity(EVENTS_AT_ONCE);
         loop {
             let patience = if self.talkative.is_empty() { SWEEP } else { Duration::ZERO };
@@ -473,11 +480,10 @@ impl Thread {
         {
             bridge::call(&self.world.tokio, self.world.bridging.as_ref(), &self.registry, live.call_id(), &self.me);
         }
-        for (key, word) in outcome.words {
+        for words in outcome.words.chunk_by(|(socket, _), (next, _)| socket == next) {
+            let key = words[0].0;
             let Some(connection) = self.sockets.get_mut(key) else { continue };
-            if word.is_close() {
-                connection.socket.close(&mut self.desk);
-            } else if !connection.socket.say(&word, &mut self.desk) {
+            if !connection.socket.say(words.iter().map(|(_, word)| word), &mut self.desk) {
                 self.gone(key, Gone::Stuck);
             }
         }

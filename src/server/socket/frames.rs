@@ -257,9 +257,15 @@ impl Frames {
         Gone::Closed
     }
 
-    /// Says it, or keeps it until the other side takes it; `false` if it has stopped reading.
-    pub(super) fn text(&mut self, text: &str, desk: &mut Desk) -> bool {
-        self.closing || self.send(OpCode::Data(Data::Text), text.as_bytes(), &mut desk.out)
+    /// Says them in one write, or keeps what the other side does not take yet; `false` if it has stopped reading.
+    pub(super) fn texts(&mut self, texts: impl Iterator<Item = String>, desk: &mut Desk) -> bool {
+        desk.out.clear();
+        for text in texts {
+            if !append(OpCode::Data(Data::Text), text.as_bytes(), &mut desk.out) {
+                return false;
+            }
+        }
+        self.closing || desk.out.is_empty() || self.put(&desk.out)
     }
 
     /// Begins to close: our frame goes out.
@@ -279,11 +285,10 @@ impl Frames {
 
     fn send(&mut self, opcode: OpCode, payload: &[u8], out: &mut Vec<u8>) -> bool {
         out.clear();
-        let header = FrameHeader { opcode, ..FrameHeader::default() };
-        if header.format(payload.len() as u64, out).is_err() {
-            return false;
-        }
-        out.extend_from_slice(payload);
+        append(opcode, payload, out) && self.put(out)
+    }
+
+    fn put(&mut self, out: &[u8]) -> bool {
         let mut sent = 0;
         if self.unsent.is_empty() {
             match write(&mut self.tcp, out) {
@@ -326,6 +331,14 @@ impl Frames {
         }
         Ok(())
     }
+}
+
+/// A frame of its own behind what is there.
+fn append(opcode: OpCode, payload: &[u8], out: &mut Vec<u8>) -> bool {
+    let header = FrameHeader { opcode, ..FrameHeader::default() };
+    let is_written = header.format(payload.len() as u64, out).is_ok();
+    out.extend_from_slice(payload);
+    is_written
 }
 
 /// Writes as much as is taken now.

@@ -187,7 +187,7 @@ fn what_the_other_side_does_not_take_is_kept_within_bounds_and_then_sent_in_orde
     let (mut caller, stream) = ends();
     let (mut frames, mut desk) = (Frames::new(stream, Vec::new()).unwrap(), Desk::new());
     let mut said = 0;
-    while frames.text(&format!("{said:01000}"), &mut desk) {
+    while frames.texts(std::iter::once(format!("{said:01000}")), &mut desk) {
         said += 1;
     }
     assert!(said > 64, "the kernel takes some, we keep some: {said}");
@@ -197,7 +197,7 @@ fn what_the_other_side_does_not_take_is_kept_within_bounds_and_then_sent_in_orde
         frames.flush();
         assert_eq!(web.read().unwrap().into_text().unwrap().parse::<usize>().unwrap(), n);
     }
-    assert!(frames.text("again", &mut desk), "there is room again");
+    assert!(frames.texts(std::iter::once("again".to_owned()), &mut desk), "there is room again");
     assert_eq!(web.read().unwrap().into_text().unwrap(), "again");
 }
 

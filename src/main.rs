@@ -16,7 +16,10 @@ use callgate::io::bundle::unpack;
 use callgate::io::database::VerifyReport;
 use callgate::io::priority::give_way;
 use callgate::replay;
-use callgate::server::{Claims, Config, Gateway, Given, SweepOutcome, Swept, TokenKey, checkpoint_key, open_checkpoint_key, sweep};
+use callgate::server::{
+    Claims, Config, Gateway, Given, PERMISSIONS, SweepOutcome, Swept, TokenKey, checkpoint_key, open_checkpoint_key, sweep,
+};
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_appender::non_blocking::WorkerGuard;
@@ -152,7 +155,7 @@ struct TokenArgs {
     #[arg(long)]
     sub: String,
     /// What the person may, separated by commas
-    #[arg(long, value_delimiter = ',', required = true)]
+    #[arg(long, value_delimiter = ',', required = true, value_parser = PossibleValuesParser::new(PERMISSIONS))]
     permissions: Vec<String>,
     /// Ids of assigned clients, separated by commas
     #[arg(long, value_delimiter = ',', default_value = "*")]

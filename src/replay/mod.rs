@@ -19,6 +19,7 @@ mod seen;
 mod twilio;
 
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,9 +54,9 @@ pub struct ReplayArgs {
     /// Twilio's auth token, if the gateway checks signatures
     #[arg(long, env = "CALLGATE_TWILIO_AUTH_TOKEN", hide_env_values = true)]
     auth_token: Option<String>,
-    /// Calls in all
-    #[arg(long, default_value_t = 1)]
-    calls: usize,
+    /// Calls in all [default: one of each scenario]
+    #[arg(long)]
+    calls: Option<NonZeroUsize>,
     /// Times real time; above 1 the gateway needs CALLGATE_CLOCK=media
     #[arg(long, default_value_t = 1.0)]
     speed: f64,
@@ -193,15 +194,16 @@ pub async fn run(args: ReplayArgs) -> Result<bool, ReplayError> {
         let host_from = http.find("://").map_or(0, |at| at + 3);
         http[host_from..].find('/').map_or(http.clone(), |at| http[..host_from + at].to_owned())
     });
+    let calls = args.calls.map_or(scenarios.len(), NonZeroUsize::get);
     let (url, token, auth_token) = (args.url.clone(), args.token.clone(), args.auth_token.clone());
     let target = Target { url, api, token, auth_token, speed: args.speed, seed: args.seed };
-    let bar = ProgressBar::new(args.calls as u64).with_style(
+    let bar = ProgressBar::new(calls as u64).with_style(
         ProgressStyle::with_template("{bar:40} {pos}/{len} calls, {elapsed} {msg}").unwrap_or_else(|_| ProgressStyle::default_bar()),
     );
     let (timeout, stored_within) = (Duration::from_secs(args.timeout), Duration::from_secs(args.stored_within));
     let (public_url, parameters, searching) = (args.public_url, args.parameters, Semaphore::new(1));
     let trunk = Trunk { target, client: client(), timeout, stored_within, public_url, parameters, searching };
-    let outcomes = play_over(trunk, &scenarios, args.calls, args.ramp, args.inspect, |done, failed| {
+    let outcomes = play_over(trunk, &scenarios, calls, args.ramp, args.inspect, |done, failed| {
         bar.set_position(done as u64);
         if failed > 0 {
             bar.set_message(format!("{failed} failed"));

@@ -195,7 +195,10 @@ macro_rules! permissions {
         impl Permission for $type {
             const NAME: &'static str = $name;
         }
-    )* };
+    )*
+        /// All there are.
+        pub const PERMISSIONS: &[&str] = &[$($name),*];
+    };
 }
 
 permissions! {

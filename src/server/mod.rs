@@ -42,7 +42,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use artifacts::ArtifactsDue;
-pub use auth::{Claims, MintError, TokenKey, TokenKeyError, TokenSource};
+pub use auth::{Claims, MintError, PERMISSIONS, TokenKey, TokenKeyError, TokenSource};
 pub use config::{Config, Given, GivenRelay, InboundRoute, Wrong};
 pub use key_set::KeySetError;
 pub use limits::RequestLimit;

@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::live::{event, submit};
-use super::scribe::LastWords;
+use super::scribe::{LastWords, Scribes};
 use super::seal::{PAUSE_FIRST, PAUSE_MAX, Sealer, TRIES};
 use crate::engine::call::{OnOptOut, RecordingState};
 use crate::engine::consent::Actor;
@@ -190,7 +190,8 @@ impl Sealer {
         if let Err(why) = shed.and_then(|done| done) {
             tracing::warn!(recording.id = %head.recording_id, error = %why, "spool: not written anew; what was cut is not published");
         }
-        self.store(head, spool.path().to_owned(), Some(&ruling), &LastWords::default()).await
+        let unheard = self.world.scribes.as_ref().map_or_else(LastWords::default, Scribes::unheard);
+        self.store(head, spool.path().to_owned(), Some(&ruling), &unheard).await
     }
 
     /// Has the spool's key at hand, as soon as who keeps it answers. What is refused is told by whoever reads it.

@@ -237,6 +237,9 @@ impl Sealer {
                 let (durable, row) =
                     self.put(head, RecordingState::Finished, Some((&manifest, &stored)), None, EventKind::RecordingFinished, false).await;
                 tracing::info!(recording.id = %head.recording_id, key = %stored.key, bytes = stored.bytes, "recording: stored");
+                if manifest.redactions_complete == Some(false) {
+                    tracing::warn!(recording.id = %head.recording_id, "recording: not all of it was heard by its recogniser; what is secret may be audible");
+                }
                 let done = if manifest.damage.is_some() {
                     // What lies behind the damage is not in the store.
                     spool
@@ -286,8 +289,12 @@ impl Sealer {
         let measuring = (spool.clone(), Arc::clone(&keys));
         let plan = tokio::task::spawn_blocking(move || {
             let (spool, keys) = measuring;
-            let plan = Plan::of(|| spool.records(&keys), lead, last.cut)?.silent(&last.silences);
-            if plan.sealed || late.is_none() { Ok(plan) } else { Plan::of(|| spool.records(&keys), lead, late) }
+            let plan = Plan::of(|| spool.records(&keys), lead, last.cut)?.silent(&last.silences, last.all_heard);
+            if plan.sealed || late.is_none() {
+                Ok(plan)
+            } else {
+                Ok(Plan::of(|| spool.records(&keys), lead, late)?.silent(&last.silences, last.all_heard))
+            }
         });
         let plan = plan.await.map_err(io::Error::other).and_then(|plan| plan).map_err(Failure::Spool)?;
         if !plan.sealed && ruling.is_none() {
@@ -353,6 +360,7 @@ impl Sealer {
             "key": row.object_key,
             "sha256": row.sha256,
             "frames": stored.map(|(manifest, _)| manifest.frames),
+            "redactionsComplete": stored.and_then(|(manifest, _)| manifest.redactions_complete),
             "why": reason,
         });
         submit(&self.world, Work::Audit(event(head, kind, detail), None));

@@ -33,6 +33,8 @@ pub enum Mood {
     Floods,
     /// It says everything at its end, and nothing before.
     Mumbles,
+    /// It hears all, and never says that it is done.
+    NeverEnds,
     /// It tells of words before the stream and long after it, and backwards.
     Lies,
     /// It hangs up after so many messages, every time.
@@ -165,7 +167,7 @@ impl Stream {
                     self.told.lock().unwrap().push(text.as_str().to_owned());
                     let order: Value = serde_json::from_str(&text).unwrap();
                     is_vosk |= order["config"].is_object();
-                    if order["eof"].is_null() && order["type"] != "CloseStream" {
+                    if self.mood == Mood::NeverEnds || (order["eof"].is_null() && order["type"] != "CloseStream") {
                         continue;
                     }
                     if self.mood == Mood::Mumbles {
@@ -204,7 +206,7 @@ impl Stream {
                 let lie = |n: u64, start: f64, end: f64| (format!("lie{}", word(n)), start, end);
                 words = vec![lie(1, -5.0, -4.0), lie(2, 9_000.0, 9_001.0), lie(3, 1.0, 0.5), lie(4, f64::MAX, f64::MAX)];
             }
-            Mood::Faithful | Mood::Mumbles | Mood::Stuck | Mood::HangsUpAfter(_) | Mood::SobersUpAfter(_) => {}
+            Mood::Faithful | Mood::Mumbles | Mood::NeverEnds | Mood::Stuck | Mood::HangsUpAfter(_) | Mood::SobersUpAfter(_) => {}
         }
         let text = words.iter().map(|(word, ..)| word.as_str()).collect::<Vec<_>>().join(" ");
         let told: Vec<Value> = words

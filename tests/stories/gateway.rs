@@ -272,6 +272,13 @@ async fn with_a_key_set_the_main_apps_tokens_open_the_api_and_callgate_mints_non
     let said = String::from_utf8_lossy(&minted.stderr);
     assert!(minted.status.code() == Some(2) && minted.stdout.is_empty() && said.contains("cannot mint"), "{said}");
     assert!(!rig.folder.path().join("keys/jwt.secret").exists(), "no secret lies beside a key set");
+    let mut callgate = Command::new(env!("CARGO_BIN_EXE_callgate"));
+    let minted = callgate.args(["token", "--sub", "me", "--permissions", "canViewClients,canFly"]).current_dir(&folder).output().unwrap();
+    let said = String::from_utf8_lossy(&minted.stderr);
+    assert!(
+        minted.status.code() == Some(2) && minted.stdout.is_empty() && said.contains("canViewRecordings"),
+        "what there is, is named: {said}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -373,6 +373,11 @@ async fn the_command_exits_with_1_and_a_line_for_every_expectation_that_failed()
     assert_eq!((&json["latencyMs"]["cut"]["n"], &json["latencyMs"]["cut"]["max"]), (&json!(2), &json!(0.0)));
     let html = std::fs::read_to_string(&page).unwrap();
     assert!(html.contains("<svg") && html.ends_with("</html>\n") && !html.contains("http"), "nothing from outside");
+    let other = folder.path().join("another.toml");
+    std::fs::write(&other, STORY).unwrap();
+    let (status, out, err) = replay(&address, STORY, &["--token", "any", "--json", "-", other.to_str().unwrap()]).await;
+    assert_eq!((status, err.as_str()), (0, ""));
+    assert_eq!(serde_json::from_str::<Value>(&out).unwrap()["calls"], 2, "nobody said how many: one of each");
 
     let wrong = STORY.replace("REVOKED", "GRANTED");
     let (status, out, err) = replay(&address, &wrong, &["--token", "any", "--seed", "9", "--json", "-"]).await;

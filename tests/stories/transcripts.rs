@@ -296,9 +296,9 @@ fn channel(wav: &[u8], side: usize) -> Vec<u8> {
     samples.map(Result::unwrap).skip(side).step_by(2).map(callgate::engine::audio::g711::encode).collect()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn where_a_number_is_masked_the_recording_is_silent_on_both_channels() {
-    let recogniser = Recogniser::start(Mood::Faithful, &CARD).await;
+/// A recorded call in which a card's number is said, and its recording is silenced: what is stored of it.
+async fn silenced(mood: Mood) -> (Rig, Value, Value) {
+    let recogniser = Recogniser::start(mood, &CARD).await;
     let rig = Rig::start(Given { redact_audio: Some("true".into()), ..given(&recogniser.vosk()) }).await;
     let mut caller = Caller::with_both_tracks(rig.address(), "CAsilent", json!({ "mode": "stay", "clientId": "client-1" })).await;
     caller.frames(250).await;
@@ -309,7 +309,16 @@ async fn where_a_number_is_masked_the_recording_is_silent_on_both_channels() {
         caller.other_frame(&crate::common::numbered(3_000 + n)).await;
     }
     caller.stop().await;
+    rig.call("CAsilent", |call| call["recording"]["state"] == "FINISHED").await;
     let call = settled(&rig, "CAsilent").await;
+    let manifests =
+        files(&rig.folder.path().join("objects/recordings")).into_iter().find(|file| file.extension().is_some_and(|end| end == "json"));
+    let manifest: Value = serde_json::from_slice(&std::fs::read(manifests.unwrap()).unwrap()).unwrap();
+    (rig, call, manifest)
+}
+
+/// It is silent where the number was said, and only there.
+async fn is_silent_of_the_number(rig: &Rig, call: &Value) {
     let id = call["recording"]["recordingId"].as_str().unwrap();
     let url = format!("http://{}/api/recordings/{id}/audio", rig.address());
     let wav = reqwest::Client::new().get(url).bearer_auth(&rig.token).send().await.unwrap().bytes().await.unwrap();
@@ -322,9 +331,24 @@ async fn where_a_number_is_masked_the_recording_is_silent_on_both_channels() {
             assert!(there.contains(&(from + n)), "channel {side}: frame {n} is silent without need");
         }
     }
-    let manifests =
-        files(&rig.folder.path().join("objects/recordings")).into_iter().find(|file| file.extension().is_some_and(|end| end == "json"));
-    let manifest: Value = serde_json::from_slice(&std::fs::read(manifests.unwrap()).unwrap()).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recogniser_that_never_says_that_it_is_done_costs_no_silence() {
+    let (rig, call, manifest) = silenced(Mood::NeverEnds).await;
+    is_silent_of_the_number(&rig, &call).await;
+    assert_eq!(manifest["redactions"].as_array().unwrap().len(), 1, "{manifest}");
+    assert_eq!(manifest["redactionsComplete"], false, "what it may have heard besides nobody knows");
+    let chain = rig.chain("client-1").await;
+    let finished = chain.iter().find(|entry| entry["kind"] == "recording.finished").unwrap();
+    assert_eq!(finished["detail"]["redactionsComplete"], false, "{finished}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_a_number_is_masked_the_recording_is_silent_on_both_channels() {
+    let (rig, call, manifest) = silenced(Mood::Faithful).await;
+    is_silent_of_the_number(&rig, &call).await;
+    assert_eq!(manifest["redactionsComplete"], true, "{manifest}");
     let redactions = manifest["redactions"].as_array().unwrap();
     let (_, document) = transcript(&rig, &call).await;
     let masked =

@@ -159,6 +159,12 @@ pub struct Decided {
 }
 
 impl Decided {
+    /// Whether everything that was said was heard.
+    #[must_use]
+    pub const fn is_complete(&self) -> bool {
+        self.missed.is_empty() && !self.overflowed
+    }
+
     /// Where something was masked: what the audio is to be silent of, on both channels, in order and apart.
     #[must_use]
     pub fn silences(&self) -> Vec<(u64, u64)> {

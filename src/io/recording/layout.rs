@@ -50,6 +50,18 @@ pub struct Pause {
     pub at_ms: u64,
 }
 
+/// The gate was shut as of here: what had been captured behind it, up to then, was taken back.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Cut {
+    /// Twilio's id of the stream.
+    pub stream_sid: String,
+    /// Where on it.
+    pub stream_ms: u64,
+    /// Where that lies in the recording.
+    pub at_ms: u64,
+}
+
 /// A tone that told of the recording.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -101,6 +113,8 @@ pub struct Plan {
     pub sealed: bool,
     /// Set if the spool is damaged: what came before is here.
     pub damage: Option<String>,
+    /// Whether all that is to be silent of it is known; nothing, if recordings are not silenced.
+    pub all_silenced: Option<bool>,
     streams: Vec<Origin>,
     /// Streams and places of the tones; of a place nothing is known before the first frame has one.
     beeped: Vec<(u8, u64)>,
@@ -201,9 +215,10 @@ impl Plan {
         self
     }
 
-    /// Nothing is to be heard between these places of these streams.
+    /// Nothing is to be heard between these places of these streams; whether that is all there is to silence.
     #[must_use]
-    pub fn silent(mut self, between: &[Silence]) -> Self {
+    pub fn silent(mut self, between: &[Silence], all: Option<bool>) -> Self {
+        self.all_silenced = all;
         for silence in between {
             let places = (self.sample_of(silence.stream, silence.from), self.sample_of(silence.stream, silence.to));
             if let (Some(from), Some(to)) = places
@@ -216,7 +231,23 @@ impl Plan {
         self
     }
 
-    /// The same in milliseconds.
+    /// Where something was cut, by an opt-out, a spoken no or a pause that began earlier.
+    #[must_use]
+    pub fn cut_at(&self) -> Vec<Cut> {
+        let late = self.late.iter().filter_map(|cut| {
+            let of_sid = self.streams.iter().find(|origin| origin.spooled.stream_sid == cut.stream_sid)?;
+            Some((of_sid.spooled.stream, cut.at.0))
+        });
+        let places = self.cuts.iter().map(|(_, stream, at)| (*stream, *at)).chain(late);
+        let told = |(stream, at): (u8, u64)| {
+            let origin = self.streams.iter().find(|origin| origin.spooled.stream == stream)?;
+            let place = self.sample_of(StreamNo(stream), Place(at)).map_or(self.lead, |place| place.min(self.samples));
+            Some(Cut { stream_sid: origin.spooled.stream_sid.clone(), stream_ms: at / SAMPLES_PER_MS, at_ms: place / SAMPLES_PER_MS })
+        };
+        places.filter_map(told).collect()
+    }
+
+    /// The silences in milliseconds.
     #[must_use]
     pub fn silences(&self) -> Vec<Silenced> {
         let ms = |(from, to): &(u64, u64)| Silenced { start_ms: from / SAMPLES_PER_MS, end_ms: to.div_ceil(SAMPLES_PER_MS) };

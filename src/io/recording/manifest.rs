@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::layout::{Beep, Pause, Silenced, Stretch, Transfer};
+use super::layout::{Beep, Cut, Pause, Silenced, Stretch, Transfer};
 use super::{Encoded, Plan};
 use crate::engine::consent::ConsentRecord;
 use crate::engine::time::SAMPLES_PER_MS;
@@ -42,6 +42,8 @@ pub struct Manifest {
     pub frames: [u64; 2],
     /// What was captured of which stream, in Twilio's own timestamps.
     pub segments: Vec<Stretch>,
+    /// Where the gate was shut as of an earlier moment: what had been captured behind it was taken back.
+    pub cuts: Vec<Cut>,
     /// The pauses in it.
     pub pauses: Vec<Pause>,
     /// To whom the call was handed over meanwhile, in order.
@@ -52,6 +54,8 @@ pub struct Manifest {
     pub beeps: Vec<Beep>,
     /// What was silenced in it, on both channels, by the words of its transcript.
     pub redactions: Vec<Silenced>,
+    /// Whether that is all: `false` if not everything was heard by its recogniser, null where recordings are not silenced.
+    pub redactions_complete: Option<bool>,
     /// Our own prompt at its beginning.
     pub prompt: Option<ManifestLead>,
     /// The consent record it rests on, and its place in the chain.
@@ -100,11 +104,13 @@ impl Manifest {
             sha256: encoded.sha256.clone(),
             frames: plan.frames,
             segments: plan.segments.clone(),
+            cuts: plan.cut_at(),
             pauses: plan.pauses.clone(),
             transfers: plan.transfers.clone(),
             pause_gaps: head.pauses,
             beeps: plan.beeps.clone(),
             redactions: plan.silences(),
+            redactions_complete: plan.all_silenced,
             prompt: head.lead.clone().map(|lead| ManifestLead { lead_ms: lead.samples / SAMPLES_PER_MS, lead }),
             consent: ManifestConsent { ledger_seq: head.grant_seq, record: Arc::clone(&head.consent) },
             complete: plan.sealed,

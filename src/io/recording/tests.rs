@@ -83,6 +83,8 @@ fn a_cut_back_takes_what_lies_past_it() {
     ];
     let (plan, samples) = laid_out(&records, &[]);
     assert_eq!((plan.frames, samples.len()), ([1, 0], 160));
+    let told: Vec<_> = plan.cut_at().into_iter().map(|cut| (cut.stream_sid, cut.stream_ms, cut.at_ms)).collect();
+    assert_eq!(told, [("MZ0".to_owned(), 30, 20)], "where the gate was shut, and where the recording ends");
 }
 
 fn encoded(bench: &Bench, head: &RecordingHead) -> (Vec<u8>, Manifest) {

@@ -39,6 +39,8 @@ const TRIES: u32 = 8;
 const PAUSE_FIRST: Duration = Duration::from_millis(500);
 /// A recording is stored so long after its call at the latest, whatever its recogniser still says.
 const LAST_WORDS_WITHIN: Duration = Duration::from_secs(8);
+/// One that is to be silent of what they say waits for longer than its scribe waits for them.
+const SILENCES_WITHIN: Duration = Duration::from_secs(25);
 /// Its row is waited for so long before others see the state that it tells.
 const ROW_WITHIN: Duration = Duration::from_secs(5);
 /// The ledger's queue is waited for so often, and so long each time.
@@ -78,6 +80,8 @@ pub(super) struct LastWords {
     pub(super) cut: Option<LateCut>,
     /// What it is to be silent of.
     pub(super) silences: Vec<Silence>,
+    /// Whether that is everything, and not only what was heard in time; nothing, if recordings are not silenced.
+    pub(super) all_heard: Option<bool>,
 }
 
 /// A transcript on its way: who it is, and where others see it.
@@ -125,8 +129,14 @@ impl Scribes {
 
     /// What a recording must not say: waits for its scribe to know.
     pub(super) async fn last_words(&self, recording_id: &str) -> LastWords {
-        let Some((_, last)) = self.hearing.remove(recording_id) else { return LastWords::default() };
-        tokio::time::timeout(LAST_WORDS_WITHIN, last).await.ok().and_then(Result::ok).unwrap_or_default()
+        let Some((_, last)) = self.hearing.remove(recording_id) else { return self.unheard() };
+        let within = if self.audio { SILENCES_WITHIN } else { LAST_WORDS_WITHIN };
+        tokio::time::timeout(within, last).await.ok().and_then(Result::ok).unwrap_or_else(|| self.unheard())
+    }
+
+    /// Of a recording whose words nobody can tell.
+    pub(super) fn unheard(&self) -> LastWords {
+        LastWords { all_heard: self.audio.then_some(false), ..LastWords::default() }
     }
 
     /// Tells what became of a recording.

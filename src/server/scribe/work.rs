@@ -330,8 +330,9 @@ impl Scribe {
         let cut = self.last_no();
         let decided = std::mem::replace(&mut self.transcript, Transcript::new(self.desk.scribes.policy)).finish();
         let silences = if self.desk.scribes.audio { self.silences(&decided) } else { Vec::new() };
+        let all_heard = self.desk.scribes.audio.then(|| decided.is_complete() && self.failed.is_none());
         // First of all the sealer, who waits.
-        let waited = last.send(LastWords { cut: cut.clone(), silences }).is_ok();
+        let waited = last.send(LastWords { cut: cut.clone(), silences, all_heard }).is_ok();
         if let Some(cut) = &cut {
             self.desk.refuse(&cut.stream_sid, cut.at, waited);
         }

@@ -69,7 +69,13 @@ async fn one_key_makes_one_call_also_after_a_restart() {
     assert_ne!(rig.initiate_as(&wish(), Some("key-1"), &somebody).await.1["callId"], first["callId"]);
     assert_eq!(twilio.placed(), 2);
     let rig = restarted(rig, twilio.given()).await;
+    assert_eq!(rig.initiate(&wish(), Some("key-1")).await, (201, first.clone()));
+    assert_eq!(twilio.placed(), 2);
+    // Also where no new call could be placed now.
+    let rig = restarted(rig, Given { twilio_from: None, ..twilio.given() }).await;
+    assert_eq!(rig.initiate(&wish(), Some("key-2")).await.0, 503);
     assert_eq!(rig.initiate(&wish(), Some("key-1")).await, (201, first));
+    let rig = restarted(rig, twilio.given()).await;
     assert_eq!(twilio.placed(), 2);
     // No key, no promise.
     rig.initiate(&wish(), None).await;

@@ -6,7 +6,6 @@
 use serde_json::json;
 
 use super::outbox::Effect;
-use super::talk::Refused;
 use super::{Call, Now, Outbox, RecordingState, State, StreamNo};
 use crate::engine::consent::UnrecordedReason;
 use crate::engine::ledger::EventKind;
@@ -58,7 +57,7 @@ impl Call {
             if self.recording == RecordingState::Active {
                 self.recording = RecordingState::Halted;
             }
-            self.state = State::Refused(Refused::default());
+            self.take_gate();
             self.rest(now);
         }
         self.reason = Some(UnrecordedReason::SystemError);

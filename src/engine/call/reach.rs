@@ -4,7 +4,6 @@
 use serde_json::json;
 
 use super::outbox::Effect;
-use super::talk::Refused;
 use super::{Call, FORK_WITHIN_MS, Now, Outbox, RecordingState, SEAL_WITHIN_MS, Sealing, State, Unreached};
 use crate::engine::audio::prompts::{Language, Line};
 use crate::engine::consent::keys::Answer;
@@ -155,14 +154,15 @@ impl Call {
     /// Consent stands, and the stream that was to be captured never came: people talk on unrecorded (P6).
     pub(super) fn fork_never_came(&mut self, now: Now, out: &mut Outbox) {
         self.end_recording_with_everything(now, out);
-        if self.recording == RecordingState::Active {
-            self.recording = RecordingState::Halted;
+        if self.take_gate().is_some() {
+            if self.recording == RecordingState::Active {
+                self.recording = RecordingState::Halted;
+            }
+            self.reason = Some(UnrecordedReason::SystemError);
+            let why = "the stream that was to be captured never began";
+            self.audit(now, EventKind::CallUnrecorded, json!({ "reason": UnrecordedReason::SystemError, "why": why }), out);
+            out.effects.push(Effect::Changed);
         }
-        self.state = State::Refused(Refused::default());
-        self.reason = Some(UnrecordedReason::SystemError);
-        let why = "the stream that was to be captured never began";
-        self.audit(now, EventKind::CallUnrecorded, json!({ "reason": UnrecordedReason::SystemError, "why": why }), out);
-        out.effects.push(Effect::Changed);
         self.over_without_streams(now, out);
     }
 

@@ -381,7 +381,7 @@ impl Call {
         }
         let (pending, paused) = match &self.state {
             State::Open(open) => (open.keys.pending_on().is_some(), open.pauses.in_force()),
-            State::Refused(refused) => (refused.keys.as_ref().is_some_and(|keys| keys.pending_on().is_some()), false),
+            State::Refused(refused) => (self.consent.status != ConsentStatus::Revoked && refused.keys.pending_on().is_some(), false),
             State::Created | State::Asking(_) | State::Sealing(_) | State::Over => (false, false),
         };
         // Keys of the client act on the client's leg alone.

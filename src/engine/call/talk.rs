@@ -43,12 +43,18 @@ pub(super) struct Open {
     pub(super) paused_on: Option<StreamNo>,
 }
 
-/// No consent, or no more. The call goes on without us.
-#[derive(Default)]
+/// No consent, or no more, or it was we who failed. The call goes on without us.
 pub(super) struct Refused {
     pub(super) closing: Option<Playback>,
-    /// Consent stands and it is we who failed: the client's no is still listened for.
-    pub(super) keys: Option<Conversation>,
+    /// Whatever came before, the client's no is still listened for: the next call is not to be recorded unasked (design 6.1).
+    pub(super) keys: Conversation,
+}
+
+/// What is left of [`Open`] when its gate goes.
+pub(super) struct Shut {
+    pub(super) gate: Gate,
+    pub(super) begun: bool,
+    pub(super) recorded: Option<StreamNo>,
 }
 
 impl Call {

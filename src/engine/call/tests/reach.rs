@@ -2,9 +2,11 @@
 
 use super::rig::{LedgerMood, Rig};
 use crate::engine::audio::prompts::Language;
-use crate::engine::call::{FORK_WITHIN_MS, HEARD_WITHIN_MS, Initiation, Input, Mode, Phase, RecordingState, TALK_MAX_MS, Unreached};
+use crate::engine::call::{
+    FORK_WITHIN_MS, HEARD_WITHIN_MS, Initiation, Input, Mode, PAUSE_MAX_MS, Phase, RecordingState, TALK_MAX_MS, Unreached,
+};
 use crate::engine::consent::keys::Answer;
-use crate::engine::consent::{Actor, ConsentStatus, UnrecordedReason};
+use crate::engine::consent::{Actor, ConsentStatus, Method, UnrecordedReason};
 
 fn pad(rig: &mut Rig, answer: Answer) {
     rig.step(Input::Pad { language: Language::EN, answer });
@@ -81,6 +83,44 @@ fn without_its_fork_a_call_goes_on_unrecorded_until_twilio_says_that_it_is_over(
     assert!(rig.captured.is_empty(), "too late is never: {}", rig.trace);
     rig.step(Input::HungUp);
     assert!(rig.over && rig.state().phase == Phase::Ended);
+}
+
+#[test]
+fn a_lone_2_is_a_no_on_whatever_stream_goes_on_after_we_have_failed() {
+    type Failure = (&'static str, fn(&mut Rig));
+    let failures: [Failure; 5] = [
+        ("the fork comes too late", |rig| {
+            rig.pass(FORK_WITHIN_MS + 100);
+            rig.start(Mode::Capture).quiet(1_000);
+        }),
+        ("a machine is known late", |rig| {
+            rig.start(Mode::Capture).quiet(2_000).step(Input::AnsweredBy("machine_start"));
+        }),
+        ("the disk is full", |rig| {
+            rig.start(Mode::Capture).quiet(2_000).step(Input::SinkFailed);
+        }),
+        ("the lease is lost", |rig| {
+            rig.start(Mode::Capture).quiet(2_000).step(Input::LeaseLost);
+        }),
+        ("a pause is forgotten", |rig| {
+            rig.start(Mode::Capture).quiet(2_000).step(Input::Pause { by: Actor::System, reason: "PAYMENT".into() });
+            rig.quiet(PAUSE_MAX_MS + 1_000);
+        }),
+    ];
+    for (what, fail) in failures {
+        let mut rig = Rig::made(ConsentStatus::Pending);
+        rig.step(Input::AnsweredBy("human"));
+        rig.start(Mode::Consent).quiet(40_000).stop();
+        assert_eq!(rig.state().consent.method, Some(Method::SilenceTimeout), "{what}: {}", rig.trace);
+        fail(&mut rig);
+        let held = rig.captured.len();
+        rig.key('2').quiet(3_000);
+        let state = rig.state();
+        assert_eq!((rig.refusals, state.consent.status, rig.captured.len()), (1, ConsentStatus::Revoked, held), "{what}: {}", rig.trace);
+        assert_eq!((state.consent.method, rig.over), (Some(Method::Keypress), false), "{what}");
+        rig.key('2').quiet(3_000);
+        assert_eq!(rig.refusals, 1, "{what}: said twice, written once");
+    }
 }
 
 #[test]

@@ -312,11 +312,11 @@ impl Call {
         self.shut(now, no, at, self.settings.on_opt_out, out);
     }
 
-    /// The stream that is captured, or else the newest one that lives.
+    /// The stream that is captured, or was last: between two streams the recording ends in the one before. Until one is, the newest
+    /// one that lives.
     fn heard_on(&self) -> StreamNo {
-        let recorded = if let State::Open(open) = &self.state { open.recorded } else { None };
         let live = || u8::try_from(self.streams.iter().rposition(|stream| stream.live)?).ok().map(StreamNo);
-        recorded.or_else(live).unwrap_or(StreamNo(0))
+        self.concerned.or_else(live).unwrap_or(StreamNo(0))
     }
 
     /// As it holds from `since` on: what was received from then on leaves every sink. Frames reach us after they were spoken, so

@@ -156,6 +156,32 @@ fn an_opt_out_on_a_stream_of_which_nothing_was_taken_in_leaves_the_one_before_wh
 }
 
 #[test]
+fn an_opt_out_between_two_streams_holds_from_the_moment_it_names() {
+    let mut rig = inbound();
+    // Another time line than the fork's: what is true of the one is nowhere on the other.
+    rig.start(Mode::Consent).quiet(6_000).key('1').quiet(20_000).stop();
+    rig.start_with(Mode::Capture, [true, true], None).quiet(10_000);
+    rig.step(Input::Transfer { by: manager(), to: Party { kind: PartyKind::Agent, to: "client:maria".into() } });
+    rig.stop();
+    rig.pass(500);
+    let since = crate::engine::time::WallTime(rig.now().wall.0 - 6_000);
+    let (now, mut out) = (rig.now(), std::mem::take(&mut rig.out));
+    rig.call.step(now, Input::OptOut { actor: manager(), reason: None, since: Some(since) }, &mut out);
+    let told = out.effects.iter().find_map(|effect| match effect {
+        Effect::Audit(event) => Some((event.position.as_ref()?.stream_sid.clone(), event.detail["cutAtMs"].as_u64()?)),
+        _ => None,
+    });
+    let (sid, cut_ms) = told.expect("the chain tells where the recording ends");
+    assert!(sid == "MZ1" && (4_600..=4_660).contains(&cut_ms), "on the time line of the stream that it names: {cut_ms} ms of {sid}");
+    let cut =
+        out.effects.iter().find_map(|effect| if let Effect::CutBack { stream, at } = effect { Some((stream.0, at.0 / 8)) } else { None });
+    assert_eq!(cut, Some((1, cut_ms)), "and every sink goes back as far");
+    let state = rig.state();
+    assert_eq!((state.recording, state.segments.len()), (RecordingState::Halted, 1));
+    assert!(state.segments[0].end_ms.0 <= cut_ms && state.captured.inbound.abs_diff(225) <= 2, "{:?} {:?}", state.segments, state.captured);
+}
+
+#[test]
 fn a_cut_that_goes_back_over_a_pause_says_so_everywhere() {
     let mut rig = in_a_fork();
     rig.quiet(8_000);

@@ -281,7 +281,7 @@ pub enum Input<'a> {
     },
     /// A call that this gateway made reached nobody.
     Unreached(Unreached),
-    /// Twilio says that the call itself is over.
+    /// Twilio says that the call itself is over, perhaps before its streams have said everything.
     HungUp,
     /// The gateway stops; what is captured must be sealed.
     Shutdown,

@@ -14,7 +14,9 @@ use crate::engine::ledger::EventKind;
 impl Call {
     /// A stream's socket is gone, and nobody said that it would be.
     pub(super) fn stream_lost(&mut self, now: Now, no: StreamNo, why: &'static str, out: &mut Outbox) {
-        if self.joins(no) {
+        if self.hung_up_by.is_some() {
+            // It was said: that is how the call ended.
+        } else if self.joins(no) {
             self.meet_elsewhere(now, no, why, out);
         } else {
             self.called_elsewhere(now, no, why, out);
@@ -25,7 +27,7 @@ impl Call {
     /// The client's stream is over before the other party was called, and the client was not hung up on: Twilio leads them into the
     /// conference, so that party is called there, whatever the client has said. Without Twilio's word nobody would tell when they part.
     pub(super) fn called_elsewhere(&mut self, now: Now, no: StreamNo, why: &'static str, out: &mut Outbox) {
-        if !self.told || !self.awaits_party(no) {
+        if !self.told || self.hung_up_by.is_some() || !self.awaits_party(no) {
             return;
         }
         // The last key on it may turn out to be a no.

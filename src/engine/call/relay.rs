@@ -313,7 +313,8 @@ impl Call {
             State::Created | State::Asking(_) | State::Sealing(_) | State::Over => false,
         };
         let Some(stream) = self.streams.get(usize::from(relay.stream.0)).filter(|stream| stream.live) else { return };
-        if relay.stage != Stage::Waits || !answered {
+        // Who has hung up is not called together with anybody.
+        if relay.stage != Stage::Waits || !answered || self.hung_up_by.is_some() {
             return;
         }
         relay.stage = Stage::Serves;

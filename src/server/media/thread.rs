@@ -462,7 +462,7 @@ impl Thread {
         }
     }
 
-    /// Twilio's webhook may overtake what the socket still says.
+    /// Twilio's webhook may overtake what the socket still says: the machine hears that out.
     fn over_at_twilio(&mut self, call_id: &str, input: Input<'_>) {
         if let Some(live) = self.by_id.get(call_id).and_then(|call| self.calls.get_mut(*call)) {
             live.client_hung_up(&self.world);

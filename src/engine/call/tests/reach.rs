@@ -79,7 +79,7 @@ fn without_its_fork_a_call_goes_on_unrecorded_until_twilio_says_that_it_is_over(
     assert_eq!(state.consent.status, ConsentStatus::Granted, "it is we who failed");
     rig.start(Mode::Capture).quiet(1_000);
     assert!(rig.captured.is_empty(), "too late is never: {}", rig.trace);
-    rig.step(Input::HungUp);
+    rig.hang_up();
     assert!(rig.over && rig.state().phase == Phase::Ended);
 }
 
@@ -92,7 +92,7 @@ fn a_prior_refusal_needs_no_stream_and_ends_when_twilio_says_so_or_at_last_by_it
         rig.pass(TALK_MAX_MS - 1_000);
         assert!(!rig.over, "they talk");
         if told {
-            rig.step(Input::HungUp);
+            rig.hang_up();
         } else {
             rig.pass(2_000);
         }

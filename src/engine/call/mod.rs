@@ -71,6 +71,8 @@ pub const SEAL_WITHIN_MS: u64 = 3_000;
 pub const FORK_WITHIN_MS: u64 = 30_000;
 /// Once Twilio has said that the call is over, its streams may say for so long what they still have to say.
 pub const LAST_WORDS_MS: u64 = 1_000;
+/// A stream has stopped. That is a hang-up, or new TwiML under which the people talk on: Twilio says which within this.
+pub const WORD_WITHIN_MS: u64 = 10_000;
 /// Streams a call may have in its life; one more is closed at once.
 pub const STREAMS_MAX: usize = 8;
 /// A gap longer than this begins a new segment.
@@ -255,7 +257,7 @@ impl Call {
             Input::Mark { stream, play } => self.marked(stream, play, out),
             Input::Bot { stream, said } => self.bot_said(now, stream, said, out),
             Input::Stopped(stream) => self.stream_ended(now, stream, out),
-            Input::Lost(stream) => self.stream_lost(now, stream, "the client's leg broke", out),
+            Input::Lost(stream) => self.stream_lost(now, stream, "the client's stream broke", out),
             Input::Garbled(stream) => self.garbled(now, stream, out),
             Input::Sealed(receipt) => self.sealed(now, receipt, out),
             Input::NotSealed(why) => self.not_sealed(now, why, out),
@@ -434,11 +436,10 @@ impl Call {
     /// We close, not the client: that is no hang-up, and the rest of the call goes unrecorded (P6).
     fn garbled(&mut self, now: Now, no: StreamNo, out: &mut Outbox) {
         let why = "the stream carried what no media stream carries";
-        if self.joins(no) {
+        if self.told || self.joins(no) {
             self.stream_lost(now, no, why, out);
             return;
         }
-        self.called_elsewhere(now, no, why, out);
         match &self.state {
             State::Asking(asking) if asking.stream == no => self.go_unrecorded(now, UnrecordedReason::SystemError, why, None, out),
             State::Open(open) if open.recorded == Some(no) => {
@@ -612,7 +613,7 @@ impl Call {
             }
             if quiet_ms >= LOST_AFTER_MS {
                 out.effects.push(Effect::Close { stream: StreamNo(no) });
-                self.stream_lost(now, StreamNo(no), "the client's leg carried nothing any more", out);
+                self.stream_lost(now, StreamNo(no), "the client's stream carried nothing any more", out);
             }
         }
         match &self.state {

@@ -268,6 +268,11 @@ impl Call {
         self.relay.as_ref().is_some_and(|relay| relay.stream == stream && !relay.is_party)
     }
 
+    /// Whether this stream was joined with the other party's leg, or was to be.
+    pub(super) fn was_joined(&self, stream: StreamNo) -> bool {
+        self.relay.as_ref().is_some_and(|relay| relay.stream == stream && relay.is_party)
+    }
+
     /// A mark came back; of a bot's own it is told.
     pub(super) fn bot_marked(&mut self, stream: StreamNo, number: u32, out: &mut Outbox) {
         if let Some(relay) = self.relay.as_mut().filter(|relay| relay.serves(stream))

@@ -424,6 +424,7 @@ impl Call {
         let mode = self.streams[index].mode;
         match &mut self.state {
             _ if self.hung_up_by.is_some() => self.part_without_streams(now, out),
+            State::Asking(asking) if asking.stream == no && self.told => asking.word_by = Some(now.tick.plus_ms(WORD_WITHIN_MS)),
             State::Asking(asking) if asking.stream == no => self.abandoned_by(now, out),
             State::Asking(_) | State::Created | State::Over => {}
             State::Sealing(_) => {}
@@ -618,6 +619,7 @@ impl Call {
         }
         match &self.state {
             State::Sealing(sealing) if now.tick >= sealing.by => self.not_sealed(now, NotSealed::Unavailable, out),
+            State::Asking(asking) if asking.word_by.is_some_and(|by| now.tick >= by) => self.abandoned_by(now, out),
             State::Open(open) if open.fork_by.is_some_and(|by| now.tick >= by) => self.fork_never_came(now, out),
             State::Open(open) if open.pauses.ends_by().is_some_and(|by| now.tick >= by) => self.pauses_expire(now, out),
             State::Open(_) | State::Refused(_) if self.transfers.by().is_some_and(|by| now.tick >= by) => self.party_never_came(now, out),
@@ -657,7 +659,8 @@ impl Call {
             State::Open(open) => open.fork_by.into_iter().chain(open.pauses.ends_by()).min(),
             State::Created => self.heard_by,
             State::Refused(_) => self.rests_until(),
-            State::Asking(_) | State::Over => None,
+            State::Asking(asking) => asking.word_by,
+            State::Over => None,
         };
         let relay = self.relay.as_ref().and_then(|relay| relay.deadline(&self.streams));
         streams.chain(phase).chain(relay).chain(self.transfers.by()).chain(self.hung_up_by).min()

@@ -70,8 +70,14 @@ impl Call {
         }
     }
 
-    /// Nobody is asked: what the client said before this call holds. Asked twice, nothing more happens.
+    /// Nobody is asked: what the client said before this call holds. Asked twice, nothing more happens. Who was being asked has not hung
+    /// up: their stream is over, and Twilio connects them.
     pub(super) fn put_through(&mut self, now: Now, out: &mut Outbox) {
+        if matches!(self.state, State::Asking(_)) {
+            let why = "the question's stream was over before it was answered";
+            self.go_unrecorded(now, UnrecordedReason::SystemError, why, None, out);
+            return;
+        }
         if !matches!(self.state, State::Created) {
             return;
         }

@@ -497,7 +497,7 @@ fn when_the_clients_stream_breaks_in_the_question_they_are_put_through_unrecorde
 #[test]
 fn a_client_who_hangs_up_in_the_question_has_abandoned_it_and_nobody_is_called() {
     let mut rig = asked_of();
-    rig.stop();
+    rig.stop().hang_up();
     assert!(rig.state().phase == Phase::Abandoned && rig.trace.contains("consent.abandoned"), "{}", rig.trace);
     assert!(!rig.trace.contains("calls the other party"), "{}", rig.trace);
 }

@@ -166,6 +166,37 @@ fn a_question_whose_stream_breaks_is_no_hang_up_the_people_are_connected_unrecor
 }
 
 #[test]
+fn a_stop_in_the_question_is_a_hang_up_unless_twilio_connects_the_people() {
+    let stopped = || {
+        let mut rig = Rig::told(ConsentStatus::Pending);
+        rig.start(Mode::Consent).quiet(3_000).stop();
+        assert!(!rig.over && !rig.trace.contains("audits"), "nobody knows yet: {}", rig.trace);
+        rig
+    };
+    let mut hung_up = stopped();
+    hung_up.hang_up();
+    let mut untold = stopped();
+    untold.pass(WORD_WITHIN_MS);
+    for rig in [hung_up, untold] {
+        assert_eq!((rig.over, rig.state().phase), (true, Phase::Abandoned), "{}", rig.trace);
+        assert!(rig.trace.contains("consent.abandoned"), "{}", rig.trace);
+    }
+    // Twilio asks where the call goes, and may do so before the socket has said that it stops.
+    let mut early = Rig::told(ConsentStatus::Pending);
+    early.start(Mode::Consent).quiet(3_000);
+    for mut rig in [stopped(), early] {
+        rig.step(Input::PutThrough);
+        rig.step(Input::PutThrough);
+        let state = rig.state();
+        assert_eq!((state.phase, state.unrecorded_reason), (Phase::Connected, Some(UnrecordedReason::SystemError)), "{}", rig.trace);
+        rig.stop().pass(WORD_WITHIN_MS);
+        assert!(!rig.over && rig.trace.matches("call.unrecorded").count() == 1, "they talk: {}", rig.trace);
+        rig.hang_up();
+        assert!(rig.over && !rig.trace.contains("consent.abandoned"), "{}", rig.trace);
+    }
+}
+
+#[test]
 fn a_prior_refusal_needs_no_stream_and_ends_when_twilio_says_so_or_at_last_by_itself() {
     for told in [true, false] {
         let mut rig = Rig::made(ConsentStatus::Revoked);

@@ -215,7 +215,7 @@ fn who_is_being_asked_and_who_is_gone_is_not_handed_over() {
     assert_eq!(rig.call.handing(&agent("client:maria")), Err(NotHanded::Unanswered));
     rig.start(Mode::Consent).quiet(1_000);
     assert_eq!(rig.call.handing(&agent("client:maria")), Err(NotHanded::Unanswered));
-    rig.stop();
+    rig.stop().hang_up();
     assert_eq!(rig.call.handing(&agent("client:maria")), Err(NotHanded::Over));
     let mut rig = talking(Covers::ALL);
     for n in 0..7 {

@@ -370,6 +370,7 @@ async fn a_key_on_twilios_keypad_is_durable_before_it_is_answered() {
     let call = rig.by_id(id, |call| call["recording"]["state"] == "ACTIVE").await;
     assert_eq!((&call["consent"]["method"], &call["consent"]["prior"]), (&json!("KEYPRESS"), &json!(false)));
     fork.stop().await;
+    phone.status(&rig, "completed").await;
     rig.by_id(id, |call| call["recording"]["state"] == "FINISHED").await;
     let (_, figures) = rig.get("/api/metrics/consent").await;
     assert_eq!((&figures["grantRate"]["prompts"], &figures["grantRate"]["granted"]), (&json!(2), &json!(1)), "both were asked: {figures}");

@@ -31,7 +31,7 @@ use crate::engine::consent::{ConsentStatus, Direction};
 use crate::engine::policy::Places;
 use crate::engine::twilio::signature;
 use crate::engine::twilio::twiml::{self, After, Connect, Next, Otherwise, Route, Stream};
-use crate::engine::twilio::verbs::{NotVerbs, Verbs};
+use crate::engine::twilio::verbs::{INSTEAD, NotVerbs, Verbs};
 use crate::io::database::{Arrived, DatabaseError};
 
 /// Twilio's forms are a few kilobytes.
@@ -692,7 +692,7 @@ async fn next(app: &App, form: &Form, about: &About) -> Next {
                 let what = verbs.taken_out().join(", ");
                 tracing::warn!(
                     call.id = call_id,
-                    "main app: its TwiML would record past consent; taken out: {what}. Leave recording to callgate"
+                    "main app: its TwiML would take the call's audio past consent; taken out: {what}. {INSTEAD}"
                 );
             }
             return Next::Verbs(verbs);

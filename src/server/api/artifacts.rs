@@ -192,9 +192,8 @@ fn refusal(kind: ArtifactKind, ruling: &Ruling) -> Problem {
 /// What is known of a call's client and recording besides its state.
 async fn since(app: &App, call: &serde_json::Value) -> Result<Since, Problem> {
     let text = |pointer: &str| call.pointer(pointer).and_then(serde_json::Value::as_str).unwrap_or_default();
-    let database = &app.world.database;
-    let (withdrawn, withdrawn_at) = database.withdrawal(text("/orgId"), text("/clientId")).await.map_err(Problem::ours)?;
-    let item = database.retention_of_call(text("/callId")).await.map_err(Problem::ours)?;
+    let (withdrawn, withdrawn_at) = app.world.withdrawal(text("/orgId"), text("/clientId")).await.map_err(Problem::ours)?;
+    let item = app.world.database.retention_of_call(text("/callId")).await.map_err(Problem::ours)?;
     // Queued it is, also where its time could not be read.
     let queued_at = item.as_ref().map(|item| WallTime::parse(&item.queued_at).unwrap_or_default());
     let deleted_at = item.and_then(|item| WallTime::parse(&item.deleted_at?));

@@ -159,6 +159,7 @@ async fn a_start_with_ids_that_nothing_could_hold_is_refused() {
         ("CAclient", json!({ "clientId": long })),
         ("CAmanager", json!({ "caseManagerId": "a\u{7}b" })),
         ("CAorg", json!({ "orgId": "../../etc" })),
+        ("CAgateway", json!({ "orgId": "callgate" })),
         (long.as_str(), json!({})),
     ] {
         let mut caller = Caller::connect(rig.address(), sid, parameters).await;

@@ -52,6 +52,24 @@ pub(super) const STATUS: &str = "/api/webhooks/twilio/status";
 pub(super) const PARTY: &str = "/api/webhooks/twilio/party";
 pub(super) const PARTY_STATUS: &str = "/api/webhooks/twilio/party-status";
 
+/// An id that the main app may name in a form.
+struct NamedId {
+    field: &'static str,
+    is_kept: fn(&str) -> bool,
+    /// What can be kept, for the log.
+    meant: &'static str,
+    /// What the chain says of a call whose form names another: not the id itself.
+    unkept: &'static str,
+}
+
+const ID_MEANT: &str = "at most 128 bytes without control characters";
+const ORG: NamedId =
+    NamedId { field: "orgId", is_kept: ids::is_org, meant: ids::ORG_MEANT, unkept: "its form named an orgId that cannot be kept" };
+const CLIENT: NamedId =
+    NamedId { field: "clientId", is_kept: ids::is_fit, meant: ID_MEANT, unkept: "its form named a clientId that cannot be kept" };
+const CASE_MANAGER: NamedId =
+    NamedId { field: "caseManagerId", is_kept: ids::is_fit, meant: ID_MEANT, unkept: "its form named a caseManagerId that cannot be kept" };
+
 /// A form that Twilio signed: only [`signed`] makes one.
 #[derive(Clone)]
 pub(super) struct Form(Vec<(String, String)>);
@@ -64,6 +82,17 @@ impl Form {
 
     fn field(&self, name: &str) -> &str {
         self.0.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value.as_str())
+    }
+
+    /// The id that it names, unless there is none, or none that can be kept.
+    fn id(&self, named: &NamedId) -> Option<&str> {
+        Some(self.field(named.field)).filter(|id| !id.is_empty() && (named.is_kept)(id))
+    }
+
+    /// The first id that it names and that cannot be kept. What was captured in such a name could be stored under none, and no
+    /// revocation could ever name its client.
+    fn unkept(&self) -> Option<&'static NamedId> {
+        [&ORG, &CLIENT, &CASE_MANAGER].into_iter().find(|named| !self.field(named.field).is_empty() && self.id(named).is_none())
     }
 }
 
@@ -396,13 +425,20 @@ async fn inbound(app: &App, path: &str, query: &str, form: &Form) -> Result<Anno
         }
         Some(Arrived::Past) | None => return Err(Box::new(unowned(app, "", None, None, form).await)),
     };
+    if let Some(NamedId { field, meant, unkept, .. }) = form.unkept() {
+        let call_sid = form.field("CallSid");
+        tracing::error!(call.id = %call_id, call.sid = call_sid, "webhook: {unkept}: {field} has {meant}. The call is put through, and not captured; mend what adds the field to the form");
+        note_past(app, &call_id, form, unkept).await;
+        return Err(Box::new(unowned(app, "", None, None, form).await));
+    }
     Ok(app.registry.announce(inbound_call(app, call_id, form)))
 }
 
-/// Who the client is the main app may tell as a form field; a caller id proves nothing.
+/// Who the client is the main app may tell as a form field; a caller id proves nothing. An id that cannot be kept is as one that is not
+/// told: nothing is captured of such a call.
 fn inbound_call(app: &App, call_id: String, form: &Form) -> Announced {
     let call_sid = form.field("CallSid");
-    let told = |name: &str, default: String| Some(form.field(name).to_owned()).filter(|value| !value.is_empty()).unwrap_or(default);
+    let told = |named: &NamedId, default: &str| form.id(named).unwrap_or(default).to_owned();
     let outbound = form.field("Direction").starts_with("outbound");
     let (client, own) = if outbound { ("To", "From") } else { ("From", "To") };
     let ruling = app.world.ruling(Places {
@@ -415,9 +451,9 @@ fn inbound_call(app: &App, call_id: String, form: &Form) -> Announced {
         identity: CallIdentity {
             call_id,
             call_sid: call_sid.to_owned(),
-            client_id: told("clientId", format!("unknown-{call_sid}")),
-            case_manager_id: told("caseManagerId", String::new()),
-            org_id: told("orgId", "default".to_owned()),
+            client_id: told(&CLIENT, &format!("unknown-{call_sid}")),
+            case_manager_id: told(&CASE_MANAGER, ""),
+            org_id: told(&ORG, "default"),
             direction: if outbound { Direction::Outbound } else { Direction::Inbound },
         },
         token: ids::fresh("stream"),
@@ -430,9 +466,13 @@ fn inbound_call(app: &App, call_id: String, form: &Form) -> Announced {
 /// A call came in, and the gateway that was told first cannot be asked: its people are connected, and that it went unrecorded is
 /// written, unless somebody has written of it.
 pub(super) async fn note_unserved(app: &App, call_id: &str, form: &[(String, String)]) {
+    note_past(app, call_id, &Form(form.to_vec()), "the gateway that was told of it first cannot be asked any more").await;
+}
+
+/// The people of a call are connected past us, and that is written, unless somebody has written of it.
+async fn note_past(app: &App, call_id: &str, form: &Form, why: &'static str) {
     if matches!(app.world.database.call(call_id).await, Ok(None)) {
-        let call = inbound_call(app, call_id.to_owned(), &Form(form.to_vec()));
-        unserved::passed_on(&app.world, &call, "the gateway that was told of it first cannot be asked any more");
+        unserved::passed_on(&app.world, &inbound_call(app, call_id.to_owned(), form), why);
     }
 }
 

@@ -1,15 +1,16 @@
 //! Twilio's webhooks: signed forms in, TwiML out. Asked twice, the same is answered. Capture needs a decision that this
 //! gateway heard; whatever is not known leads to an unrecorded call, never to a dropped one (P6).
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::{Query, Request, State};
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use secrecy::ExposeSecret as _;
-use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -144,15 +145,30 @@ pub(super) async fn signed(State(app): State<App>, request: Request, next: middl
     }
 }
 
-/// What stands in the URL that Twilio was given.
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
+/// What stands in the URL that Twilio was given. It takes whatever stands there: people are on the line, so Twilio is answered by TwiML.
 pub(super) struct Asked {
     call_id: String,
     lang: String,
     plays: u32,
     /// The bot whose stream is over.
     relay: String,
+}
+
+impl Asked {
+    /// What a query says. What makes no sense is as what is not said.
+    pub(super) fn of(query: &str) -> Self {
+        let query = Form(form(query.as_bytes()));
+        let text = |name: &str| query.field(name).to_owned();
+        Self { call_id: text("callId"), lang: text("lang"), plays: query.field("plays").parse().unwrap_or_default(), relay: text("relay") }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Asked {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self::of(parts.uri.query().unwrap_or_default()))
+    }
 }
 
 /// The call that a webhook is about, as far as it is known.
@@ -238,7 +254,7 @@ fn tell(app: &App, call_id: &str, message: ToMedia) {
 
 /// `POST /api/webhooks/twilio/voice`: a call is answered with the TwiML that connects its consent stream. A client who was asked
 /// before this gateway made the call is put through at once.
-pub(super) async fn voice(State(app): State<App>, Query(asked): Query<Asked>, axum::Extension(form): axum::Extension<Form>) -> Response {
+pub(super) async fn voice(State(app): State<App>, asked: Asked, axum::Extension(form): axum::Extension<Form>) -> Response {
     let call_sid = form.field("CallSid");
     if call_sid.is_empty() {
         return Problem::new(StatusCode::BAD_REQUEST, "the form names no CallSid").into_response();
@@ -309,7 +325,7 @@ pub(super) async fn put_through(app: &App, path: &str, query: &str, call_id: &st
     }
     let placed = patiently(call_id, || app.world.database.placed(call_id)).await.ok().flatten();
     let connect_to = placed.and_then(|placed| placed.connect_to).as_deref().and_then(Route::parse);
-    let (asked, form): (Asked, _) = (serde_urlencoded::from_str(query).unwrap_or_default(), Form(form.to_vec()));
+    let (asked, form) = (Asked::of(query), Form(form.to_vec()));
     let (language, pressed) = pressed(app, &asked, &form);
     // Whose no it is nobody can tell, so it cannot be written; nor is anything captured that it would stop.
     let line = (path == CONSENT && pressed == Answer::Decline).then(|| app.world.settings.prompts.prompt(language, Line::Declined));
@@ -335,7 +351,7 @@ fn needs_nobody(path: &str, call_id: &str) -> Option<Response> {
 
 /// Twilio has waited for long enough: the people are connected by what is known here and now, and nothing is captured.
 fn answer_now(app: &App, path: &str, query: &str, form: &Form) -> Response {
-    let asked: Asked = serde_urlencoded::from_str(query).unwrap_or_default();
+    let asked = Asked::of(query);
     let told = [asked.call_id.as_str(), form.field("callId")].into_iter().find(|id| !id.is_empty()).map(str::to_owned);
     let id = told.or_else(|| app.registry.id_of(form.field("CallSid"))).unwrap_or_default();
     needs_nobody(path, &id).unwrap_or_else(|| {
@@ -507,7 +523,7 @@ fn bridged(app: &App, announced: &Announced) -> Connect {
 }
 
 /// `POST /api/webhooks/twilio/party`: the other party of a bridged call has answered.
-pub(super) async fn party(State(app): State<App>, Query(asked): Query<Asked>) -> Response {
+pub(super) async fn party(State(app): State<App>, asked: Asked) -> Response {
     let Some(announced) = app.registry.announced(&asked.call_id).filter(|_| lives(&app, &asked.call_id)) else {
         return xml(twiml::proceed(None, None, &Next::HangUp)); // the client has hung up meanwhile
     };
@@ -523,11 +539,7 @@ pub(super) async fn party(State(app): State<App>, Query(asked): Query<Asked>) ->
 }
 
 /// `POST /api/webhooks/twilio/party-status`: how calling the other party fares.
-pub(super) async fn party_status(
-    State(app): State<App>,
-    Query(asked): Query<Asked>,
-    axum::Extension(form): axum::Extension<Form>,
-) -> StatusCode {
+pub(super) async fn party_status(State(app): State<App>, asked: Asked, axum::Extension(form): axum::Extension<Form>) -> StatusCode {
     if matches!(form.field("CallStatus"), "busy" | "no-answer" | "failed" | "canceled") {
         tell(&app, &asked.call_id, ToMedia::PartyGone(asked.call_id.clone(), "it was not reached"));
     }
@@ -583,11 +595,7 @@ fn forked_twiml(app: &App, announced: &Announced, forks: bool, line: Option<&Pro
 }
 
 /// `POST /api/webhooks/twilio/connected`: the consent stream is over. With consent the fork is started, then the call goes where it should.
-pub(super) async fn connected(
-    State(app): State<App>,
-    Query(asked): Query<Asked>,
-    axum::Extension(form): axum::Extension<Form>,
-) -> Response {
+pub(super) async fn connected(State(app): State<App>, asked: Asked, axum::Extension(form): axum::Extension<Form>) -> Response {
     let Ok(about) = About::find(&app, &asked, &form).await else {
         return unowned(&app, &asked.relay, None, None, &form).await;
     };
@@ -636,7 +644,7 @@ fn gather(app: &App, about: &About, language: Language, plays: u32) -> Response 
 
 /// `POST /api/webhooks/twilio/consent`: the keypad fallback. A 2 is answered when it is durable; a 1 that is durable may start
 /// the fork after all. Silence grants nothing here: that a `<Gather>` ran out does not prove that anybody heard it (P4).
-pub(super) async fn consent(State(app): State<App>, Query(asked): Query<Asked>, axum::Extension(form): axum::Extension<Form>) -> Response {
+pub(super) async fn consent(State(app): State<App>, asked: Asked, axum::Extension(form): axum::Extension<Form>) -> Response {
     let (prompts, digits) = (app.world.settings.prompts, form.field("Digits"));
     let (language, pressed) = pressed(&app, &asked, &form);
     let Ok(mut about) = About::find(&app, &asked, &form).await else {
@@ -752,7 +760,7 @@ async fn next(app: &App, form: &Form, about: &About) -> Next {
 }
 
 /// `POST /api/webhooks/twilio/status`: how calls and streams fare, and who answered.
-pub(super) async fn status(State(app): State<App>, Query(asked): Query<Asked>, axum::Extension(form): axum::Extension<Form>) -> StatusCode {
+pub(super) async fn status(State(app): State<App>, asked: Asked, axum::Extension(form): axum::Extension<Form>) -> StatusCode {
     let call_sid = form.field("CallSid");
     if form.field("StreamEvent") == "stream-error" {
         tracing::warn!(call.sid = %call_sid, stream.sid = %form.field("StreamSid"), "twilio: stream error; see the account's debugger");

@@ -217,6 +217,33 @@ async fn a_call_whose_form_names_an_id_that_cannot_be_kept_is_put_through_unreco
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_whose_query_makes_no_sense_is_answered_with_twiml_all_the_same() {
+    let rig = Rig::start(Given { inbound_route: Some("client:anna".into()), ..Given::default() }).await;
+    let queries = [
+        "plays=abc",
+        "plays=-1",
+        "plays=99999999999",
+        "plays=1&plays=x",
+        "plays=",
+        "lang=xx&plays=%00",
+        "lang=%ff%fe",
+        "&&=&%",
+        "relay=nobody",
+    ];
+    for (n, query) in queries.into_iter().enumerate() {
+        for path in ["consent", "connected", "voice"] {
+            let sid = format!("CAquery{path}{n}");
+            let form = [("CallSid", sid.as_str()), ("Direction", "inbound"), ("Digits", "")];
+            let (status, kind, twiml) = twilio_asks(&rig, &format!("{path}?{query}"), &form).await;
+            assert!(status == 200 && kind.starts_with("text/xml"), "{path}?{query}: {status} {kind} {twiml}");
+            assert!(twiml.contains("<Client>anna</Client>"), "{path}?{query}: and the people are connected in the end: {twiml}");
+        }
+        let (status, _, said) = twilio_asks(&rig, &format!("party?{query}"), &[]).await;
+        assert!(status == 200 && said.contains("<Response>"), "{query}: {said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_line_that_falls_silent_or_breaks_off_keeps_what_was_said() {
     let rig = Rig::start(Given::default()).await;
     let mut silent = Caller::talking(&rig, "CAsilent").await;

@@ -52,6 +52,8 @@ pub enum Basis {
     NotCaptured,
     /// It may not: the call is over, and its recording made.
     CallOver,
+    /// It may not: what it would be made of is queued for deletion. A later yes takes nothing out of the queue.
+    DeletionQueued,
     /// It may not: what it would be made of was deleted.
     Deleted,
 }
@@ -76,6 +78,8 @@ pub struct Since {
     pub withdrawn: bool,
     /// When the client last said no, if ever.
     pub withdrawn_at: Option<WallTime>,
+    /// When the recording was queued for deletion, if it is or was.
+    pub queued_at: Option<WallTime>,
     /// When the recording was deleted.
     pub deleted_at: Option<WallTime>,
 }
@@ -127,6 +131,7 @@ impl fmt::Display for Basis {
             Self::Paused => "capture is paused",
             Self::NotCaptured => "nothing of the call is captured that it could be made of",
             Self::CallOver => "the call is over, and its recording is made",
+            Self::DeletionQueued => "the recording is queued for deletion",
             Self::Deleted => "the recording was deleted",
         })
     }
@@ -149,6 +154,9 @@ fn derived(kind: ArtifactKind, call: &Value, since: Since) -> Ruling {
     }
     if since.deleted_at.is_some() {
         return no(Basis::Deleted, time(since.deleted_at).as_deref());
+    }
+    if since.queued_at.is_some() {
+        return no(Basis::DeletionQueued, time(since.queued_at).as_deref());
     }
     let granted_at = text(call, "/consent/grantedAt");
     if consent != Some("GRANTED") {
@@ -229,12 +237,20 @@ mod tests {
     fn a_no_that_came_after_the_call_ends_it_for_all_of_them() {
         let at = WallTime::parse("2026-11-27T09:00:00.000Z");
         let ended = call("ENDED", "GRANTED", "FINISHED");
-        let ruling = ArtifactKind::Summary.may_be_made(&ended, Since { withdrawn: true, withdrawn_at: at, deleted_at: None });
+        let ruling = ArtifactKind::Summary.may_be_made(&ended, Since { withdrawn: true, withdrawn_at: at, ..Since::default() });
         assert_eq!(ruling, Ruling { allowed: false, reason: Basis::ConsentWithdrawn, since: at.map(|at| at.to_string()) });
-        // A later yes, on another call, gives back what is still there.
-        let ruling = ArtifactKind::Summary.may_be_made(&ended, Since { withdrawn: false, withdrawn_at: at, deleted_at: None });
-        assert!(ruling.allowed);
-        let ruling = ArtifactKind::Summary.may_be_made(&ended, Since { withdrawn: false, withdrawn_at: at, deleted_at: at });
+        // A later yes, on another call, gives back what that no queued nothing of (a key: see `Queues`), and nothing that it did.
+        let later_yes = Since { withdrawn_at: at, ..Since::default() };
+        assert!(ArtifactKind::Summary.may_be_made(&ended, later_yes).allowed);
+        let queued = Since { queued_at: at, ..later_yes };
+        for kind in ArtifactKind::ALL {
+            let ruling = kind.may_be_made(&ended, queued);
+            let expected = if kind.is_derived() { (false, Basis::DeletionQueued) } else { (true, Basis::NoConsentNeeded) };
+            assert_eq!((ruling.allowed, ruling.reason), expected, "{kind:?}");
+        }
+        let ruling = ArtifactKind::Summary.may_be_made(&ended, queued);
+        assert_eq!(ruling.since, at.map(|at| at.to_string()));
+        let ruling = ArtifactKind::Summary.may_be_made(&ended, Since { deleted_at: at, ..queued });
         assert_eq!((ruling.allowed, ruling.reason), (false, Basis::Deleted));
     }
 

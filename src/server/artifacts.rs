@@ -110,7 +110,7 @@ impl Owners {
     async fn settle(&self, row: &ArtifactRow, as_of: WallTime, found: &mut ArtifactsDue) {
         let mut row = row.clone();
         if row.due_at.is_none() {
-            // What it was made of was discarded.
+            // What it was made of was discarded, or is due itself.
             row.due_at = Some(as_of);
             let event = event(&row, EventKind::ArtifactQueued, wall());
             self.act(Act::QueueArtifact { id: row.id.clone(), at: as_of, event }).await;

@@ -49,11 +49,11 @@ fn default_org() -> String {
 impl Claims {
     /// What is wrong with who they say that the bearer is: nothing could be kept under such a name.
     #[must_use]
-    pub fn unfit(&self) -> Option<&'static str> {
-        if self.org.is_empty() || !ids::is_fit(&self.org) || !ids::is_key_part(&self.org) {
-            Some("the token's `org` is no organisation: 1 to 128 bytes, no slash, no control character, neither . nor ..")
+    pub fn unfit(&self) -> Option<String> {
+        if !ids::is_org(&self.org) {
+            Some(format!("the token's org is no organisation: {}", ids::ORG_MEANT))
         } else if self.sub.is_empty() || !ids::is_fit(&self.sub) {
-            Some("the token's `sub` is nobody: 1 to 128 bytes, no control character")
+            Some(format!("the token's sub is nobody: 1 to {} bytes without control characters", ids::ID_MAX))
         } else {
             None
         }

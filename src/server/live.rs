@@ -82,8 +82,8 @@ pub(super) fn who(start: &Start, registry: &Registry, world: &World) -> Result<C
     if let Some((name, _)) = named.find(|(_, id)| !ids::is_fit(id)) {
         return Err(format!("its {name} is longer than {} bytes, or has control characters", ids::ID_MAX));
     }
-    if told("orgId").is_some_and(|org| !ids::is_key_part(org)) {
-        return Err("its orgId cannot be part of an object's key".into());
+    if told("orgId").is_some_and(|org| !ids::is_org(org)) {
+        return Err(format!("its orgId is not {}", ids::ORG_MEANT));
     }
     if !matches!(told("mode"), None | Some("consent" | "stay" | "capture" | "party")) {
         return Err("its mode is none of consent, stay, capture, party".into());

@@ -373,12 +373,12 @@ impl Gateway {
 }
 
 impl http::App {
-    /// The configuration in force goes into the chain, secrets masked: a regulator may ask what rules were in force.
+    /// The configuration in force goes into the gateway's own chain, secrets masked: a regulator may ask what rules were in force.
     fn note_configuration(&self) {
         let rows: serde_json::Map<_, _> = self.config.table().into_iter().map(|(key, value, _)| (key.to_owned(), json!(value))).collect();
         let policy = self.world.policy.version();
         let event = Event {
-            org_id: "callgate".to_owned(),
+            org_id: ids::GATEWAY.to_owned(),
             kind: EventKind::ConfigInForce,
             actor: Actor::System,
             call_id: None,

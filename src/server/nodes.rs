@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::Extension;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
@@ -28,7 +28,7 @@ use super::revocation;
 use super::scribe;
 use super::seal::Sealer;
 use super::unserved;
-use super::webhooks::{self, Form};
+use super::webhooks::{self, Asked, Form};
 use crate::engine::call::{Party, PartyKind};
 use crate::engine::consent::{Actor, GrantSeq};
 use crate::engine::time::{Tick, WallTime};
@@ -559,8 +559,7 @@ pub(super) async fn claim(app: &App, call_id: &str) -> Result<bool, DatabaseErro
 }
 
 async fn answer_webhook(app: &App, path: &str, query: &str, form: Vec<(String, String)>) -> Value {
-    let Ok(asked) = serde_urlencoded::from_str(query) else { return Value::Null };
-    let (app, asked, form) = (State(app.clone()), Query(asked), Extension(Form::from_elsewhere(form)));
+    let (app, asked, form) = (State(app.clone()), Asked::of(query), Extension(Form::from_elsewhere(form)));
     let response = match path {
         webhooks::VOICE => webhooks::voice(app, asked, form).await,
         webhooks::CONNECTED => webhooks::connected(app, asked, form).await,

@@ -1,15 +1,16 @@
 //! Twilio's webhooks: signed forms in, TwiML out. Asked twice, the same is answered. Capture needs a decision that this
 //! gateway heard; whatever is not known leads to an unrecorded call, never to a dropped one (P6).
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::{Query, Request, State};
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use secrecy::ExposeSecret as _;
-use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -31,7 +32,7 @@ use crate::engine::consent::{ConsentStatus, Direction};
 use crate::engine::policy::Places;
 use crate::engine::twilio::signature;
 use crate::engine::twilio::twiml::{self, After, Connect, Next, Otherwise, Route, Stream};
-use crate::engine::twilio::verbs::{NotVerbs, Verbs};
+use crate::engine::twilio::verbs::{INSTEAD, NotVerbs, Verbs};
 use crate::io::database::{Arrived, DatabaseError};
 
 /// Twilio's forms are a few kilobytes.
@@ -52,6 +53,24 @@ pub(super) const STATUS: &str = "/api/webhooks/twilio/status";
 pub(super) const PARTY: &str = "/api/webhooks/twilio/party";
 pub(super) const PARTY_STATUS: &str = "/api/webhooks/twilio/party-status";
 
+/// An id that the main app may name in a form.
+struct NamedId {
+    field: &'static str,
+    is_kept: fn(&str) -> bool,
+    /// What can be kept, for the log.
+    meant: &'static str,
+    /// What the chain says of a call whose form names another: not the id itself.
+    unkept: &'static str,
+}
+
+const ID_MEANT: &str = "at most 128 bytes without control characters";
+const ORG: NamedId =
+    NamedId { field: "orgId", is_kept: ids::is_org, meant: ids::ORG_MEANT, unkept: "its form named an orgId that cannot be kept" };
+const CLIENT: NamedId =
+    NamedId { field: "clientId", is_kept: ids::is_fit, meant: ID_MEANT, unkept: "its form named a clientId that cannot be kept" };
+const CASE_MANAGER: NamedId =
+    NamedId { field: "caseManagerId", is_kept: ids::is_fit, meant: ID_MEANT, unkept: "its form named a caseManagerId that cannot be kept" };
+
 /// A form that Twilio signed: only [`signed`] makes one.
 #[derive(Clone)]
 pub(super) struct Form(Vec<(String, String)>);
@@ -64,6 +83,17 @@ impl Form {
 
     fn field(&self, name: &str) -> &str {
         self.0.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value.as_str())
+    }
+
+    /// The id that it names, unless there is none, or none that can be kept.
+    fn id(&self, named: &NamedId) -> Option<&str> {
+        Some(self.field(named.field)).filter(|id| !id.is_empty() && (named.is_kept)(id))
+    }
+
+    /// The first id that it names and that cannot be kept. What was captured in such a name could be stored under none, and no
+    /// revocation could ever name its client.
+    fn unkept(&self) -> Option<&'static NamedId> {
+        [&ORG, &CLIENT, &CASE_MANAGER].into_iter().find(|named| !self.field(named.field).is_empty() && self.id(named).is_none())
     }
 }
 
@@ -115,15 +145,30 @@ pub(super) async fn signed(State(app): State<App>, request: Request, next: middl
     }
 }
 
-/// What stands in the URL that Twilio was given.
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
+/// What stands in the URL that Twilio was given. It takes whatever stands there: people are on the line, so Twilio is answered by TwiML.
 pub(super) struct Asked {
     call_id: String,
     lang: String,
     plays: u32,
     /// The bot whose stream is over.
     relay: String,
+}
+
+impl Asked {
+    /// What a query says. What makes no sense is as what is not said.
+    pub(super) fn of(query: &str) -> Self {
+        let query = Form(form(query.as_bytes()));
+        let text = |name: &str| query.field(name).to_owned();
+        Self { call_id: text("callId"), lang: text("lang"), plays: query.field("plays").parse().unwrap_or_default(), relay: text("relay") }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Asked {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self::of(parts.uri.query().unwrap_or_default()))
+    }
 }
 
 /// The call that a webhook is about, as far as it is known.
@@ -209,7 +254,7 @@ fn tell(app: &App, call_id: &str, message: ToMedia) {
 
 /// `POST /api/webhooks/twilio/voice`: a call is answered with the TwiML that connects its consent stream. A client who was asked
 /// before this gateway made the call is put through at once.
-pub(super) async fn voice(State(app): State<App>, Query(asked): Query<Asked>, axum::Extension(form): axum::Extension<Form>) -> Response {
+pub(super) async fn voice(State(app): State<App>, asked: Asked, axum::Extension(form): axum::Extension<Form>) -> Response {
     let call_sid = form.field("CallSid");
     if call_sid.is_empty() {
         return Problem::new(StatusCode::BAD_REQUEST, "the form names no CallSid").into_response();
@@ -288,7 +333,7 @@ pub(super) async fn put_through(app: &App, path: &str, query: &str, call_id: &st
     }
     let placed = patiently(call_id, || app.world.database.placed(call_id)).await.ok().flatten();
     let connect_to = placed.and_then(|placed| placed.connect_to).as_deref().and_then(Route::parse);
-    let (asked, form): (Asked, _) = (serde_urlencoded::from_str(query).unwrap_or_default(), Form(form.to_vec()));
+    let (asked, form) = (Asked::of(query), Form(form.to_vec()));
     let (language, pressed) = pressed(app, &asked, &form);
     // Whose no it is nobody can tell, so it cannot be written; nor is anything captured that it would stop.
     let line = (path == CONSENT && pressed == Answer::Decline).then(|| app.world.settings.prompts.prompt(language, Line::Declined));
@@ -314,7 +359,7 @@ fn needs_nobody(path: &str, call_id: &str) -> Option<Response> {
 
 /// Twilio has waited for long enough: the people are connected by what is known here and now, and nothing is captured.
 fn answer_now(app: &App, path: &str, query: &str, form: &Form) -> Response {
-    let asked: Asked = serde_urlencoded::from_str(query).unwrap_or_default();
+    let asked = Asked::of(query);
     let told = [asked.call_id.as_str(), form.field("callId")].into_iter().find(|id| !id.is_empty()).map(str::to_owned);
     let id = told.or_else(|| app.registry.id_of(form.field("CallSid"))).unwrap_or_default();
     needs_nobody(path, &id).unwrap_or_else(|| {
@@ -404,13 +449,20 @@ async fn inbound(app: &App, path: &str, query: &str, form: &Form) -> Result<Anno
         }
         Some(Arrived::Past) | None => return Err(Box::new(unowned(app, "", None, None, form).await)),
     };
+    if let Some(NamedId { field, meant, unkept, .. }) = form.unkept() {
+        let call_sid = form.field("CallSid");
+        tracing::error!(call.id = %call_id, call.sid = call_sid, "webhook: {unkept}: {field} has {meant}. The call is put through, and not captured; mend what adds the field to the form");
+        note_past(app, &call_id, form, unkept).await;
+        return Err(Box::new(unowned(app, "", None, None, form).await));
+    }
     Ok(app.registry.announce(inbound_call(app, call_id, form)))
 }
 
-/// Who the client is the main app may tell as a form field; a caller id proves nothing.
+/// Who the client is the main app may tell as a form field; a caller id proves nothing. An id that cannot be kept is as one that is not
+/// told: nothing is captured of such a call.
 fn inbound_call(app: &App, call_id: String, form: &Form) -> Announced {
     let call_sid = form.field("CallSid");
-    let told = |name: &str, default: String| Some(form.field(name).to_owned()).filter(|value| !value.is_empty()).unwrap_or(default);
+    let told = |named: &NamedId, default: &str| form.id(named).unwrap_or(default).to_owned();
     let outbound = form.field("Direction").starts_with("outbound");
     let (client, own) = if outbound { ("To", "From") } else { ("From", "To") };
     let ruling = app.world.ruling(Places {
@@ -423,9 +475,9 @@ fn inbound_call(app: &App, call_id: String, form: &Form) -> Announced {
         identity: CallIdentity {
             call_id,
             call_sid: call_sid.to_owned(),
-            client_id: told("clientId", format!("unknown-{call_sid}")),
-            case_manager_id: told("caseManagerId", String::new()),
-            org_id: told("orgId", "default".to_owned()),
+            client_id: told(&CLIENT, &format!("unknown-{call_sid}")),
+            case_manager_id: told(&CASE_MANAGER, ""),
+            org_id: told(&ORG, "default"),
             direction: if outbound { Direction::Outbound } else { Direction::Inbound },
         },
         token: ids::fresh("stream"),
@@ -438,9 +490,13 @@ fn inbound_call(app: &App, call_id: String, form: &Form) -> Announced {
 /// A call came in, and the gateway that was told first cannot be asked: its people are connected, and that it went unrecorded is
 /// written, unless somebody has written of it.
 pub(super) async fn note_unserved(app: &App, call_id: &str, form: &[(String, String)]) {
+    note_past(app, call_id, &Form(form.to_vec()), "the gateway that was told of it first cannot be asked any more").await;
+}
+
+/// The people of a call are connected past us, and that is written, unless somebody has written of it.
+async fn note_past(app: &App, call_id: &str, form: &Form, why: &'static str) {
     if matches!(app.world.database.call(call_id).await, Ok(None)) {
-        let call = inbound_call(app, call_id.to_owned(), &Form(form.to_vec()));
-        unserved::passed_on(&app.world, &call, "the gateway that was told of it first cannot be asked any more");
+        unserved::passed_on(&app.world, &inbound_call(app, call_id.to_owned(), form), why);
     }
 }
 
@@ -475,7 +531,7 @@ fn bridged(app: &App, announced: &Announced) -> Connect {
 }
 
 /// `POST /api/webhooks/twilio/party`: the other party of a bridged call has answered.
-pub(super) async fn party(State(app): State<App>, Query(asked): Query<Asked>) -> Response {
+pub(super) async fn party(State(app): State<App>, asked: Asked) -> Response {
     let Some(announced) = app.registry.announced(&asked.call_id).filter(|_| lives(&app, &asked.call_id)) else {
         return xml(twiml::proceed(None, None, &Next::HangUp)); // the client has hung up meanwhile
     };
@@ -491,11 +547,7 @@ pub(super) async fn party(State(app): State<App>, Query(asked): Query<Asked>) ->
 }
 
 /// `POST /api/webhooks/twilio/party-status`: how calling the other party fares.
-pub(super) async fn party_status(
-    State(app): State<App>,
-    Query(asked): Query<Asked>,
-    axum::Extension(form): axum::Extension<Form>,
-) -> StatusCode {
+pub(super) async fn party_status(State(app): State<App>, asked: Asked, axum::Extension(form): axum::Extension<Form>) -> StatusCode {
     if matches!(form.field("CallStatus"), "busy" | "no-answer" | "failed" | "canceled") {
         tell(&app, &asked.call_id, ToMedia::PartyGone(asked.call_id.clone(), "it was not reached"));
     }
@@ -552,11 +604,7 @@ fn forked_twiml(app: &App, announced: &Announced, forks: bool, line: Option<&Pro
 
 /// `POST /api/webhooks/twilio/connected`: the consent stream is over. With consent the fork is started, then the call goes where it should.
 /// Who was still being asked did not hang up: the people are connected, and nothing is captured.
-pub(super) async fn connected(
-    State(app): State<App>,
-    Query(asked): Query<Asked>,
-    axum::Extension(form): axum::Extension<Form>,
-) -> Response {
+pub(super) async fn connected(State(app): State<App>, asked: Asked, axum::Extension(form): axum::Extension<Form>) -> Response {
     let Ok(about) = About::find(&app, &asked, &form).await else {
         return unowned(&app, &asked.relay, None, None, &form).await;
     };
@@ -608,7 +656,7 @@ fn gather(app: &App, about: &About, language: Language, plays: u32) -> Response 
 
 /// `POST /api/webhooks/twilio/consent`: the keypad fallback. A 2 is answered when it is durable; a 1 that is durable may start
 /// the fork after all. Silence grants nothing here: that a `<Gather>` ran out does not prove that anybody heard it (P4).
-pub(super) async fn consent(State(app): State<App>, Query(asked): Query<Asked>, axum::Extension(form): axum::Extension<Form>) -> Response {
+pub(super) async fn consent(State(app): State<App>, asked: Asked, axum::Extension(form): axum::Extension<Form>) -> Response {
     let (prompts, digits) = (app.world.settings.prompts, form.field("Digits"));
     let (language, pressed) = pressed(&app, &asked, &form);
     let Ok(mut about) = About::find(&app, &asked, &form).await else {
@@ -704,7 +752,7 @@ async fn next(app: &App, form: &Form, about: &About) -> Next {
                 let what = verbs.taken_out().join(", ");
                 tracing::warn!(
                     call.id = call_id,
-                    "main app: its TwiML would record past consent; taken out: {what}. Leave recording to callgate"
+                    "main app: its TwiML would take the call's audio past consent; taken out: {what}. {INSTEAD}"
                 );
             }
             return Next::Verbs(verbs);
@@ -724,7 +772,7 @@ async fn next(app: &App, form: &Form, about: &About) -> Next {
 }
 
 /// `POST /api/webhooks/twilio/status`: how calls and streams fare, and who answered.
-pub(super) async fn status(State(app): State<App>, Query(asked): Query<Asked>, axum::Extension(form): axum::Extension<Form>) -> StatusCode {
+pub(super) async fn status(State(app): State<App>, asked: Asked, axum::Extension(form): axum::Extension<Form>) -> StatusCode {
     let call_sid = form.field("CallSid");
     if form.field("StreamEvent") == "stream-error" {
         tracing::warn!(call.sid = %call_sid, stream.sid = %form.field("StreamSid"), "twilio: stream error; see the account's debugger");

@@ -14,6 +14,7 @@ use super::scribe::Scribes;
 use crate::engine::call::{Settings, Standing};
 use crate::engine::consent::ConsentStatus;
 use crate::engine::policy::{Places, Policy, Region, Ruling};
+use crate::engine::time::WallTime;
 use crate::io::clock::Clocks;
 use crate::io::database::{Database, DatabaseError};
 use crate::io::recording::Format;
@@ -79,6 +80,16 @@ impl World {
             return Ok(Standing { status: ConsentStatus::Revoked, seen: row.map_or(0, |row| row.seen) });
         }
         row.map(|row| Standing { status: row.status, seen: row.seen })
+    }
+
+    /// Whether a client's newest word is a no, and when they said one last, if ever: as [`Self::standing`] looks.
+    pub(super) async fn withdrawal(&self, org_id: &str, client_id: &str) -> Result<(bool, Option<WallTime>), DatabaseError> {
+        let before = self.noes.since(org_id, client_id, None);
+        let written = self.database.withdrawal(org_id, client_id).await;
+        match self.noes.since(org_id, client_id, None).or(before) {
+            Some(at) => Ok((true, Some(at))),
+            None => written,
+        }
     }
 
     pub(super) fn is_draining(&self) -> bool {

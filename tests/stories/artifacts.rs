@@ -245,6 +245,58 @@ async fn a_revocation_reaches_what_others_made_until_they_say_that_it_is_gone() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_made_of_a_recording_that_is_queued_for_deletion_and_nothing_made_of_it_outlives_it() {
+    let rig = Rig::start(Given::default()).await;
+    let (owner, url) = Owner::start().await;
+    let call = finished(&rig, "CAone", "c1").await;
+    assert_eq!(register(&rig, &call, "SUMMARY", "before").await.0, 201);
+    let (status, revoked) = rig.post_as("/api/clients/c1/consent/revoke", json!({}), &rig.token).await;
+    assert_eq!(status, 200, "{revoked}");
+    // The client says yes again, on another call: that recording is theirs to allow, and the other one is as good as gone.
+    let later = finished(&rig, "CAtwo", "c1").await;
+    assert_eq!(rig.get("/api/clients/c1/consent").await.1["recording"]["status"], "GRANTED");
+    let told = artifacts(&rig, &call).await;
+    ruled(&told, false, "DELETION_QUEUED");
+    assert_eq!(told["RECORDING"]["reason"], "DELETION_QUEUED");
+    assert!(told["SUMMARY"]["since"].is_string() && told["AGENT_NOTES"]["allowed"] == true, "{told}");
+    assert_eq!(told["registered"][0]["retentionUntil"], revoked["retentionUntil"]);
+    let (status, problem) = register(&rig, &call, "SUMMARY", "late").await;
+    assert_eq!((status, &problem["reason"]), (409, &json!("DELETION_QUEUED")), "{problem}");
+    assert_eq!(problem["detail"], "SUMMARY may not be made of this call: the recording is queued for deletion");
+    assert_eq!(register(&rig, &call, "AGENT_NOTES", "notes").await.0, 201);
+    ruled(&artifacts(&rig, &later).await, true, "CONSENT");
+    let (status, kept) = register(&rig, &later, "SUMMARY", "of-the-later").await;
+    assert_eq!((status, &kept["retentionUntil"]), (201, &Value::Null), "{kept}");
+
+    // One that came to stand there all the same, without a date: it is due with its recording, and not before.
+    let dateless = r#"UPDATE "Artifact" SET "queuedAt" = NULL, "dueAt" = NULL, "revocationSeq" = NULL WHERE "ownerId" = 'before'"#;
+    assert_eq!(crate::common::raw(rig.folder.path()).await.execute(dateless).await.unwrap(), 1);
+    assert_eq!(sweep(&rig, &url, 29, &[]).1, "");
+    assert_eq!(sweep(&rig, &url, 31, &[]).1, "artifacts due 1: asked 1, not asked 0, overdue 0");
+    assert_eq!(owner.asked()[0].1["data"]["ownerId"], "before");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_registered_while_consent_is_withdrawn_is_refused_or_goes_with_the_recording() {
+    let rig = Rig::start(Given::default()).await;
+    let call = finished(&rig, "CAone", "c1").await;
+    let owners: Vec<String> = (0..16).map(|n| format!("summary-{n}")).collect();
+    let registering = futures_util::future::join_all(owners.iter().map(|owner| register(&rig, &call, "SUMMARY", owner)));
+    let revoking = rig.post_as("/api/clients/c1/consent/revoke", json!({}), &rig.token);
+    let ((status, revoked), answers) = tokio::join!(revoking, registering);
+    assert_eq!(status, 200, "{revoked}");
+    for (status, answer) in &answers {
+        let refused = *status == 409 && answer["reason"] == "CONSENT_WITHDRAWN";
+        assert!(*status == 201 || refused, "{status}: {answer}");
+    }
+    let registered = artifacts(&rig, &call).await["registered"].as_array().unwrap().clone();
+    assert_eq!(registered.len(), answers.iter().filter(|(status, _)| *status == 201).count());
+    for artifact in registered {
+        assert_eq!(artifact["retentionUntil"], revoked["retentionUntil"], "none is left without a date");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_was_made_of_a_call_that_was_discarded_is_asked_back_at_once() {
     let (owner, url) = Owner::start().await;
     let rig = Rig::start(Given { on_opt_out: Some("discard-call".into()), ..Given::default() }).await;

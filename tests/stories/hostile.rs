@@ -159,11 +159,87 @@ async fn a_start_with_ids_that_nothing_could_hold_is_refused() {
         ("CAclient", json!({ "clientId": long })),
         ("CAmanager", json!({ "caseManagerId": "a\u{7}b" })),
         ("CAorg", json!({ "orgId": "../../etc" })),
+        ("CAgateway", json!({ "orgId": "callgate" })),
         (long.as_str(), json!({})),
     ] {
         let mut caller = Caller::connect(rig.address(), sid, parameters).await;
         assert!(!caller.listen(Duration::from_secs(3)).await, "closed");
         assert_eq!(rig.get(&format!("/api/calls?callSid={sid}")).await.1["calls"], json!([]));
+    }
+}
+
+/// Twilio's POST: status, content type, TwiML.
+async fn twilio_asks(rig: &Rig, path: &str, form: &[(&str, &str)]) -> (u16, String, String) {
+    let url = format!("http://{}/api/webhooks/twilio/{path}", rig.address());
+    let answer = reqwest::Client::new().post(url).form(form).send().await.unwrap();
+    let kind = answer.headers()["content-type"].to_str().unwrap().to_owned();
+    (answer.status().as_u16(), kind, answer.text().await.unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_whose_form_names_an_id_that_cannot_be_kept_is_put_through_unrecorded_and_the_chain_says_so_without_it() {
+    let rig = Rig::start(Given { inbound_route: Some("client:anna".into()), ..Given::default() }).await;
+    let long = "kx".repeat(250);
+    let unfit = [
+        ("orgId", ".."),
+        ("orgId", "nested/folder"),
+        ("orgId", "callgate"),
+        ("orgId", "/callgate"),
+        ("orgId", long.as_str()),
+        ("clientId", long.as_str()),
+        ("clientId", "broken\nline"),
+        ("caseManagerId", "be\u{7}ll"),
+    ];
+    for (n, (field, id)) in unfit.into_iter().enumerate() {
+        let sid = format!("CAunfit{n}");
+        // Asked twice, it is one call, and one line.
+        for _ in 0..2 {
+            let form = [("CallSid", sid.as_str()), ("From", "+16175550123"), ("To", "+16175550100"), ("Direction", "inbound"), (field, id)];
+            let (status, _, twiml) = twilio_asks(&rig, "voice", &form).await;
+            assert_eq!(status, 200, "{field}: {twiml}");
+            assert!(twiml.contains("<Dial><Client>anna</Client></Dial>") && !twiml.contains("<Stream"), "{field}: {twiml}");
+            rig.call(&sid, |call| call["phase"] == "ENDED").await;
+        }
+        let call = rig.call(&sid, |_| true).await;
+        assert_eq!((call["isRecorded"].as_bool(), call["unrecordedReason"].as_str()), (Some(false), Some("SYSTEM_ERROR")), "{call}");
+        let (_, log) = rig.get(&format!("/api/audit?limit=1000&callId={}", call["callId"].as_str().unwrap())).await;
+        let told = log["entries"].as_array().unwrap().iter().map(|line| &line["entry"]);
+        let told: Vec<_> = told.filter(|entry| entry["kind"] == "call.unrecorded").collect();
+        let [line] = told.as_slice() else { panic!("one line: {log}") };
+        let why = line["detail"]["why"].as_str().unwrap();
+        assert!(why.starts_with("its form named") && why.contains(field), "{why}");
+        assert_ne!(call[field], id, "{call}");
+        assert!(id.len() < 12 || !format!("{call}{log}").contains(id), "{field}: {log}");
+    }
+    // One that can be kept is asked as ever.
+    let form = [("CallSid", "CAfit"), ("Direction", "inbound"), ("orgId", "default"), ("clientId", "c/1"), ("caseManagerId", "m")];
+    assert!(twilio_asks(&rig, "voice", &form).await.2.contains("<Connect"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_whose_query_makes_no_sense_is_answered_with_twiml_all_the_same() {
+    let rig = Rig::start(Given { inbound_route: Some("client:anna".into()), ..Given::default() }).await;
+    let queries = [
+        "plays=abc",
+        "plays=-1",
+        "plays=99999999999",
+        "plays=1&plays=x",
+        "plays=",
+        "lang=xx&plays=%00",
+        "lang=%ff%fe",
+        "&&=&%",
+        "relay=nobody",
+    ];
+    for (n, query) in queries.into_iter().enumerate() {
+        for path in ["consent", "connected", "voice"] {
+            let sid = format!("CAquery{path}{n}");
+            let form = [("CallSid", sid.as_str()), ("Direction", "inbound"), ("Digits", "")];
+            let (status, kind, twiml) = twilio_asks(&rig, &format!("{path}?{query}"), &form).await;
+            assert!(status == 200 && kind.starts_with("text/xml"), "{path}?{query}: {status} {kind} {twiml}");
+            assert!(twiml.contains("<Client>anna</Client>"), "{path}?{query}: and the people are connected in the end: {twiml}");
+        }
+        let (status, _, said) = twilio_asks(&rig, &format!("party?{query}"), &[]).await;
+        assert!(status == 200 && said.contains("<Response>"), "{query}: {said}");
     }
 }
 

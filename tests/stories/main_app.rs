@@ -186,13 +186,28 @@ async fn the_keypad_fallback_asks_the_main_app_as_well() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_would_record_past_consent_is_followed_without_that() {
+async fn an_answer_that_would_record_or_carry_audio_past_consent_is_followed_without_that() {
     let sly = r#"<Response><Start><Recording/></Start><Dial record="record-from-answer"><Number>+16175550123</Number></Dial></Response>"#;
     let app = MainApp::start(Answer::Twiml(StatusCode::OK, sly.into())).await;
     let rig = gateway(&app).await;
     let _caller = decided(&rig, "CAsly", "2").await;
     let twiml = connected(&rig, "CAsly").await;
     assert!(twiml.ends_with("<Response><Dial><Number>+16175550123</Number></Dial></Response>"), "{twiml}");
+
+    // Nor goes what a client has said no to, or yes, to whoever listens: by a stream, a relay, or Twilio's recogniser.
+    let away = concat!(
+        r#"<Response><Connect><Stream url="wss://elsewhere.example/listen"/></Connect><Connect><ConversationRelay url="wss://elsewhere.example/bot"/></Connect>"#,
+        r#"<Gather input="speech dtmf" action="/x"><Say>Say yes.</Say></Gather></Response>"#
+    );
+    let app = MainApp::start(Answer::Twiml(StatusCode::OK, away.into())).await;
+    let rig = gateway(&app).await;
+    for (sid, key) in [("CAaway", "2"), ("CAhere", "1")] {
+        let _caller = decided(&rig, sid, key).await;
+        let twiml = connected(&rig, sid).await;
+        assert!(!twiml.contains("elsewhere") && !twiml.contains("<Connect") && !twiml.contains("speech"), "{key}: {twiml}");
+        assert!(twiml.ends_with(r#"<Gather input="dtmf" action="/x"><Say>Say yes.</Say></Gather></Response>"#), "{key}: {twiml}");
+        assert_eq!(twiml.contains("<Stream"), key == "1", "a fork of ours, by consent: {twiml}");
+    }
 
     let voicemail = MainApp::start(Answer::Twiml(StatusCode::OK, "<Response><Record/></Response>".into())).await;
     let rig = gateway(&voicemail).await;

@@ -44,6 +44,11 @@ fn captured(call: &Value) -> u64 {
     call["recording"]["framesCaptured"]["inbound"].as_u64().unwrap_or_else(|| panic!("{call}"))
 }
 
+/// Whether the ledger has the client's no: until then the answer is the same, and says so.
+fn is_written(consent: &Value) -> bool {
+    consent["recording"]["status"] == "REVOKED" && consent["recording"].get("pendingRecord").is_none()
+}
+
 /// How often the chain says so of a client.
 async fn told<'a>(by: impl Into<Door<'a>>, client: &str, kind: &str) -> usize {
     let by: Door<'_> = by.into();
@@ -124,7 +129,7 @@ async fn a_no_that_is_not_written_yet_is_a_no_to_the_clients_next_call() {
     let mut last = Caller::connect(rig.address(), "CAlast", outbound).await;
     last.frames(50).await;
     rig.call("CAlast", refused).await;
-    until("written", async || rig.get("/api/clients/c/consent").await.1["recording"]["status"] == "REVOKED").await;
+    until("written", async || is_written(&rig.get("/api/clients/c/consent").await.1)).await;
     assert_eq!(told(&rig, "c", "consent.revoked").await, 1);
 }
 
@@ -140,13 +145,38 @@ async fn consent_that_is_withdrawn_while_the_database_takes_nothing_is_said_to_b
     assert!(problem["gateShutAt"].is_string(), "{problem}");
     caller.frames(50).await;
     release(&mut raw).await;
-    until("it is written without being asked for again", async || {
-        rig.get("/api/clients/c/consent").await.1["recording"]["status"] == "REVOKED"
-    })
-    .await;
+    until("it is written without being asked for again", async || is_written(&rig.get("/api/clients/c/consent").await.1)).await;
     let (status, done) = revoke().await;
     assert_eq!((status, &done["success"]), (200, &json!(true)), "{done}");
     assert_eq!(told(&rig, "c", "consent.revoked").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_no_that_is_not_written_yet_is_a_no_to_whoever_asks_where_the_client_stands() {
+    let rig = Rig::start(Given::default()).await;
+    rig.recorded("CAbefore", "c").await;
+    let call = rig.call("CAbefore", |_| true).await;
+    let artifacts = format!("/api/calls/{}/artifacts", call["callId"].as_str().unwrap());
+    let consent = async || rig.get("/api/clients/c/consent").await.1;
+    let granted = consent().await;
+    assert!(granted["recording"]["status"] == "GRANTED" && granted["recording"].get("pendingRecord").is_none(), "{granted}");
+    assert_eq!(rig.get(&artifacts).await.1["SUMMARY"]["allowed"], true);
+    let mut raw = crate::common::raw(rig.folder.path()).await;
+    hold(&mut raw).await;
+    let (status, problem) = rig.post_as("/api/clients/c/consent/revoke", json!({}), &rig.token).await;
+    assert_eq!((status, problem["type"].as_str()), (503, Some(TYPE)), "{problem}");
+    let told = consent().await;
+    assert_eq!((&told["recording"]["status"], &told["recording"]["pendingRecord"]), (&json!("REVOKED"), &json!(true)), "{told}");
+    assert!(told["recording"]["revokedAt"].is_string() && told["recording"]["method"].is_null(), "no yes is passed off as the no: {told}");
+    assert_eq!(told["history"], granted["history"], "which is what the ledger has");
+    let (_, told) = rig.get(&artifacts).await;
+    assert_eq!((&told["SUMMARY"]["allowed"], &told["SUMMARY"]["reason"]), (&json!(false), &json!("CONSENT_WITHDRAWN")), "{told}");
+    let (status, refused) = rig.post_as(&artifacts, json!({ "kind": "SUMMARY", "ownerId": "s" }), &rig.token).await;
+    assert_eq!((status, &refused["reason"]), (409, &json!("CONSENT_WITHDRAWN")), "{refused}");
+    release(&mut raw).await;
+    until("it is written", async || is_written(&consent().await)).await;
+    let told = consent().await;
+    assert_eq!((&told["recording"]["status"], &told["recording"]["method"]), (&json!("REVOKED"), &json!("WRITTEN")), "{told}");
 }
 
 /// However the process ends, by its own drain or by a kill: what it could not write the next one writes, before anything else.
@@ -180,7 +210,7 @@ async fn a_no_that_one_process_could_not_write_is_written_by_the_next() {
         let served = Served::start(folder.path(), &[]);
         let door = Door { address: served.address, ..door };
         let (_, consent) = door.get("/api/clients/c/consent").await;
-        assert_eq!(consent["recording"]["status"], "REVOKED", "{signal}: before the first question is answered: {consent}");
+        assert!(is_written(&consent), "{signal}: before the first question is answered: {consent}");
         assert!(kept(folder.path()).is_empty(), "{signal}");
         let chain = door.chain("c").await;
         let of = |kind: &str| chain.iter().filter(|entry| entry["kind"] == kind && entry["callId"] == id.as_str()).collect::<Vec<_>>();
@@ -213,7 +243,7 @@ async fn a_no_that_a_dead_gateway_has_left_is_written_by_the_one_that_takes_over
     until("it is kept", async || !kept(folder.path()).is_empty()).await;
     served.signal("-KILL");
     release(&mut raw).await;
-    until("written by the other", async || other.get("/api/clients/c/consent").await.1["recording"]["status"] == "REVOKED").await;
+    until("written by the other", async || is_written(&other.get("/api/clients/c/consent").await.1)).await;
     until("and gone from the disk", async || kept(folder.path()).is_empty()).await;
     assert_eq!(told(&other, "c", "consent.revoked").await, 1);
     assert_eq!(told(&other, "c", "consent.revocation_late").await, 1);

@@ -259,7 +259,7 @@ async fn us_6_a_case_manager_sees_where_a_client_stands_and_how_it_came_there() 
     declined(&rig, "CAthree", "c6", "").await;
     let mut consent = see().await;
     for _ in 0..200 {
-        if consent["recording"]["status"] == "REVOKED" {
+        if consent["recording"]["status"] == "REVOKED" && consent["recording"].get("pendingRecord").is_none() {
             break;
         }
         tokio::time::sleep(Duration::from_millis(25)).await;

@@ -351,6 +351,21 @@ async fn pages_of_calls_that_began_together_leave_none_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn no_organisation_is_called_as_the_gateways_own_chain_is_and_no_token_reads_what_configuration_was_in_force() {
+    let rig = Rig::start(Given::default()).await;
+    for org in ["callgate", "/callgate"] {
+        let token = rig.gateway.tokens().mint(&claims(&PERMISSIONS, &["*"], org)).unwrap();
+        let (status, told) = rig.get_as("/api/audit", Some(&token)).await;
+        assert!(status >= 400 && !told.to_string().contains("config.in_force"), "{org}: {status} {told}");
+    }
+    let (_, told) = rig.get("/api/audit").await;
+    assert!(!told.to_string().contains("config.in_force"), "nor does it stand in an organisation's chain: {told}");
+    let own = r#"SELECT "kind" FROM "AuditEvent" WHERE "orgId" = '/callgate'"#;
+    let kinds: Vec<[String; 1]> = crate::common::raw(rig.folder.path()).await.texts(own).await;
+    assert_eq!(kinds, [["config.in_force"]]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn one_bearer_cannot_take_all_event_streams() {
     let rig = Rig::start(Given::default()).await;
     let _caller = Caller::talking_as(&rig, "CAstream", "client-stream").await;

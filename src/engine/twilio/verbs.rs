@@ -1,5 +1,6 @@
 //! Verbs of somebody else: what the main app answers when it is asked where a call goes. Only well-formed TwiML gets
-//! through, and nothing that would record past the gate (P5): one `<Record>` there would keep what a client refused.
+//! through, and of it only what is known to leave the call's audio on the call (P5): one `<Record>` there would keep what a
+//! client refused, one `<Connect><Stream>` carry it to whoever listens. What Twilio invents later stays out until it is known here.
 
 use quick_xml::Writer;
 use quick_xml::escape::unescape;
@@ -8,8 +9,15 @@ use quick_xml::reader::Reader;
 
 /// TwiML nests three deep; no document of the main app is nested deeper.
 const DEPTH_MAX: usize = 16;
-/// Verbs that listen in on a call beside the conversation: `<Start>` holds `<Stream>`, `<Recording>`, `<Transcription>`, `<Siprec>`.
-const LISTENERS: [&str; 2] = ["Record", "Start"];
+/// Verbs, and the nouns in them, by which people are called, asked by key and spoken to. Not `<Record>`; not `<Start>` and `<Connect>`,
+/// which hold `<Stream>`, `<Siprec>`, `<Transcription>`, `<ConversationRelay>`, `<VirtualAgent>` and their like; nor `<Stop>`, which ends such.
+const KNOWN: &str = "Application Client Conference Dial Enqueue Gather Hangup Identity Leave Number Parameter Pause Pay Play Prompt Queue \
+                     Redirect Refer ReferSip Reject Say Sim Sip Sms Task WhatsApp";
+/// Marks of speech within `<Say>` (SSML), without their prefix.
+const SPOKEN: &str = "auto-breaths break breath domain effect emphasis lang mark p phoneme prosody s say-as sub w";
+/// How what is taken out can be had by consent.
+pub const INSTEAD: &str = "callgate alone lets a call's audio out, by consent: leave recording to it, set CALLGATE_TRANSCRIBER for what is \
+                           said, and CALLGATE_INBOUND_ROUTE=relay:NAME, or a transfer, for a bot (docs/relay.md)";
 
 /// Verbs that may follow ours. Only [`Verbs::parse`] makes them.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -33,8 +41,8 @@ pub enum NotVerbs {
     /// An answer that would only end the call.
     #[error("its <Response> is empty; to end a call, say <Hangup/>")]
     Empty,
-    /// All that it asks for is to record.
-    #[error("all it asks for is to record or to listen in ({0}), which callgate alone does, by consent")]
+    /// All that it asks for is to record, or to carry the audio away.
+    #[error("all it asks for would take the call's audio elsewhere ({0}); {instead}", instead = INSTEAD)]
     OnlyListens(String),
 }
 
@@ -60,7 +68,7 @@ impl Verbs {
                     seen = true;
                     depth += usize::from(matches!(event, Event::Start(_)));
                 }
-                Event::Start(tag) | Event::Empty(tag) if is_listener(tag) => {
+                Event::Start(tag) | Event::Empty(tag) if !is_known(tag) => {
                     taken_out.push(format!("<{}>", tag.name().as_ref()));
                     if matches!(event, Event::Start(_)) {
                         reader.read_to_end(tag.name()).map_err(malformed)?;
@@ -71,9 +79,9 @@ impl Verbs {
                     if depth > DEPTH_MAX {
                         return Err(NotVerbs::Malformed(format!("it is nested deeper than {DEPTH_MAX}")));
                     }
-                    write(&mut out, Event::Start(without_recording(tag, &mut taken_out)?))?;
+                    write(&mut out, Event::Start(without_listening(tag, &mut taken_out)?))?;
                 }
-                Event::Empty(tag) => write(&mut out, Event::Empty(without_recording(tag, &mut taken_out)?))?,
+                Event::Empty(tag) => write(&mut out, Event::Empty(without_listening(tag, &mut taken_out)?))?,
                 Event::End(_) => {
                     depth -= 1;
                     if depth > 0 {
@@ -104,7 +112,7 @@ impl Verbs {
         }
     }
 
-    /// What was taken out because it would have recorded, by name.
+    /// What was taken out because it would have taken the call's audio elsewhere, or may, by name; [`INSTEAD`] says what to do.
     #[must_use]
     pub fn taken_out(&self) -> &[String] {
         &self.taken_out
@@ -115,21 +123,28 @@ impl Verbs {
     }
 }
 
-fn is_listener(tag: &BytesStart<'_>) -> bool {
-    LISTENERS.iter().any(|verb| tag.name().as_ref().eq_ignore_ascii_case(verb))
+fn is_known(tag: &BytesStart<'_>) -> bool {
+    let name = tag.local_name();
+    KNOWN.split(' ').chain(SPOKEN.split(' ')).any(|known| name.as_ref().eq_ignore_ascii_case(known))
 }
 
-/// The tag without the attributes by which `<Dial>` and `<Conference>` record.
-fn without_recording(tag: &BytesStart<'_>, taken_out: &mut Vec<String>) -> Result<BytesStart<'static>, NotVerbs> {
+/// The tag without the attributes by which `<Dial>` and `<Conference>` record and transcribe. What `<Gather>` asks for is keys: what is
+/// said to it would be heard by Twilio's recogniser.
+fn without_listening(tag: &BytesStart<'_>, taken_out: &mut Vec<String>) -> Result<BytesStart<'static>, NotVerbs> {
     let mut kept = BytesStart::new(tag.name().as_ref().to_owned());
     for attribute in tag.attributes() {
         let attribute = attribute.map_err(malformed)?;
         unescape(&attribute.value).map_err(malformed)?;
         let name = attribute.key.as_ref();
-        if name.to_ascii_lowercase().starts_with("record") {
+        let lower = name.to_ascii_lowercase();
+        if lower.starts_with("record") || lower.starts_with("transcri") {
             if !["do-not-record", "false"].contains(&attribute.value.as_ref()) {
                 taken_out.push(format!("{name} of <{}>", tag.name().as_ref()));
             }
+        } else if lower == "input" && &*attribute.value != "dtmf" {
+            // Whatever else it says, and however it is escaped.
+            taken_out.push(format!("all but dtmf in {name} of <{}>", tag.name().as_ref()));
+            kept.push_attribute((name, "dtmf"));
         } else {
             kept.push_attribute(attribute);
         }
@@ -190,14 +205,61 @@ mod tests {
 
     #[test]
     fn nothing_in_it_records_past_the_gate() {
-        let sly = r#"<Response><Start><Stream url="wss://x"/></Start><Say>Hello</Say><Dial record="record-from-answer-dual" recordingStatusCallback="https://x" timeout="9"><Conference record="record-from-start">room</Conference></Dial><record/></Response>"#;
+        let sly = r#"<Response><Start><Stream url="wss://x"/></Start><Say>Hello</Say><Dial record="record-from-answer-dual" recordingStatusCallback="https://x" timeout="9"><Conference record="record-from-start" transcribe="true">room</Conference></Dial><record/></Response>"#;
         let verbs = Verbs::parse(sly).unwrap();
         assert_eq!(String::from_utf8_lossy(verbs.xml()), r#"<Say>Hello</Say><Dial timeout="9"><Conference>room</Conference></Dial>"#);
         assert_eq!(
             verbs.taken_out(),
-            ["<Start>", "record of <Dial>", "recordingStatusCallback of <Dial>", "record of <Conference>", "<record>"]
+            [
+                "<Start>",
+                "record of <Dial>",
+                "recordingStatusCallback of <Dial>",
+                "record of <Conference>",
+                "transcribe of <Conference>",
+                "<record>"
+            ]
         );
         assert!(Verbs::parse(r#"<Response><Dial record="do-not-record">+1</Dial></Response>"#).unwrap().taken_out().is_empty());
-        assert_eq!(parsed("<Response><Record/></Response>"), Err(NotVerbs::OnlyListens("<Record>".into())));
+        let only = parsed("<Response><Record/></Response>");
+        assert_eq!(only, Err(NotVerbs::OnlyListens("<Record>".into())));
+        let said = only.unwrap_err().to_string();
+        assert!(said.contains("(<Record>)") && said.contains("CALLGATE_INBOUND_ROUTE=relay:NAME"), "{said}");
+    }
+
+    #[test]
+    fn nothing_in_it_carries_the_audio_past_the_gate() {
+        for carried in [
+            r#"<Connect><Stream url="wss://x"/></Connect>"#,
+            r#"<Connect action="/a"><ConversationRelay url="wss://x"><Language code="en"/></ConversationRelay></Connect>"#,
+            r#"<connect><VirtualAgent connectorName="x"/></connect>"#,
+            r#"<Connect><Conversation serviceInstanceSid="IS1"/></Connect>"#,
+            r#"<x:Connect><Room>r</Room></x:Connect>"#,
+            r#"<Start><Siprec/></Start>"#,
+            r#"<Stop><Stream name="a"/></Stop>"#,
+            r#"<OfTomorrow url="wss://x"><Say>Listen</Say></OfTomorrow>"#,
+        ] {
+            let document = format!("<Response>{carried}<Dial><Client>anna</Client></Dial></Response>");
+            let verbs = Verbs::parse(&document).unwrap();
+            assert_eq!(String::from_utf8_lossy(verbs.xml()), "<Dial><Client>anna</Client></Dial>", "{carried}");
+            assert_eq!(verbs.taken_out().len(), 1, "{carried}: {:?}", verbs.taken_out());
+            assert!(matches!(parsed(&format!("<Response>{carried}</Response>")), Err(NotVerbs::OnlyListens(_))), "{carried}");
+        }
+        // As a noun in a verb that is known, too.
+        let within = parsed(r#"<Response><Dial>+16175550123<Stream url="wss://x"/><Siprec/></Dial></Response>"#);
+        assert_eq!(within.as_deref(), Ok("<Dial>+16175550123</Dial>"));
+        assert!(INSTEAD.contains("relay:NAME") && !INSTEAD.contains("  "), "{INSTEAD}");
+    }
+
+    #[test]
+    fn what_it_gathers_is_keys_and_not_speech() {
+        let gather = |input: &str| parsed(&format!(r#"<Response><Gather input="{input}" action="/x"><Say>Yes?</Say></Gather></Response>"#));
+        for input in ["speech", "dtmf speech", "speech dtmf", "&#115;peech", "SPEECH", ""] {
+            assert_eq!(gather(input).as_deref(), Ok(r#"<Gather input="dtmf" action="/x"><Say>Yes?</Say></Gather>"#), "{input}");
+        }
+        let keys = Verbs::parse(r#"<Response><Gather input="dtmf"/><Gather numDigits="1"/></Response>"#).unwrap();
+        assert!(keys.taken_out().is_empty(), "keys are no audio: {:?}", keys.taken_out());
+        let spoken =
+            r#"<Say>A <break time="1s"/><amazon:effect name="whispered"><say-as interpret-as="date">1/2</say-as></amazon:effect></Say>"#;
+        assert_eq!(parsed(&format!("<Response>{spoken}</Response>")).as_deref(), Ok(spoken), "how it is spoken is nobody's to hear");
     }
 }

@@ -342,7 +342,7 @@ impl<'w> Batch<'w> {
                 self.recordings.insert(&row.id, row);
                 if retention::may_come_late(row) {
                     self.flush(session).await?;
-                    if let Some(event) = retention::queue_late(session, row).await? {
+                    for event in retention::queue_late(session, row).await? {
                         self.append(heads, &event)?;
                     }
                 }

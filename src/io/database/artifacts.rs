@@ -7,9 +7,10 @@ use sqlx::{AssertSqlSafe, Row as _};
 use super::append::latest;
 use super::backend::{Session, from_row, on};
 use super::columns::Word;
+use super::read::RecordingRow;
 use super::{Database, DatabaseError};
 use crate::engine::artifact::ArtifactKind;
-use crate::engine::consent::{ConsentRecord, ConsentStatus, Queues, due};
+use crate::engine::consent::{Actor, ConsentRecord, ConsentStatus, Queues, due};
 use crate::engine::ledger::{Event, EventKind};
 use crate::engine::time::WallTime;
 
@@ -53,8 +54,8 @@ pub enum Registered {
     New(ArtifactRow),
     /// It was, under its owner's id: as it stands.
     Known(ArtifactRow),
-    /// The client has withdrawn meanwhile: nothing was written.
-    Withdrawn,
+    /// The client has withdrawn meanwhile, or the recording is queued for deletion: nothing was written.
+    Refused,
 }
 
 /// Columns of an [`ArtifactRow`].
@@ -84,8 +85,8 @@ impl Database {
         Ok(on!(&self.readers, pool => sqlx::query_as(text).bind(id).fetch_optional(pool).await?))
     }
 
-    /// What is due by `as_of`, or made of a recording that was discarded; not gone, and kept by no hold; past artifact `after` in the
-    /// order of ids.
+    /// What is due by `as_of`, or made of a recording that was discarded or is itself due, so that nothing made of it outlives it; not
+    /// gone, and kept by no hold; past artifact `after` in the order of ids.
     ///
     /// # Errors
     /// [`DatabaseError::Query`].
@@ -93,7 +94,9 @@ impl Database {
         let text = AssertSqlSafe(format!(
             r#"SELECT {ARTIFACT} FROM "Artifact" a
                WHERE a."deletedAt" IS NULL AND a."id" > $2 AND (a."dueAt" <= $1 OR (a."dueAt" IS NULL AND a."kind" <> 'AGENT_NOTES' AND EXISTS (
-                 SELECT 1 FROM "Recording" r WHERE r."callId" = a."callId" AND r."state" = 'DISCARDED'))) AND NOT EXISTS (SELECT 1 FROM "LegalHold" h
+                 SELECT 1 FROM "Recording" r LEFT JOIN "RetentionItem" i ON i."recordingId" = r."id"
+                 WHERE r."callId" = a."callId" AND (r."state" = 'DISCARDED' OR i."dueAt" <= $1))))
+               AND NOT EXISTS (SELECT 1 FROM "LegalHold" h
                  WHERE h."orgId" = a."orgId" AND h."clientId" = a."clientId" AND h."liftedAt" IS NULL)
                ORDER BY a."id" LIMIT $3"#
         ));
@@ -117,7 +120,8 @@ impl Database {
     }
 }
 
-/// Registers an artifact, unless its owner's id is known, or what it is made of may not be used any more.
+/// Registers an artifact, unless its owner's id is known, or what it is made of may not be used any more. Whoever registers and whoever
+/// revokes have the organisation's chain in hand: the one that comes second sees what the first has written.
 pub(super) async fn register(session: &mut Session<'_>, row: &ArtifactRow) -> Result<Registered, sqlx::Error> {
     let text = AssertSqlSafe(format!(r#"SELECT {ARTIFACT} FROM "Artifact" a WHERE a."orgId" = $1 AND a."ownerId" = $2"#));
     let known: Option<ArtifactRow> =
@@ -128,7 +132,16 @@ pub(super) async fn register(session: &mut Session<'_>, row: &ArtifactRow) -> Re
     if row.kind.is_derived() {
         let newest = latest(session, &row.org_id, &row.client_id).await?;
         if newest.is_some_and(|(record, ..)| record.status != ConsentStatus::Granted) {
-            return Ok(Registered::Withdrawn);
+            return Ok(Registered::Refused);
+        }
+        let queued = on!(session, c => {
+            let query = sqlx::query(
+                r#"SELECT 1 FROM "Recording" r JOIN "RetentionItem" i ON i."recordingId" = r."id" WHERE r."callId" = $1 LIMIT 1"#,
+            );
+            query.bind(&row.call_id).fetch_optional(&mut **c).await?.is_some()
+        });
+        if queued {
+            return Ok(Registered::Refused);
         }
     }
     on!(session, c => {
@@ -163,20 +176,44 @@ pub(super) async fn queue(
         let query = query.bind(entry.cast_signed()).bind(record.at).bind(due(record.at));
         query.bind(&record.org_id).bind(&record.client_id).bind(spared).execute(&mut **c).await?.rows_affected()
     });
-    let event = || Event {
-        org_id: record.org_id.clone(),
-        kind: EventKind::ArtifactQueued,
-        actor: record.actor.clone(),
-        call_id: None,
-        client_id: Some(record.client_id.clone()),
-        at: record.at,
-        position: None,
-        detail: json!({ "artifacts": queued, "revocation": entry, "dueAt": due(record.at) }),
-    };
+    let event = || queued_event(&record.org_id, &record.client_id, record.actor.clone(), record.at, entry, queued);
     Ok((queued > 0).then(event))
 }
 
-/// Its recording was discarded: it is to be gone at once. `false`: it is queued already, or gone.
+/// Queues what was made of a call whose recording the revocation `entry` of then queues late, with that recording's date; the line for
+/// the chain, if that is anything.
+pub(super) async fn queue_late(
+    session: &mut Session<'_>,
+    recording: &RecordingRow,
+    at: WallTime,
+    entry: u64,
+) -> Result<Option<Event>, sqlx::Error> {
+    let queued = on!(session, c => {
+        let query = sqlx::query(
+            r#"UPDATE "Artifact" SET "revocationSeq" = $1, "queuedAt" = $2, "dueAt" = $3
+               WHERE "orgId" = $4 AND "callId" = $5 AND "kind" <> 'AGENT_NOTES' AND "dueAt" IS NULL AND "deletedAt" IS NULL"#,
+        );
+        let query = query.bind(entry.cast_signed()).bind(at).bind(due(at)).bind(&recording.org_id).bind(&recording.call_id);
+        query.execute(&mut **c).await?.rows_affected()
+    });
+    let event = || queued_event(&recording.org_id, &recording.client_id, Actor::System, at, entry, queued);
+    Ok((queued > 0).then(event))
+}
+
+fn queued_event(org_id: &str, client_id: &str, actor: Actor, at: WallTime, entry: u64, artifacts: u64) -> Event {
+    Event {
+        org_id: org_id.to_owned(),
+        kind: EventKind::ArtifactQueued,
+        actor,
+        call_id: None,
+        client_id: Some(client_id.to_owned()),
+        at,
+        position: None,
+        detail: json!({ "artifacts": artifacts, "revocation": entry, "dueAt": due(at) }),
+    }
+}
+
+/// Its recording was discarded, or is to be gone now: so is it. `false`: it is queued already, or gone.
 pub(super) async fn queue_one(session: &mut Session<'_>, id: &str, at: WallTime) -> Result<bool, sqlx::Error> {
     let done = on!(session, c => {
         let query = sqlx::query(

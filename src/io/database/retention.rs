@@ -5,7 +5,7 @@ use sqlx::{AssertSqlSafe, Row as _};
 
 use super::backend::{Session, from_row, on};
 use super::read::RecordingRow;
-use super::{Database, DatabaseError};
+use super::{Database, DatabaseError, artifacts};
 use crate::engine::call::RecordingState;
 use crate::engine::consent::{Actor, ConsentRecord, Queues, due};
 use crate::engine::ledger::{Event, EventKind};
@@ -61,6 +61,18 @@ impl Database {
     pub async fn retention(&self, recording_id: &str) -> Result<Option<RetentionRow>, DatabaseError> {
         let text = AssertSqlSafe(format!(r#"SELECT {ITEM} FROM "RetentionItem" i WHERE i."recordingId" = $1"#));
         Ok(on!(&self.readers, pool => sqlx::query_as(text).bind(recording_id).fetch_optional(pool).await?))
+    }
+
+    /// Where the recording of a call stands in the deletion queue, if it is in it.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Query`].
+    pub async fn retention_of_call(&self, call_id: &str) -> Result<Option<RetentionRow>, DatabaseError> {
+        let text = AssertSqlSafe(format!(
+            r#"SELECT {ITEM} FROM "Recording" r JOIN "RetentionItem" i ON i."recordingId" = r."id" WHERE r."callId" = $1
+               ORDER BY i."recordingId" LIMIT 1"#
+        ));
+        Ok(on!(&self.readers, pool => sqlx::query_as(text).bind(call_id).fetch_optional(pool).await?))
     }
 
     /// What is due by `as_of` and not deleted, past recording `after` in the order of ids; and whether a hold keeps it.
@@ -131,9 +143,9 @@ pub(super) const fn may_come_late(row: &RecordingRow) -> bool {
     }
 }
 
-/// A recording whose row comes after the revocation that queues it: left by a crash, or by a call that was slow to end. The
-/// line for the chain, if it is one.
-pub(super) async fn queue_late(session: &mut Session<'_>, row: &RecordingRow) -> Result<Option<Event>, sqlx::Error> {
+/// A recording whose row comes after the revocation that queues it: left by a crash, or by a call that was slow to end. What was made
+/// of it goes along. The lines for the chain, if it is one.
+pub(super) async fn queue_late(session: &mut Session<'_>, row: &RecordingRow) -> Result<Vec<Event>, sqlx::Error> {
     // A person's, not a key: see `Queues`.
     let revocation: Option<(WallTime, i64)> = on!(session, c => {
         let query = sqlx::query_as(
@@ -146,7 +158,7 @@ pub(super) async fn queue_late(session: &mut Session<'_>, row: &RecordingRow) ->
         let query = query.bind(&row.org_id).bind(&row.client_id).bind(row.grant_seq.cast_signed());
         query.bind(&row.call_id).bind(&row.id).fetch_optional(&mut **c).await?
     });
-    let Some((at, entry)) = revocation else { return Ok(None) };
+    let Some((at, entry)) = revocation else { return Ok(Vec::new()) };
     on!(session, c => {
         let query = sqlx::query(
             r#"INSERT INTO "RetentionItem" ("recordingId", "orgId", "clientId", "callId", "revocationSeq", "queuedAt", "dueAt", "attempts")
@@ -155,7 +167,9 @@ pub(super) async fn queue_late(session: &mut Session<'_>, row: &RecordingRow) ->
         let query = query.bind(&row.id).bind(&row.org_id).bind(&row.client_id).bind(&row.call_id);
         query.bind(entry).bind(at).bind(due(at)).execute(&mut **c).await?;
     });
-    Ok(Some(queued_event(&row.org_id, &row.client_id, Actor::System, at, entry.cast_unsigned(), 1)))
+    let entry = entry.cast_unsigned();
+    let queued = queued_event(&row.org_id, &row.client_id, Actor::System, at, entry, 1);
+    Ok(std::iter::once(queued).chain(artifacts::queue_late(session, row, at, entry).await?).collect())
 }
 
 fn queued_event(org_id: &str, client_id: &str, actor: Actor, at: WallTime, entry: u64, recordings: u64) -> Event {

@@ -158,7 +158,7 @@ async fn register(
         Some(Acted::Registered(Registered::Known(_))) => {
             Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "under this ownerId another artifact is registered: give each its own"))
         }
-        Some(Acted::Registered(Registered::Withdrawn)) => Err(refusal(kind, &kind.may_be_made(&call, since(&app, &call).await?))),
+        Some(Acted::Registered(Registered::Refused)) => Err(refusal(kind, &kind.may_be_made(&call, since(&app, &call).await?))),
         Some(_) | None => Err(not_durable()),
     }
 }
@@ -192,11 +192,12 @@ fn refusal(kind: ArtifactKind, ruling: &Ruling) -> Problem {
 /// What is known of a call's client and recording besides its state.
 async fn since(app: &App, call: &serde_json::Value) -> Result<Since, Problem> {
     let text = |pointer: &str| call.pointer(pointer).and_then(serde_json::Value::as_str).unwrap_or_default();
-    let database = &app.world.database;
-    let (withdrawn, withdrawn_at) = database.withdrawal(text("/orgId"), text("/clientId")).await.map_err(Problem::ours)?;
-    let queued = database.retention(text("/recording/recordingId")).await.map_err(Problem::ours)?;
-    let deleted_at = queued.and_then(|queued| WallTime::parse(&queued.deleted_at?));
-    Ok(Since { withdrawn, withdrawn_at, deleted_at })
+    let (withdrawn, withdrawn_at) = app.world.withdrawal(text("/orgId"), text("/clientId")).await.map_err(Problem::ours)?;
+    let item = app.world.database.retention_of_call(text("/callId")).await.map_err(Problem::ours)?;
+    // Queued it is, also where its time could not be read.
+    let queued_at = item.as_ref().map(|item| WallTime::parse(&item.queued_at).unwrap_or_default());
+    let deleted_at = item.and_then(|item| WallTime::parse(&item.deleted_at?));
+    Ok(Since { withdrawn, withdrawn_at, queued_at, deleted_at })
 }
 
 fn event(claims: &Claims, row: &ArtifactRow, kind: EventKind, at: WallTime) -> Event {

@@ -182,8 +182,9 @@ async fn initiate(
         }
     };
     let claims = may.claims;
-    if !(ids::is_fit(&claims.org) && ids::is_key_part(&claims.org) && ids::is_fit(&claims.sub)) {
-        let detail = "the token's org or sub cannot be kept: 128 bytes at most, no control characters, no slash in org";
+    if !(ids::is_org(&claims.org) && ids::is_fit(&claims.sub)) {
+        let meant = ids::ORG_MEANT;
+        let detail = format!("the token's org or sub cannot be kept: an org is {meant}; a sub has at most {} such bytes", ids::ID_MAX);
         return Err(Problem::new(StatusCode::FORBIDDEN, detail));
     }
     own(&app, &claims, &claims.org, &asked.client_id, "client")?;

@@ -145,6 +145,10 @@ struct RecordingConsent {
     revoked_at: Option<WallTime>,
     /// By whom.
     revoked_by: Option<Person>,
+    /// True while a no of the client's is in force and waits for the ledger: what rests on its record (by whom, how, the history) comes
+    /// with it. Left out otherwise.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pending_record: bool,
 }
 
 /// A line of a consent history.
@@ -216,7 +220,7 @@ pub(super) struct PageQuery {
 /// Where a client stands, and how it came there
 ///
 /// PX-735 `ConsentStatusResponse`. That somebody looked stands in the chain. callgate knows no list of clients: one that it never
-/// heard of is `PENDING`.
+/// heard of is `PENDING`. A no that waits for the ledger counts: `REVOKED`, with `pendingRecord`.
 #[utoipa::path(get, path = "/api/clients/{clientId}/consent", operation_id = "getConsent", tag = "clients",
     extensions(("x-permission" = json!(ViewClients::NAME))),
     params(("clientId" = String, Path, description = "The client, 128 bytes at most.")),
@@ -224,14 +228,24 @@ pub(super) struct PageQuery {
 async fn consent(State(app): State<App>, may: May<ViewClients>, Path(id): Path<String>) -> Result<Json<ConsentStatusResponse>, Problem> {
     client(&app, &may.claims, &id)?;
     app.settled().await;
-    let history = app.world.database.consent_history(&may.claims.org, &id, HISTORY_MAX).await.map_err(Problem::ours)?;
+    let org = &may.claims.org;
+    // Looked for before and after: a no may be said, or become durable, while the database is asked.
+    let before = app.world.noes.since(org, &id, None);
+    let history = app.world.database.consent_history(org, &id, HISTORY_MAX).await.map_err(Problem::ours)?;
+    let pending = app.world.noes.since(org, &id, None).or_else(|| before.filter(|_| !is_revoked(&history)));
     submit(&app.world, Work::Audit(event(&may.claims, &id, EventKind::ConsentViewed), None));
-    Ok(Json(status(&history)))
+    Ok(Json(status(&history, pending)))
 }
 
-/// PX-735 `ConsentStatusResponse` of a history, newest first.
-fn status(history: &[HistoryRow]) -> ConsentStatusResponse {
-    let newest = history.first().map(|row| &row.record);
+fn is_revoked(history: &[HistoryRow]) -> bool {
+    history.first().is_some_and(|row| row.record.status == ConsentStatus::Revoked)
+}
+
+/// PX-735 `ConsentStatusResponse` of a history, newest first; `pending`: when a no was said that is not in it yet.
+fn status(history: &[HistoryRow], pending: Option<WallTime>) -> ConsentStatusResponse {
+    // Nothing but that it was said is known here of one that overtakes what is written.
+    let overtaken = pending.filter(|_| !is_revoked(history));
+    let newest = history.first().map(|row| &row.record).filter(|_| overtaken.is_none());
     let granted = history.iter().map(|row| &row.record).find(|record| record.status == ConsentStatus::Granted);
     let revoked = newest.filter(|record| record.status == ConsentStatus::Revoked);
     let change = |row: &HistoryRow| ConsentChange {
@@ -241,11 +255,12 @@ fn status(history: &[HistoryRow]) -> ConsentStatusResponse {
         actor: named(&row.record.actor).1.to_owned(),
     };
     let recording = RecordingConsent {
-        status: newest.map_or(ConsentStatus::Pending, |record| record.status),
+        status: newest.map_or(if overtaken.is_some() { ConsentStatus::Revoked } else { ConsentStatus::Pending }, |record| record.status),
         granted_at: granted.map(|record| record.at),
         method: newest.map(|record| record.method),
-        revoked_at: revoked.map(|record| record.at),
+        revoked_at: revoked.map(|record| record.at).or(overtaken),
         revoked_by: revoked.map(|record| named(&record.actor)).map(|(id, name)| Person { id: id.to_owned(), name: name.to_owned() }),
+        pending_record: pending.is_some(),
     };
     ConsentStatusResponse { recording, history: history.iter().map(change).collect() }
 }

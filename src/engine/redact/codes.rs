@@ -66,7 +66,9 @@ pub(super) fn find(scene: &Scene<'_>) -> Found<Match> {
             | Cue::Zip
             | Cue::Name
             | Cue::AskedName
-            | Cue::Harmless => None,
+            | Cue::Harmless
+            | Cue::Figures
+            | Cue::Else => None,
         };
         if let Some(entity) = found {
             let begins = matches!(entity, Entity::Iban | Entity::Pan).then_some(said.cue);

@@ -34,6 +34,8 @@ pub(super) fn find(scene: &Scene<'_>) -> Found<Match> {
     let told = scene.own_cue_just_ended(&[Cue::Name, Cue::AskedName]).is_some();
     // "Bill" is a name where one is told, and a bill elsewhere.
     let named = first.capital || ahead.is(1, is_name)?;
+    let asked =
+        named && scene.awaited(&[Cue::AskedName, Cue::Name]).is_some_and(|said| said.speaker != scene.speaker) && strange_words(scene) <= 1;
     let may_be = (told || introduces(scene) || scene.is_first_answer_to(Cue::AskedName))
         && named
         && first.kind == Kind::Plain
@@ -43,11 +45,16 @@ pub(super) fn find(scene: &Scene<'_>) -> Found<Match> {
     }
     let titled = scene.lead().is_some_and(|token| token.is_any(TITLES));
     let introduced = introduces(scene) && (first.capital || is_all_of_a_name(ahead)?);
-    if titled || introduced || told || scene.is_first_answer_to(Cue::AskedName) {
+    if titled || introduced || told || asked || scene.is_first_answer_to(Cue::AskedName) {
         return Ok(Some(Match::new(Entity::Name, Confidence::Cue, name_end(ahead)?)));
     }
     let known = scene.names.iter().any(|name| *name == first.folded);
     Ok(known.then(|| Match::new(Entity::Name, Confidence::Cue, 1)))
+}
+
+/// Words of this turn that no answer begins with.
+fn strange_words(scene: &Scene<'_>) -> usize {
+    scene.turn().filter(|past| past.masked.is_none() && past.token.kind == Kind::Plain && !is_function(&past.token.folded)).count()
 }
 
 /// "my birthday" answers no question for a name.
@@ -62,7 +69,11 @@ fn is_name(token: &Token) -> bool {
 /// Two words that nobody uses, and then nothing: a name without capitals.
 fn is_all_of_a_name(ahead: Ahead<'_>) -> Result<bool, More> {
     let ends = ahead.held(2)?.is_none_or(|held| {
-        held.rested || held.token.letter().is_some() || held.token.kind == Kind::Bridge || held.token.is_any(&["from", "calling", "de"])
+        held.rested
+            || held.token.is_any(&["i", "and", "llame", "por", "y", "about", "la", "el"])
+            || held.token.letter().is_some()
+            || held.token.kind == Kind::Bridge
+            || held.token.is_any(&["from", "calling", "de"])
     });
     Ok(ends && ahead.is(1, is_name)? && !ahead.is(0, |token| token.stops)?)
 }
@@ -70,8 +81,9 @@ fn is_all_of_a_name(ahead: Ahead<'_>) -> Result<bool, More> {
 /// "this is Maria", "soy María".
 fn introduces(scene: &Scene<'_>) -> bool {
     let before = |n: usize, words: &[&str]| scene.before(n).is_some_and(|token| token.is_any(words));
-    before(1, &["with"]) && before(2, &["speaking"])
-        || before(1, &["under"]) && before(2, &["its", "is", "be", "name"])
+    let its = before(1, &["its"]) && scene.turn().nth(1).is_none();
+    its || before(1, &["with"]) && before(2, &["speaking", "talking"])
+        || before(1, &["under"]) && before(2, &["its", "is", "be", "name", "case"])
         || before(1, &["im", "soy", "habla", "maam"])
         || before(1, &["is"]) && before(2, &["this", "name", "here"])
 }
@@ -142,7 +154,14 @@ const SPELLED_LETTERS_MIN: usize = 3;
 pub(super) fn password(scene: &Scene<'_>) -> Found<Match> {
     let ahead = scene.ahead;
     let Some(first) = ahead.at(0)? else { return Ok(None) };
-    let told = scene.own_cue_just_ended(&[Cue::Password, Cue::AskedPassword]).is_some_and(|joined| joined || first.has_digits());
+    let cues = [Cue::Password, Cue::AskedPassword];
+    let told = scene.own_cue_just_ended(&cues).is_some_and(|joined| joined || first.has_digits());
+    // What is said last, and says nothing but itself.
+    if scene.awaited(&cues).is_some_and(|said| said.speaker == scene.speaker || strange_words(scene) <= 1)
+        && let Some(end) = all_that_is_left(scene)?
+    {
+        return Ok(Some(Match::new(Entity::Password, Confidence::Cue, end)));
+    }
     let told = told || is_set(scene);
     let asked = !told && scene.is_first_answer_to(Cue::AskedPassword);
     let spelled = first.letter().is_some() && ahead.is(1, |next| next.letter().is_some())?;
@@ -178,6 +197,39 @@ pub(super) fn password(scene: &Scene<'_>) -> Found<Match> {
         return Ok(None);
     }
     Ok(Some(Match::new(Entity::Password, Confidence::Cue, end)))
+}
+
+/// The words to the end of the turn, if none of them joins a sentence: "… it's cowboys hallelujah", "tomcat treinta y seis".
+fn all_that_is_left(scene: &Scene<'_>) -> Found<usize> {
+    let ahead = scene.ahead;
+    let (mut end, mut words, mut figures) = (0, 0, false);
+    if ahead.is(0, |token| token.is_any(OF_A_PASSWORD))? || begins_with_cue(scene) {
+        return Ok(None);
+    }
+    while end < PASSWORD_WORDS_MAX {
+        let Some(held) = ahead.held(end)? else { break };
+        if end > 0 && (held.rested || ahead.is(end - 1, |token| token.stops)?) {
+            break;
+        }
+        if let Some(run) = Run::read(ahead, end)? {
+            if ahead.is(run.words, |token| token.is_any(UNITS))? || words == 0 {
+                return Ok(None);
+            }
+            (end, figures) = (run.words, true);
+            continue;
+        }
+        let token = &held.token;
+        let letter = token.letter().is_some();
+        let word = matches!(token.kind, Kind::Plain | Kind::Mixed | Kind::Month(_)) && !is_function(&token.folded) && !token.is_any(UNITS);
+        if !(word || letter) || token.asks {
+            return Ok(None);
+        }
+        figures |= token.has_digits();
+        words += 1;
+        end += 1;
+    }
+    let ends = ahead.held(end)?.is_none_or(|next| next.rested) || ahead.is(end - 1, |token| token.stops)?;
+    Ok((end > 0 && ends && (figures || words >= 2)).then_some(end))
 }
 
 /// "I changed my password to", "le puse de contraseña".

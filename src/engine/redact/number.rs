@@ -2,32 +2,29 @@
 //! written, in English or Spanish or both, with sighs and second thoughts in the middle.
 
 use super::ahead::{Ahead, Found, More};
-use super::lexicon::{LEADS, UNITS};
+use super::lexicon::{UNITS, is_function};
 use super::token::{Kind, Token};
 
 /// Words that are no part of a number may stand between two that are, this many in a row.
 pub const BRIDGE_WORDS_MAX: usize = 8;
 /// Words of any kind may stand between two parts of a number that is not whole yet, this many in a row.
-pub const ASIDE_WORDS_MAX: usize = 6;
-
-/// How many digits a number still has that is being told: whoever stops before the end to say something else goes on afterwards.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Awaited {
-    /// With fewer it is not whole.
-    pub(super) least: usize,
-    /// With fewer it may not be: what comes after an aside has to look like the rest of one.
-    pub(super) most: usize,
-    /// Nobody asked for one or announced it: what comes before the aside has to look like one as well.
-    pub(super) unasked: bool,
-}
+pub const ASIDE_WORDS_MAX: usize = 13;
+/// So often.
+const ASIDES_MAX: usize = 4;
+/// Digits of the numbers that need no cue.
+const WHOLE_DIGITS: [usize; 5] = [9, 10, 12, 15, 16];
+const WHOLE_DIGITS_MAX: usize = 16;
 
 /// A piece of a number that was said in one breath: "four", "forty-one", "four thousand one hundred eleven", "4111".
+#[derive(Clone)]
 pub(super) struct Part {
     pub(super) digits: String,
     /// Said with hundred, thousand or million, or written "1,250".
     pub(super) cardinal: bool,
     /// Written with slashes.
     pub(super) dated: bool,
+    /// In digits.
+    pub(super) written: bool,
     /// Where it begins, and how many words it has.
     pub(super) from: usize,
     pub(super) words: usize,
@@ -35,69 +32,11 @@ pub(super) struct Part {
     pub(super) apart: bool,
 }
 
-/// An aside so short may stand before the last digit alone.
-const SHORT_ASIDE_WORDS_MAX: usize = 6;
-/// After one of these comes a quantity, a time or a place.
-const TO_QUANTITIES: &[&str] = &[
-    "in",
-    "en",
-    "for",
-    "of",
-    "del",
-    "are",
-    "was",
-    "were",
-    "hay",
-    "have",
-    "got",
-    "a",
-    "o",
-    "or",
-    "on",
-    "to",
-    "el",
-    "la",
-    "los",
-    "las",
-    "the",
-    "my",
-    "mi",
-    "por",
-    "para",
-    "con",
-    "with",
-    "than",
-    "de",
-    "are",
-    "has",
-    "tiene",
-    "tengo",
-    "number",
-    "numero",
-    "calle",
-    "avenida",
-    "street",
-    "every",
-    "cada",
-    "another",
-    "somos",
-    "vivimos",
-    "just",
-    "like",
-    "is",
-    "turned",
-    "dial",
-    "cumplio",
-    "ready",
-    "principal",
-];
 /// "one second" is no quantity where digits follow.
 const WAITS: [&str; 12] =
     ["second", "sec", "moment", "minute", "just", "hang", "segundo", "segundito", "momento", "momentito", "more", "mas"];
-/// Digits that are said twice when something is taken back.
-const REPEATED_MAX: usize = 4;
-
 /// A whole number, as far as it goes.
+#[derive(Clone)]
 pub(super) struct Run {
     pub(super) digits: String,
     pub(super) parts: Vec<Part>,
@@ -105,20 +44,13 @@ pub(super) struct Run {
     pub(super) words: usize,
     /// The speaker took something back.
     pub(super) corrected: bool,
-    /// Something else was said before it was whole.
-    pub(super) interrupted: bool,
 }
 
 impl Run {
     /// The number that begins `from` words on.
     pub(super) fn read(ahead: Ahead<'_>, from: usize) -> Found<Self> {
-        Self::read_awaited(ahead, from, Awaited::default())
-    }
-
-    /// The same, of which so many digits are awaited.
-    pub(super) fn read_awaited(ahead: Ahead<'_>, from: usize, awaited: Awaited) -> Found<Self> {
-        let mut run = Self { digits: String::new(), parts: Vec::new(), words: from, corrected: false, interrupted: false };
-        let (mut at, mut bridge, mut corrected, mut aside) = (from, 0, false, false);
+        let mut run = Self { digits: String::new(), parts: Vec::new(), words: from, corrected: false };
+        let (mut at, mut bridge, mut corrected) = (from, 0, false);
         loop {
             if let Some(mut part) = part(ahead, at, run.parts.last().is_some())? {
                 part.apart = bridge > 0 || (at > from && ahead.is(at - 1, |token| token.pauses)?);
@@ -126,19 +58,12 @@ impl Run {
                 at += part.words;
                 run.words = at;
                 run.corrected |= corrected;
-                run.interrupted |= aside;
                 bridge = 0;
                 run.parts.push(part);
-            } else if run.parts.is_empty() {
-                break;
-            } else if bridge < BRIDGE_WORDS_MAX && goes_on(ahead, at)? {
+            } else if !run.parts.is_empty() && bridge < BRIDGE_WORDS_MAX && goes_on(ahead, at)? {
                 corrected |= ahead.is(at, takes_back)?;
                 bridge += 1;
                 at += 1;
-            } else if let Some(words) = run.aside(ahead, at, awaited)? {
-                // Whatever it was: digits may have been taken back.
-                (corrected, aside, bridge) = (true, true, bridge + words);
-                at += words;
             } else {
                 break;
             }
@@ -146,39 +71,66 @@ impl Run {
         Ok((!run.parts.is_empty()).then_some(run))
     }
 
-    /// Words that interrupt a number before it is whole, if the rest follows them: "let me look", "yep keep going", "me equivoqué".
-    fn aside(&self, ahead: Ahead<'_>, at: usize, awaited: Awaited) -> Found<usize> {
-        let repeated = if self.corrected { REPEATED_MAX } else { 0 };
-        let told = self.digits.len();
-        if told >= awaited.most + repeated
-            || awaited.unasked && (self.parts.len() < 2 || self.parts.iter().any(|part| part.cardinal || part.dated))
-        {
+    /// This number and what follows after asides of any words ("let me look", "somebody's at the door"), if all together have as many
+    /// digits as the numbers that everybody knows, or what follows has them and begins again.
+    pub(super) fn joined(&self, ahead: Ahead<'_>) -> Found<Self> {
+        if !self.is_figures() || self.digits.len() >= WHOLE_DIGITS[0] {
             return Ok(None);
         }
-        let stopped = ahead.is(at - 1, |token| token.stops)?;
-        for words in 1..=ASIDE_WORDS_MAX {
-            let Some(held) = ahead.held(at + words - 1)? else { return Ok(None) };
+        let mut joined = Self { digits: self.digits.clone(), parts: self.parts.clone(), words: self.words, corrected: true };
+        let (mut found, mut told, mut strong) = (None, self.digits.len(), self.strong_digits());
+        for _ in 0..ASIDES_MAX {
+            let Some(next) = joined.after_aside(ahead)? else { break };
+            let again = next.digits.starts_with(&self.digits) && WHOLE_DIGITS.contains(&next.digits.len());
+            strong = if again { next.strong_digits() } else { strong + next.strong_digits() };
+            told = if again { next.digits.len() } else { told + next.digits.len() };
+            if told > WHOLE_DIGITS_MAX {
+                break;
+            }
+            joined.digits.push_str(&next.digits);
+            joined.words = next.words;
+            joined.parts.extend(next.parts);
+            if WHOLE_DIGITS.contains(&told) && strong * 3 >= told * 2 {
+                found = Some(joined.clone());
+            }
+        }
+        Ok(found)
+    }
+
+    /// The number that comes next, and counts nothing.
+    fn after_aside(&self, ahead: Ahead<'_>) -> Found<Self> {
+        for at in self.words..self.words + ASIDE_WORDS_MAX {
+            let Some(held) = ahead.held(at)? else { return Ok(None) };
             let token = &held.token;
-            if held.cue.is_some()
-                || token.is_any(UNITS)
-                || token.may_be_numeric()
-                || token.letter().is_some()
-                || matches!(token.kind, Kind::Month(_))
-            {
+            if let Some(next) = Self::read(ahead, at)? {
+                let counts = next.counts(ahead)?
+                    || ahead.is(next.words, |token| token.is_any(UNITS) || token.is_any(&WAITS) || matches!(token.kind, Kind::Month(_)))?;
+                return Ok((at > self.words && !counts && next.is_figures()).then_some(next));
+            }
+            if held.cue.is_some() || token.is_any(UNITS) || token.has_digits() || matches!(token.kind, Kind::Month(_) | Kind::Letter(_)) {
                 return Ok(None);
             }
-            let Some(next) = part(ahead, at + words, true)? else { continue };
-            let led = token.is_any(LEADS) || token.is_any(TO_QUANTITIES);
-            let end = at + words + next.words;
-            let counts = ahead.is(end, |token| token.is_any(UNITS) || token.is_any(&WAITS) || matches!(token.kind, Kind::Month(_)))?;
-            if led || next.cardinal || next.dated || counts {
-                return Ok(None);
-            }
-            let more = part(ahead, end, true)?.is_some_and(|more| !more.cardinal && !more.dated);
-            let missing = told < awaited.least + repeated && words <= SHORT_ASIDE_WORDS_MAX && !stopped;
-            return Ok((missing || more || !awaited.unasked && next.digits.len() >= 3).then_some(words));
         }
         Ok(None)
+    }
+
+    /// Digits that nobody counts or tells a time with.
+    fn strong_digits(&self) -> usize {
+        let single = self.parts.iter().filter(|part| part.digits.len() == 1 || part.digits.len() >= 3).count();
+        let digits = self.digits.len();
+        if digits >= 3 && (single == self.parts.len() || self.parts.len() >= 3) && !is_year(&self.digits) { digits } else { 0 }
+    }
+
+    /// Said figure by figure, or in pairs.
+    fn is_figures(&self) -> bool {
+        self.parts.iter().all(|part| !part.cardinal && !part.dated)
+    }
+
+    /// Whether the next word is what is counted: it follows at once and is none that sentences are joined with.
+    pub(super) fn counts(&self, ahead: Ahead<'_>) -> Result<bool, More> {
+        let pauses = ahead.seen(self.words - 1, self.words).iter().any(|held| held.token.pauses);
+        let Some(next) = ahead.held(self.words)? else { return Ok(false) };
+        Ok(!pauses && !next.rested && next.cue.is_none() && next.token.kind == Kind::Plain && !is_function(&next.token.folded))
     }
 
     /// The digits said in the first breath, and where it ends.
@@ -216,11 +168,20 @@ impl Run {
     }
 }
 
+/// Four digits that are more often a year.
+pub(super) fn is_year(digits: &str) -> bool {
+    digits.len() == 4 && digits.parse().is_ok_and(|year: u32| (1900..2070).contains(&year))
+}
+
 /// Whether a number may go on after this word, which is none of its own.
 pub(super) fn goes_on(ahead: Ahead<'_>, at: usize) -> Result<bool, More> {
     // "a ver" is a sigh; "de seis a nueve" is no number.
     if ahead.is(at, |token| token.is("a"))? {
         return ahead.is(at + 1, |next| next.is("ver"));
+    }
+    // "el doce del tres del ochenta y cuatro".
+    if ahead.is(at, |token| token.is("del"))? {
+        return ahead.is(at + 1, Token::is_numeric);
     }
     if ahead.is(at, |token| token.is("o"))? && ahead.is(at + 1, |next| next.is("sea"))? {
         return Ok(true);
@@ -254,7 +215,8 @@ fn takes_back(token: &Token) -> bool {
 /// The part of a number at `at`; `inside`: a number is being read already.
 fn part(ahead: Ahead<'_>, at: usize, inside: bool) -> Found<Part> {
     let Some(token) = ahead.at(at)? else { return Ok(None) };
-    let plain = |digits: String, words| Part { digits, cardinal: false, dated: false, from: at, words, apart: false };
+    let plain =
+        |digits: String, words| Part { digits, cardinal: false, dated: false, written: token.has_digits(), from: at, words, apart: false };
     if let Kind::Digits(digits) = &token.kind
         && (digits.len() > 3 || !ahead.is(at + 1, magnifies)?)
     {

@@ -20,6 +20,15 @@ const OWNER_WORDS: usize = 9;
 pub(super) fn find(scene: &Scene<'_>) -> Found<Decision> {
     let ahead = scene.ahead;
     let Some(first) = ahead.at(0)? else { return Ok(None) };
+    let boxed = first.is_any(&["po", "p.o", "apartado"]) || first.is("p") && ahead.is(1, |token| token.is("o"))?;
+    if boxed {
+        let at = if first.is("p") { 2 } else { 1 };
+        if ahead.is(at, |token| token.is_any(&["box", "postal"]))?
+            && let Some(run) = Run::read(ahead, at + 1)?
+        {
+            return Ok(Some(Decision::Mask(Match::new(Entity::Address, Confidence::Shape, run.breath(ahead).1))));
+        }
+    }
     let end = if first.is_any(CALLES) {
         spanish(ahead)?
     } else if first.is_numeric() || matches!(first.kind, Kind::Mixed | Kind::Oh) {
@@ -46,7 +55,7 @@ fn english(scene: &Scene<'_>) -> Found<(usize, Confidence)> {
         None => 1,
     };
     let led = scene.lead().is_some_and(|token| token.is_any(LEADS)) && !scene.sentence().take(1).any(|past| past.cue.is_some());
-    let announced = scene.hears(&[Cue::Address]) && !led;
+    let announced = scene.awaited(&[Cue::Address]).is_some_and(|said| said.speaker == scene.speaker || scene.leads_in()) && !led;
     let (mut end, mut common) = (None, false);
     for n in 0..=STREET_WORDS_MAX {
         let Some(held) = ahead.held(house + n)? else { break };
@@ -101,9 +110,9 @@ fn spanish(ahead: Ahead<'_>) -> Found<(usize, Confidence)> {
 }
 
 fn of_a_calle(token: &Token) -> bool {
-    let name = token.kind == Kind::Plain && !token.is_any(UNITS) && !is_function(&token.folded);
+    let name = token.kind == Kind::Plain && !is_function(&token.folded);
     name || matches!(token.kind, Kind::Ordinal(_) | Kind::Month(_) | Kind::Mark | Kind::Letter(_))
-        || token.is_any(&["de", "la", "el", "los", "las", "del", "y", "san"])
+        || token.is_any(&["de", "la", "el", "los", "las", "del", "y", "san", "numero", "no"])
 }
 
 /// "…, apartment 4B".
@@ -164,6 +173,25 @@ fn is_office(scene: &Scene<'_>) -> bool {
         "staying",
         "domicilio",
     ];
+    if scene.awaited(&[Cue::Address]).is_some_and(|said| said.speaker != scene.speaker) {
+        return false;
+    }
+    // "the pantry's at", "la despensa está en": somebody who speaks of himself says I, my or we.
+    let mut back = scene.sentence().map(|past| &past.token);
+    let mut lead = back.next();
+    while lead.is_some_and(|token| token.is_any(&["la", "el", "the", "over", "here", "aqui"])) {
+        lead = back.next();
+    }
+    if lead.is_some_and(|token| token.is_any(&["at", "en", "on"])) {
+        let verb = back.find(|token| !token.is_any(&["over", "located", "right", "aqui", "ahi", "out", "up", "down"]));
+        let is = verb.is_some_and(|token| token.contracted || token.is_any(&["is", "are", "esta", "estan", "queda", "es"]));
+        let of_oneself = scene
+            .sentence()
+            .any(|past| past.token.is_any(&HOMES) || past.token.is_any(&["i", "im", "me", "were", "we", "his", "her", "mama", "mom"]));
+        if is && !of_oneself {
+            return true;
+        }
+    }
     let owner = scene.sentence().take(OWNER_WORDS).find(|past| past.token.is_any(OFFICES) || past.token.is_any(&HOMES));
     owner.is_some_and(|past| past.token.is_any(OFFICES))
 }

@@ -107,17 +107,21 @@ impl Cues {
 /// Whoever begins a turn so asks for something: for something else, if it is nothing that the cues know.
 #[rustfmt::skip]
 const QUESTIONS: &[&str] = &[
-    "what", "whats", "how", "hows", "which", "who", "whos", "when", "whens", "where", "wheres", "why", "did", "do", "does", "are", "is", "can", "could", "would",
-    "will", "have", "has", "should", "que", "cual", "cuanto", "cuanta", "cuantos", "cuantas", "como", "donde", "cuando", "quien", "tiene", "puede", "trae",
+    "what", "whats", "how", "hows", "which", "who", "whos", "when", "whens", "where", "wheres", "why", "cual", "cuanto", "cuanta", "cuantos", "cuantas",
+];
+/// So only with its first word.
+#[rustfmt::skip]
+const QUESTIONS_AT_ONCE: &[&str] = &[
+    "did", "do", "does", "are", "is", "can", "could", "would", "will", "have", "has", "should", "que", "como", "donde", "cuando", "quien", "tiene", "puede", "trae",
 ];
 /// Within so many words of its beginning.
-pub(super) const QUESTION_WORDS_MAX: usize = 3;
+const QUESTION_WORDS_MAX: usize = 3;
 /// Whoever says so many words without asking for it again has gone on to something else.
 pub(super) const TOPIC_WORDS_MAX: usize = 13;
 
-/// Whether a turn that begins with this word is a question.
-pub(super) fn asks(folded: &str) -> bool {
-    QUESTIONS.contains(&folded)
+/// Whether a turn is a question of which this is the `nth` word, from 1.
+pub(super) fn asks(folded: &str, nth: usize) -> bool {
+    nth <= QUESTION_WORDS_MAX && QUESTIONS.contains(&folded) || nth == 1 && QUESTIONS_AT_ONCE.contains(&folded)
 }
 
 /// The cue that the last of these words ends, if it ends one.

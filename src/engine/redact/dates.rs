@@ -22,7 +22,7 @@ pub(super) fn find(scene: &Scene<'_>) -> Found<Decision> {
     let of_things_to_come = !told && scene.sentence().take(OF_WORDS).any(|past| past.token.is_any(OF_THINGS_TO_COME));
     let cue = scene.live().into_iter().filter(|said| !of_things_to_come && !scene.is_given(said, first.0, first.1));
     let cue = cue
-        .filter(|said| scene.awaits(said) || said.speaker == scene.speaker)
+        .filter(|said| told || scene.awaits(said) && (said.speaker == scene.speaker || scene.leads_in()))
         .map(|said| said.cue)
         .find(|cue| matches!(cue, Cue::Birth | Cue::Expiry));
     let after = if cue.is_none() { cue_after(ahead, end)?.filter(|cue| *cue == Cue::Birth) } else { None };

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::ahead::{Ahead, Held, REST_MS, Told};
-use super::cue::{CUE_WORDS_MAX, Cue, Cues, QUESTION_WORDS_MAX, Said, Strength, TOPIC_WORDS_MAX, asks, ended_by};
+use super::cue::{CUE_WORDS_MAX, Cue, Cues, Said, Strength, TOPIC_WORDS_MAX, asks, ended_by};
 use super::entity::{Entity, Policy};
 use super::mask::Form;
 use super::names::{NAME_CHARS_MIN, NAMES_MAX};
@@ -111,7 +111,7 @@ impl Mind {
         shared.last_speaker = Some(self.speaker);
         self.turn_words = if turns { 1 } else { self.turn_words + 1 };
         self.last = Some((seq, end_ms));
-        if self.turn_words <= QUESTION_WORDS_MAX && asks(&token.folded) || self.turn_words == TOPIC_WORDS_MAX {
+        if asks(&token.folded, self.turn_words) || self.turn_words == TOPIC_WORDS_MAX {
             shared.cues.add(Said { cue: Cue::Else, speaker: self.speaker, seq, end_ms, strength: Strength::Named, told: 0 });
         }
         let mut cue = None;

@@ -158,7 +158,7 @@ pub(super) fn password(scene: &Scene<'_>) -> Found<Match> {
     let told = scene.own_cue_just_ended(&cues).is_some_and(|joined| joined || first.has_digits());
     // What is said last, and says nothing but itself.
     if scene.awaited(&cues).is_some_and(|said| said.speaker == scene.speaker || strange_words(scene) <= 1)
-        && let Some(end) = all_that_is_left(scene)?
+        && let Some(end) = all_that_is_left(scene, scene.own_cue_just_ended(&cues) == Some(true))?
     {
         return Ok(Some(Match::new(Entity::Password, Confidence::Cue, end)));
     }
@@ -200,9 +200,9 @@ pub(super) fn password(scene: &Scene<'_>) -> Found<Match> {
 }
 
 /// The words to the end of the turn, if none of them joins a sentence: "… it's cowboys hallelujah", "tomcat treinta y seis".
-fn all_that_is_left(scene: &Scene<'_>) -> Found<usize> {
+fn all_that_is_left(scene: &Scene<'_>, joined: bool) -> Found<usize> {
     let ahead = scene.ahead;
-    let (mut end, mut words, mut figures) = (0, 0, false);
+    let (mut end, mut words, mut figures, mut free) = (0, 0, false, 0);
     if ahead.is(0, |token| token.is_any(OF_A_PASSWORD))? || begins_with_cue(scene) {
         return Ok(None);
     }
@@ -219,7 +219,9 @@ fn all_that_is_left(scene: &Scene<'_>) -> Found<usize> {
             continue;
         }
         let token = &held.token;
-        let letter = token.letter().is_some();
+        let spells = |at: usize| ahead.is(at, |token| token.letter().is_some());
+        let letter = token.letter().is_some() && (spells(end + 1)? || end > 0 && spells(end - 1)?);
+        free += usize::from(token.is_free());
         let word = matches!(token.kind, Kind::Plain | Kind::Mixed | Kind::Month(_)) && !is_function(&token.folded) && !token.is_any(UNITS);
         if !(word || letter) || token.asks {
             return Ok(None);
@@ -229,7 +231,9 @@ fn all_that_is_left(scene: &Scene<'_>) -> Found<usize> {
         end += 1;
     }
     let ends = ahead.held(end)?.is_none_or(|next| next.rested) || ahead.is(end - 1, |token| token.stops)?;
-    Ok((end > 0 && ends && (figures || words >= 2)).then_some(end))
+    let told = scene.awaited(&[Cue::Password, Cue::AskedPassword]).is_some_and(|said| said.speaker == scene.speaker);
+    let strange = if told && !joined && !figures { free == words } else { free > 0 || words > 2 };
+    Ok((end > 0 && ends && strange && (figures || words >= 2)).then_some(end))
 }
 
 /// "I changed my password to", "le puse de contraseña".

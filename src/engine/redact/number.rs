@@ -14,6 +14,8 @@ const ASIDES_MAX: usize = 4;
 /// Digits of the numbers that need no cue.
 const WHOLE_DIGITS: [usize; 5] = [9, 10, 12, 15, 16];
 const WHOLE_DIGITS_MAX: usize = 16;
+/// Whoever has said more needs nobody to tell that it is a number.
+const JOINED_DIGITS_MAX: usize = 7;
 
 /// A piece of a number that was said in one breath: "four", "forty-one", "four thousand one hundred eleven", "4111".
 #[derive(Clone)]
@@ -49,10 +51,19 @@ pub(super) struct Run {
 impl Run {
     /// The number that begins `from` words on.
     pub(super) fn read(ahead: Ahead<'_>, from: usize) -> Found<Self> {
+        Self::read_whole(ahead, from, usize::MAX)
+    }
+
+    /// The same. Where the speaker has rested after `whole` digits, only more of them go on, and nothing else after them.
+    pub(super) fn read_whole(ahead: Ahead<'_>, from: usize, whole: usize) -> Found<Self> {
         let mut run = Self { digits: String::new(), parts: Vec::new(), words: from, corrected: false };
         let (mut at, mut bridge, mut corrected) = (from, 0, false);
         loop {
             if let Some(mut part) = part(ahead, at, run.parts.last().is_some())? {
+                let rests = run.digits.len() >= whole && ahead.seen(run.words, at + 1).iter().any(|held| held.rested);
+                if rests && (bridge > 0 || !rests_after(ahead, at)?) {
+                    break;
+                }
                 part.apart = bridge > 0 || (at > from && ahead.is(at - 1, |token| token.pauses)?);
                 run.digits.push_str(&part.digits);
                 at += part.words;
@@ -74,7 +85,7 @@ impl Run {
     /// This number and what follows after asides of any words ("let me look", "somebody's at the door"), if all together have as many
     /// digits as the numbers that everybody knows, or what follows has them and begins again.
     pub(super) fn joined(&self, ahead: Ahead<'_>) -> Found<Self> {
-        if !self.is_figures() || self.digits.len() >= WHOLE_DIGITS[0] {
+        if !self.is_figures() || self.digits.len() >= JOINED_DIGITS_MAX {
             return Ok(None);
         }
         let mut joined = Self { digits: self.digits.clone(), parts: self.parts.clone(), words: self.words, corrected: true };
@@ -98,7 +109,7 @@ impl Run {
     }
 
     /// The number that comes next, and counts nothing.
-    fn after_aside(&self, ahead: Ahead<'_>) -> Found<Self> {
+    pub(super) fn after_aside(&self, ahead: Ahead<'_>) -> Found<Self> {
         for at in self.words..self.words + ASIDE_WORDS_MAX {
             let Some(held) = ahead.held(at)? else { return Ok(None) };
             let token = &held.token;
@@ -172,6 +183,24 @@ impl Run {
 pub(super) fn is_year(digits: &str) -> bool {
     digits.len() == 4 && digits.parse().is_ok_and(|year: u32| (1900..2070).contains(&year))
 }
+
+/// Whether the turn that begins `at` says nothing but digits.
+fn rests_after(ahead: Ahead<'_>, at: usize) -> Result<bool, More> {
+    for n in at..at + TURN_DIGITS_MAX {
+        match ahead.held(n)? {
+            Some(held) if n == at || !held.rested => {
+                if !held.token.may_be_numeric() && held.token.kind != Kind::Bridge {
+                    return Ok(false);
+                }
+            }
+            Some(_) | None => break,
+        }
+    }
+    Ok(true)
+}
+
+/// Words of such a turn that are looked at.
+const TURN_DIGITS_MAX: usize = 8;
 
 /// Whether a number may go on after this word, which is none of its own.
 pub(super) fn goes_on(ahead: Ahead<'_>, at: usize) -> Result<bool, More> {
@@ -252,6 +281,9 @@ const SIGHS_MAX: usize = 4;
 /// Whether an "oh" or a "once" begins a number: one follows, perhaps after a filler or two.
 fn leads_to_number(ahead: Ahead<'_>, at: usize) -> Result<bool, More> {
     let mut next = at + 1;
+    if ahead.is(next, |token| token.is_any(&["okay", "ok", "yes", "yeah", "sure", "right", "well"]))? {
+        return Ok(false);
+    }
     while next <= at + SIGHS_MAX && ahead.is(next, |token| token.kind == Kind::Bridge)? {
         next += 1;
     }

@@ -22,7 +22,7 @@ const CLAUSE_WORDS_MAX: usize = 14;
 const AFTER_WORDS_MAX: usize = CUE_WORDS_MAX + 3;
 
 pub(super) fn find(scene: &Scene<'_>) -> Found<Decision> {
-    let Some(run) = Run::read(scene.ahead, 0)? else { return Ok(None) };
+    let Some(run) = Run::read_whole(scene.ahead, 0, whole(scene))? else { return Ok(None) };
     // Nobody awaits it: only with what comes after an aside may it be long enough to be something.
     if !scene.live().iter().any(|said| is_number(said.cue) && scene.awaits(said))
         && let Some(joined) = run.joined(scene.ahead)?
@@ -31,6 +31,22 @@ pub(super) fn find(scene: &Scene<'_>) -> Found<Decision> {
         return Ok(Some(found));
     }
     judge(scene, &run)
+}
+
+/// Digits of what is awaited, at least; without a cue those of the shortest that needs none.
+fn whole(scene: &Scene<'_>) -> usize {
+    let said = scene.live().into_iter().find(|said| is_number(said.cue) && scene.awaits(said));
+    match said.map(|said| said.cue) {
+        Some(Cue::Cvv | Cue::Expiry) => 3,
+        Some(Cue::Pin | Cue::LastFour) => 4,
+        Some(Cue::OneTimeCode) => 5,
+        Some(Cue::Record | Cue::Birth) => 6,
+        Some(Cue::Account) => 8,
+        Some(Cue::Phone) => 10,
+        Some(Cue::Aadhaar) => 12,
+        Some(Cue::Card | Cue::Iban) => 15,
+        _other => 9,
+    }
 }
 
 /// Whether a number answers it.
@@ -94,6 +110,8 @@ fn sensitive(scene: &Scene<'_>, run: &Run, quantity: bool) -> Found<Match> {
         let asked = said.speaker != scene.speaker;
         // Nothing but "it's" and its like stands before it.
         let direct = awaited && (asked && leads_in || scene.own_cue_just_ended(&[said.cue]).is_some());
+        // "44 hold on, it's peeling off, 2".
+        let counts = counts && run.after_aside(scene.ahead)?.is_none();
         let fits = if direct {
             !counted && !(counts && total <= 2) && !(quantity && run.parts.len() == 1 && total <= 2)
         } else if begun && awaited {
@@ -143,8 +161,12 @@ fn sensitive(scene: &Scene<'_>, run: &Run, quantity: bool) -> Found<Match> {
         return Ok(Some(Match::new(Entity::DateOfBirth, Confidence::Shape, run.words)));
     }
     let entity = by_length(&run.digits);
-    let gives = (entity == Entity::Phone).then_some(Cue::Phone);
-    Ok(Some(Match { gives, ..Match::new(entity, confidence(entity, run), run.words) }))
+    let (begins, gives) = match (entity, total) {
+        (Entity::Phone, ..=9) => (Some(Cue::Phone), None),
+        (Entity::Phone, _) => (None, Some(Cue::Phone)),
+        _other => (None, None),
+    };
+    Ok(Some(Match { begins, told: total, gives, ..Match::new(entity, confidence(entity, run), run.words) }))
 }
 
 fn by_length(digits: &str) -> Entity {
@@ -343,6 +365,12 @@ fn is_quantity(scene: &Scene<'_>, run: &Run) -> Result<bool, More> {
     let cued = scene.sentence().next().is_some_and(|past| past.cue.is_some());
     let led = !cued && scene.lead().is_some_and(|token| token.is_any(LEADS));
     if led && total <= 4 && run.parts.iter().all(|part| !part.dated) {
+        return Ok(true);
+    }
+    if led
+        && scene.sentence().take(2).any(|past| past.token.is_any(&["ages", "age", "aged", "edades"]))
+        && run.parts.iter().all(|part| part.digits.len() <= 2)
+    {
         return Ok(true);
     }
     let in_year = scene.lead().is_some_and(|token| token.is_any(&["in", "en", "of", "del"]));

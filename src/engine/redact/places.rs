@@ -1,7 +1,6 @@
 //! Street addresses, as far as rules go: a number and a street's name with its kind, in English and in Spanish; after a cue
 //! also without the kind. An address that is said to be an office's stays.
 
-use super::Confidence;
 use super::ahead::{Ahead, Found, More};
 use super::cue::Cue;
 use super::entity::Entity;
@@ -9,6 +8,7 @@ use super::lexicon::{CALLES, DOORS, LEADS, OFFICES, STREETS, UNITS, is_common, i
 use super::number::Run;
 use super::rules::{Decision, Match, Scene};
 use super::token::{Kind, Token};
+use super::{Confidence, Speaker};
 
 /// Words of a street's name.
 pub const STREET_WORDS_MAX: usize = 4;
@@ -192,6 +192,8 @@ fn is_office(scene: &Scene<'_>) -> bool {
             return true;
         }
     }
-    let owner = scene.sentence().take(OWNER_WORDS).find(|past| past.token.is_any(OFFICES) || past.token.is_any(&HOMES));
-    owner.is_some_and(|past| past.token.is_any(OFFICES))
+    // "We're over at", says the client of his home and the case manager of the office.
+    let office = |token: &Token| token.is_any(OFFICES) && !(scene.speaker == Speaker::Client && token.is_any(&["were", "our"]));
+    let owner = scene.sentence().take(OWNER_WORDS).find(|past| office(&past.token) || past.token.is_any(&HOMES));
+    owner.is_some_and(|past| office(&past.token))
 }

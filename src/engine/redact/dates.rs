@@ -17,12 +17,14 @@ pub(super) fn find(scene: &Scene<'_>) -> Found<Decision> {
     let ahead = scene.ahead;
     let Some(end) = date_end(ahead)? else { return Ok(None) };
     let first = ahead.seen(0, 1).first().map_or((0, 0), |first| (first.seq, first.start_ms));
+    // A card expires in a month, on no day of it.
+    let has_day = !ahead.is(0, is_month)? || date_end(ahead)? == day_end(ahead, 1)?;
     // "valid until" is a cue.
     let told = scene.own_cue_just_ended(&[Cue::Birth, Cue::Expiry]).is_some();
     let of_things_to_come = !told && scene.sentence().take(OF_WORDS).any(|past| past.token.is_any(OF_THINGS_TO_COME));
     let cue = scene.live().into_iter().filter(|said| !of_things_to_come && !scene.is_given(said, first.0, first.1));
     let cue = cue
-        .filter(|said| told || scene.awaits(said) && (said.speaker == scene.speaker || scene.leads_in()))
+        .filter(|said| (told || scene.awaits(said)) && !(said.cue == Cue::Expiry && has_day))
         .map(|said| said.cue)
         .find(|cue| matches!(cue, Cue::Birth | Cue::Expiry));
     let after = if cue.is_none() { cue_after(ahead, end)?.filter(|cue| *cue == Cue::Birth) } else { None };

@@ -7,7 +7,7 @@ use super::Confidence;
 use super::ahead::{Ahead, Found, More};
 use super::cue::Cue;
 use super::entity::Entity;
-use super::lexicon::{TITLES, UNITS, is_function};
+use super::lexicon::{CALLES, TITLES, UNITS, is_function};
 use super::number::Run;
 use super::rules::{Match, Scene};
 use super::token::{Kind, Token};
@@ -34,8 +34,10 @@ pub(super) fn find(scene: &Scene<'_>) -> Found<Match> {
     let told = scene.own_cue_just_ended(&[Cue::Name, Cue::AskedName]).is_some();
     // "Bill" is a name where one is told, and a bill elsewhere.
     let named = first.capital || ahead.is(1, is_name)?;
-    let asked =
-        named && scene.awaited(&[Cue::AskedName, Cue::Name]).is_some_and(|said| said.speaker != scene.speaker) && strange_words(scene) <= 1;
+    let asked = named
+        && scene.awaited(&[Cue::AskedName, Cue::Name]).is_some_and(|said| said.speaker != scene.speaker)
+        && strange_words(scene) <= 1
+        && answers_with_a_name(ahead)?;
     let may_be = (told || introduces(scene) || scene.is_first_answer_to(Cue::AskedName))
         && named
         && first.kind == Kind::Plain
@@ -50,6 +52,15 @@ pub(super) fn find(scene: &Scene<'_>) -> Found<Match> {
     }
     let known = scene.names.iter().any(|name| *name == first.folded);
     Ok(known.then(|| Match::new(Entity::Name, Confidence::Cue, 1)))
+}
+
+/// Two words with capitals, or nothing but a name till the turn ends.
+fn answers_with_a_name(ahead: Ahead<'_>) -> Result<bool, More> {
+    if ahead.is(0, |token| token.capital)? && ahead.is(1, |token| token.capital)? {
+        return Ok(true);
+    }
+    let end = name_end(ahead)?;
+    Ok(ahead.held(end)?.is_none_or(|next| next.rested) || ahead.is(end - 1, |token| token.stops)? || end > NAME_WORDS_MAX)
 }
 
 /// Words of this turn that no answer begins with.
@@ -203,7 +214,9 @@ pub(super) fn password(scene: &Scene<'_>) -> Found<Match> {
 fn all_that_is_left(scene: &Scene<'_>, joined: bool) -> Found<usize> {
     let ahead = scene.ahead;
     let (mut end, mut words, mut figures, mut free) = (0, 0, false, 0);
-    if ahead.is(0, |token| token.is_any(OF_A_PASSWORD))? || begins_with_cue(scene) {
+    let of_a_thing =
+        scene.lead().is_some_and(|token| token.is_any(&["la", "el", "the", "a", "in", "en", "at", "my", "su", "mi", "un", "una", "your"]));
+    if of_a_thing || ahead.is(0, |token| token.is_any(OF_A_PASSWORD) || token.is_any(CALLES))? || begins_with_cue(scene) {
         return Ok(None);
     }
     while end < PASSWORD_WORDS_MAX {
@@ -232,7 +245,7 @@ fn all_that_is_left(scene: &Scene<'_>, joined: bool) -> Found<usize> {
     }
     let ends = ahead.held(end)?.is_none_or(|next| next.rested) || ahead.is(end - 1, |token| token.stops)?;
     let told = scene.awaited(&[Cue::Password, Cue::AskedPassword]).is_some_and(|said| said.speaker == scene.speaker);
-    let strange = if told && !joined && !figures { free == words } else { free > 0 || words > 2 };
+    let strange = if told && !joined && !figures { free == words } else { figures || free == words || free > 0 && words == 2 };
     Ok((end > 0 && ends && strange && (figures || words >= 2)).then_some(end))
 }
 

@@ -15,7 +15,7 @@ const ASIDES_MAX: usize = 4;
 const WHOLE_DIGITS: [usize; 5] = [9, 10, 12, 15, 16];
 const WHOLE_DIGITS_MAX: usize = 16;
 /// Whoever has said more needs nobody to tell that it is a number.
-const JOINED_DIGITS_MAX: usize = 7;
+const JOINED_DIGITS_MAX: usize = 13;
 
 /// A piece of a number that was said in one breath: "four", "forty-one", "four thousand one hundred eleven", "4111".
 #[derive(Clone)]
@@ -85,13 +85,18 @@ impl Run {
     /// This number and what follows after asides of any words ("let me look", "somebody's at the door"), if all together have as many
     /// digits as the numbers that everybody knows, or what follows has them and begins again.
     pub(super) fn joined(&self, ahead: Ahead<'_>) -> Found<Self> {
-        if !self.is_figures() || self.digits.len() >= JOINED_DIGITS_MAX {
+        if !self.is_figures() || self.digits.len() >= JOINED_DIGITS_MAX || self.digits.len() < 3 && self.counts(ahead)? {
             return Ok(None);
         }
         let mut joined = Self { digits: self.digits.clone(), parts: self.parts.clone(), words: self.words, corrected: true };
         let (mut found, mut told, mut strong) = (None, self.digits.len(), self.strong_digits());
         for _ in 0..ASIDES_MAX {
             let Some(next) = joined.after_aside(ahead)? else { break };
+            let first = next.parts.first().map_or(next.words, |part| part.from);
+            let rests = ahead.seen(joined.words, first + 1).iter().any(|held| held.rested);
+            if rests && joined.strong_digits() < joined.digits.len() {
+                break;
+            }
             let again = next.digits.starts_with(&self.digits) && WHOLE_DIGITS.contains(&next.digits.len());
             strong = if again { next.strong_digits() } else { strong + next.strong_digits() };
             told = if again { next.digits.len() } else { told + next.digits.len() };
@@ -101,7 +106,7 @@ impl Run {
             joined.digits.push_str(&next.digits);
             joined.words = next.words;
             joined.parts.extend(next.parts);
-            if WHOLE_DIGITS.contains(&told) && strong * 3 >= told * 2 {
+            if WHOLE_DIGITS.contains(&told) && (told > 10 || self.digits.len() < 7) && strong * 3 >= told * 2 {
                 found = Some(joined.clone());
             }
         }
@@ -287,7 +292,7 @@ fn leads_to_number(ahead: Ahead<'_>, at: usize) -> Result<bool, More> {
     while next <= at + SIGHS_MAX && ahead.is(next, |token| token.kind == Kind::Bridge)? {
         next += 1;
     }
-    ahead.is(next, |token| token.is_numeric() || token.kind == Kind::Oh)
+    ahead.is(next, |token| token.is_numeric() || matches!(token.kind, Kind::Oh | Kind::Separator))
 }
 
 fn magnifies(token: &Token) -> bool {

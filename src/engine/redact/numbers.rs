@@ -95,11 +95,14 @@ fn sensitive(scene: &Scene<'_>, run: &Run, quantity: bool) -> Found<Match> {
         let confidence = if checksum::luhn(&run.digits) { Confidence::Checksum } else { Confidence::Shape };
         return Ok(Some(Match { gives: Some(Cue::Card), ..Match::new(Entity::CardNumber, confidence, run.words) }));
     }
-    if let Some(entity) = said_again(scene, run) {
-        return Ok(Some(Match::new(entity, confidence(entity, run), run.words)));
-    }
     let counted = scene.ahead.is(run.words, |token| token.is_any(UNITS))?;
     let counts = counted || run.counts(scene.ahead)?;
+    if !counts
+        && !quantity
+        && let Some(entity) = said_again(scene, run)
+    {
+        return Ok(Some(Match::new(entity, confidence(entity, run), run.words)));
+    }
     let (spelled, leads_in) = (is_spelled(run), scene.leads_in());
     for said in scene.live() {
         if scene.is_given(&said, seq, start_ms) {
@@ -109,11 +112,11 @@ fn sensitive(scene: &Scene<'_>, run: &Run, quantity: bool) -> Found<Match> {
         let begun = said.strength == Strength::Begun;
         let asked = said.speaker != scene.speaker;
         // Nothing but "it's" and its like stands before it.
-        let direct = awaited && (asked && leads_in || scene.own_cue_just_ended(&[said.cue]).is_some());
+        let direct = awaited && (asked && leads_in || scene.is_due(&said));
         // "44 hold on, it's peeling off, 2".
         let counts = counts && run.after_aside(scene.ahead)?.is_none();
         let fits = if direct {
-            !counted && !(counts && total <= 2) && !(quantity && run.parts.len() == 1 && total <= 2)
+            !counted && !(counts && total <= 3) && !(quantity && run.parts.len() == 1 && total <= 2)
         } else if begun && awaited {
             !quantity && !counts
         } else if awaited {

@@ -65,7 +65,12 @@ fn english(scene: &Scene<'_>) -> Found<(usize, Confidence)> {
         let token = &held.token;
         // "one good way" is no street, "one good street" may be.
         if n > 0 && token.is_any(STREETS) && !(common && token.is_any(&["way", "place", "drive", "square", "trail", "loop", "circle"])) {
-            return Ok(Some((house + n + 1, Confidence::Shape)));
+            // "County Road 12".
+            let numbered = token.is_any(&["road", "highway", "route", "hwy", "rd"])
+                && !token.pauses
+                && ahead.held(house + n + 1)?.is_some_and(|next| !next.rested && next.token.is_numeric());
+            let number = if numbered { Run::read(ahead, house + n + 1)?.map(|run| run.breath(ahead).1) } else { None };
+            return Ok(Some((number.unwrap_or(house + n + 1), Confidence::Shape)));
         }
         let of_a_name = (token.kind == Kind::Plain && !is_function(&token.folded))
             || matches!(token.kind, Kind::Ordinal(_) | Kind::Month(_) | Kind::Letter(_) | Kind::Mixed)

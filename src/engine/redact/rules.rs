@@ -140,6 +140,29 @@ impl Scene<'_> {
         })
     }
 
+    /// Whether the first word comes where `said` must be answered, with so little before it that a single figure counts.
+    pub(super) fn is_due(&self, said: &Said) -> bool {
+        if self.own_cue_just_ended(&[said.cue]).is_some() && said.speaker == self.speaker {
+            return true;
+        }
+        let since = self.turn().take_while(|past| past.seq > said.seq).count();
+        let lead = self.turn().next().map(|past| &past.token);
+        let joint = lead.is_none_or(|token| {
+            token.pauses || token.contracted || opens(token) || token.kind == Kind::Bridge || is_function(&token.folded)
+        });
+        let quantity = lead.is_some_and(|token| token.is_any(TO_QUANTITIES));
+        if said.speaker == self.speaker {
+            return since <= NEAR_WORDS_MAX && !lead.is_some_and(|token| token.is_any(&["in", "for", "of", "to", "about", "than"]))
+                || joint && !quantity;
+        }
+        let strange = self
+            .turn()
+            .filter(|past| past.masked.is_none() && past.cue.is_none() && past.token.kind == Kind::Plain && !opens(&past.token))
+            .filter(|past| !is_function(&past.token.folded))
+            .count();
+        strange <= 1 && joint && !quantity
+    }
+
     /// The newest that is awaited of these.
     pub(super) fn awaited(&self, cues: &[Cue]) -> Option<Said> {
         let first = self.ahead.seen(0, 1).first()?;
@@ -236,10 +259,12 @@ impl Scene<'_> {
 /// After one of these comes how many, when or where.
 #[rustfmt::skip]
 const TO_QUANTITIES: &[&str] = &[
-    "somos", "son", "have", "has", "had", "hay", "tengo", "tiene", "in", "en", "for", "of", "about", "to", "hasta", "desde", "como", "was", "were", "are", "than", "vamos", "tomo", "de", "las", "los", "at", "a", "after", "before", "number", "section", "step", "type",
+    "somos", "son", "have", "has", "had", "hay", "tengo", "tiene", "in", "en", "for", "of", "about", "to", "hasta", "desde", "como", "was", "were", "are", "than", "vamos", "tomo", "de", "las", "los", "at", "a", "after", "before", "number", "section", "step", "type", "del", "from", "an",
 ];
 /// An answer that is none begins so.
 const DENIALS: &[&str] = &["no", "nope", "never", "dont", "didnt", "not", "cant", "nunca"];
+/// So few words after his own cue the speaker tells it, whatever they are.
+const NEAR_WORDS_MAX: usize = 3;
 /// Words of one turn before what is told in it.
 const LEAD_WORDS_MAX: usize = 8;
 /// Words between an announcement and what is told.

@@ -129,11 +129,14 @@ pub(super) const UNITS: &[&str] = &[
     "days", "day", "weeks", "week", "months", "month", "years", "year", "people", "persons", "times", "miles", "mile", "feet", "foot",
     "inches", "pounds", "lbs", "kilos", "grams", "milligrams", "mg", "ml", "units", "pills", "tablets", "kids", "children", "degrees",
     "meals", "visits", "appointments", "questions", "pages", "members", "bedroom", "bedrooms", "items", "boxes", "calories",
-    "steps", "thousandths", "grand", "point", "punto", "over", "sobre", "numbers", "numeros", "euros", "pesos", "rupees",
+    "steps", "thousandths", "grand", "numbers", "numeros", "miligramos", "mililitros", "milliliters", "liters", "litros", "euros", "pesos", "rupees",
     "dolares", "dolar", "centavos", "minutos", "minuto", "horas", "hora", "segundos", "dias", "dia", "semanas", "semana", "meses",
     "mes", "anos", "ano", "personas", "veces", "millas", "pies", "libras", "kilos", "hijos", "ninos", "nos", "citas", "preguntas",
     "pastillas", "grados", "familias", "families", "clients", "clientes", "patients", "pacientes", "students", "copies", "digit", "digits", "digitos", "bus", "blocks", "cuadras", "rides",
 ];
+
+/// Between two numbers that are one measure: a decimal, a blood pressure.
+pub(super) const RATIOS: &[&str] = &["point", "punto", "over", "sobre"];
 
 /// Before a number that names a place, a time or a year.
 #[rustfmt::skip]

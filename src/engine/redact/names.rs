@@ -168,8 +168,9 @@ pub(super) fn password(scene: &Scene<'_>) -> Found<Match> {
     let cues = [Cue::Password, Cue::AskedPassword];
     let told = scene.own_cue_just_ended(&cues).is_some_and(|joined| joined || first.has_digits());
     // What is said last, and says nothing but itself.
-    if scene.awaited(&cues).is_some_and(|said| said.speaker == scene.speaker || strange_words(scene) <= 1)
-        && let Some(end) = all_that_is_left(scene, scene.own_cue_just_ended(&cues) == Some(true))?
+    if scene.awaited(&cues).is_some_and(|said| {
+        if said.speaker == scene.speaker { scene.turn().any(|past| past.seq == said.seq) } else { strange_words(scene) <= 1 }
+    }) && let Some(end) = all_that_is_left(scene, scene.own_cue_just_ended(&cues) == Some(true))?
     {
         return Ok(Some(Match::new(Entity::Password, Confidence::Cue, end)));
     }

@@ -2,13 +2,15 @@
 //! written, in English or Spanish or both, with sighs and second thoughts in the middle.
 
 use super::ahead::{Ahead, Found, More};
-use super::lexicon::{UNITS, is_function};
+use super::lexicon::{RATIOS, UNITS, is_function};
 use super::token::{Kind, Token};
 
 /// Words that are no part of a number may stand between two that are, this many in a row.
 pub const BRIDGE_WORDS_MAX: usize = 8;
 /// Words of any kind may stand between two parts of a number that is not whole yet, this many in a row.
 pub const ASIDE_WORDS_MAX: usize = 13;
+/// Of a turn in which it goes on: "and the rest is".
+const THEN_WORDS_MAX: usize = 4;
 /// So often.
 const ASIDES_MAX: usize = 4;
 /// Digits of the numbers that need no cue.
@@ -27,6 +29,8 @@ pub(super) struct Part {
     pub(super) dated: bool,
     /// In digits.
     pub(super) written: bool,
+    /// With "double" or "triple".
+    pub(super) repeated: bool,
     /// Where it begins, and how many words it has.
     pub(super) from: usize,
     pub(super) words: usize,
@@ -85,7 +89,10 @@ impl Run {
     /// This number and what follows after asides of any words ("let me look", "somebody's at the door"), if all together have as many
     /// digits as the numbers that everybody knows, or what follows has them and begins again.
     pub(super) fn joined(&self, ahead: Ahead<'_>) -> Found<Self> {
-        if !self.is_figures() || self.digits.len() >= JOINED_DIGITS_MAX || self.digits.len() < 3 && self.counts(ahead)? {
+        if !self.is_figures()
+            || self.digits.len() >= JOINED_DIGITS_MAX
+            || ahead.is(self.words, |token| token.is_any(UNITS) || token.is_any(RATIOS))?
+        {
             return Ok(None);
         }
         let mut joined = Self { digits: self.digits.clone(), parts: self.parts.clone(), words: self.words, corrected: true };
@@ -114,20 +121,49 @@ impl Run {
     }
 
     /// The number that comes next, and counts nothing.
-    pub(super) fn after_aside(&self, ahead: Ahead<'_>) -> Found<Self> {
+    fn after_aside(&self, ahead: Ahead<'_>) -> Found<Self> {
+        let mut turn_words = None;
         for at in self.words..self.words + ASIDE_WORDS_MAX {
             let Some(held) = ahead.held(at)? else { return Ok(None) };
             let token = &held.token;
-            if let Some(next) = Self::read(ahead, at)? {
-                let counts = next.counts(ahead)?
-                    || ahead.is(next.words, |token| token.is_any(UNITS) || token.is_any(&WAITS) || matches!(token.kind, Kind::Month(_)))?;
-                return Ok((at > self.words && !counts && next.is_figures()).then_some(next));
+            if held.rested {
+                turn_words = Some(0);
             }
-            if held.cue.is_some() || token.is_any(UNITS) || token.has_digits() || matches!(token.kind, Kind::Month(_) | Kind::Letter(_)) {
+            if let Some(next) = Self::read(ahead, at)? {
+                let dated = ahead.is(next.words, |token| token.is_any(&WAITS) || matches!(token.kind, Kind::Month(_)))?;
+                return Ok((at > self.words && !dated && next.is_figures() && !next.is_in_prose(ahead)?).then_some(next));
+            }
+            turn_words = turn_words.map(|words: usize| words + 1);
+            let far = turn_words.is_some_and(|words| words > THEN_WORDS_MAX);
+            if far
+                || held.cue.is_some()
+                || token.is_any(UNITS)
+                || token.has_digits()
+                || matches!(token.kind, Kind::Month(_) | Kind::Letter(_))
+            {
                 return Ok(None);
             }
         }
         Ok(None)
+    }
+
+    /// Whether a sentence goes on after it, without a pause and without another figure: it counts something, or tells when.
+    pub(super) fn is_in_prose(&self, ahead: Ahead<'_>) -> Result<bool, More> {
+        if ahead.seen(self.words - 1, self.words).iter().any(|held| held.token.pauses) {
+            return Ok(false);
+        }
+        let mut plain = false;
+        for at in self.words..self.words + ASIDE_WORDS_MAX {
+            let Some(held) = ahead.held(at)? else { break };
+            if held.rested {
+                break;
+            }
+            if held.token.may_be_numeric() && !held.token.is_any(&["one", "once", "o"]) {
+                return Ok(at == self.words || ahead.is(self.words, |token| token.is_any(UNITS) || token.is_any(RATIOS))?);
+            }
+            plain |= held.token.kind != Kind::Bridge && held.token.kind != Kind::Mark;
+        }
+        Ok(plain)
     }
 
     /// Digits that nobody counts or tells a time with.
@@ -249,8 +285,16 @@ fn takes_back(token: &Token) -> bool {
 /// The part of a number at `at`; `inside`: a number is being read already.
 fn part(ahead: Ahead<'_>, at: usize, inside: bool) -> Found<Part> {
     let Some(token) = ahead.at(at)? else { return Ok(None) };
-    let plain =
-        |digits: String, words| Part { digits, cardinal: false, dated: false, written: token.has_digits(), from: at, words, apart: false };
+    let plain = |digits: String, words| Part {
+        digits,
+        cardinal: false,
+        dated: false,
+        written: token.has_digits(),
+        repeated: matches!(token.kind, Kind::Repeat(_)),
+        from: at,
+        words,
+        apart: false,
+    };
     if let Kind::Digits(digits) = &token.kind
         && (digits.len() > 3 || !ahead.is(at + 1, magnifies)?)
     {

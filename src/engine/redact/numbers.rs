@@ -5,7 +5,7 @@ use super::ahead::{Ahead, Found, More};
 use super::checksum;
 use super::cue::{CUE_WORDS_MAX, Cue, Said, Strength, ended_by};
 use super::entity::Entity;
-use super::lexicon::{LEADS, UNITS};
+use super::lexicon::{LEADS, RATIOS, UNITS};
 use super::number::{Run, is_year};
 use super::rules::{Decision, Match, Scene};
 use super::token::{Kind, Token};
@@ -95,8 +95,10 @@ fn sensitive(scene: &Scene<'_>, run: &Run, quantity: bool) -> Found<Match> {
         let confidence = if checksum::luhn(&run.digits) { Confidence::Checksum } else { Confidence::Shape };
         return Ok(Some(Match { gives: Some(Cue::Card), ..Match::new(Entity::CardNumber, confidence, run.words) }));
     }
-    let counted = scene.ahead.is(run.words, |token| token.is_any(UNITS))?;
-    let counts = counted || run.counts(scene.ahead)?;
+    let counted = scene.ahead.is(run.words, |token| token.is_any(UNITS) || token.is_any(RATIOS))?
+        || scene.ahead.is(run.words, |token| token.is("por"))? && scene.ahead.is(run.words + 1, |token| token.is("ciento"))?;
+    let prose = counted || run.is_in_prose(scene.ahead)?;
+    let counts = counted || prose && run.counts(scene.ahead)?;
     if !counts
         && !quantity
         && let Some(entity) = said_again(scene, run)
@@ -110,20 +112,25 @@ fn sensitive(scene: &Scene<'_>, run: &Run, quantity: bool) -> Found<Match> {
         }
         let awaited = scene.awaits(&said);
         let begun = said.strength == Strength::Begun;
-        let asked = said.speaker != scene.speaker;
+        let announced = awaited && scene.own_cue_just_ended(&[said.cue]).is_some();
         // Nothing but "it's" and its like stands before it.
-        let direct = awaited && (asked && leads_in || scene.is_due(&said));
-        // "44 hold on, it's peeling off, 2".
-        let counts = counts && run.after_aside(scene.ahead)?.is_none();
-        let fits = if direct {
+        let answers = awaited && !begun && said.speaker != scene.speaker && leads_in;
+        let due = awaited && !begun && scene.is_due(&said);
+        let fits = if announced {
             !counted && !(counts && total <= 3) && !(quantity && run.parts.len() == 1 && total <= 2)
-        } else if begun && awaited {
-            !quantity && !counts
-        } else if awaited {
-            !quantity && !counts && spelled
+        } else if answers {
+            !quantity && !counts && !(prose && total <= 2)
+        } else if due || begun && awaited {
+            !quantity && !counts && (!prose || spelled && total >= 3)
         } else {
-            !quantity && !counts && spelled && (total >= 4 || run.parts.len() >= 3)
+            !quantity
+                && !prose
+                && spelled
+                && (total >= 4 || run.parts.len() >= 3)
+                && run.parts.iter().all(|part| !part.cardinal)
+                && !is_time(&run.digits)
         };
+        let direct = announced || answers || due;
         if !fits || !direct && [Cue::Password, Cue::AskedPassword].contains(&said.cue) {
             continue;
         }
@@ -253,6 +260,7 @@ fn is_spelled(run: &Run) -> bool {
     single >= 3 && single == run.parts.len()
         || run.parts.iter().any(|part| !part.cardinal && part.written && part.digits.len() >= 3)
         || single == run.parts.len() && single == 2 && run.digits.len() >= 3
+        || run.parts.len() == 1 && run.digits.len() >= 2 && run.parts.iter().all(|part| part.repeated)
 }
 
 /// This speaker's last number was masked a few words ago, in the same turn.

@@ -55,7 +55,10 @@ fn english(scene: &Scene<'_>) -> Found<(usize, Confidence)> {
         None => 1,
     };
     let led = scene.lead().is_some_and(|token| token.is_any(LEADS)) && !scene.sentence().take(1).any(|past| past.cue.is_some());
-    let announced = scene.awaited(&[Cue::Address]).is_some_and(|said| said.speaker == scene.speaker || scene.leads_in()) && !led;
+    let announced = scene
+        .awaited(&[Cue::Address])
+        .is_some_and(|said| if said.speaker == scene.speaker { scene.turn().any(|past| past.seq == said.seq) } else { scene.leads_in() })
+        && !led;
     let (mut end, mut common) = (None, false);
     for n in 0..=STREET_WORDS_MAX {
         let Some(held) = ahead.held(house + n)? else { break };

@@ -147,20 +147,24 @@ impl Scene<'_> {
         }
         let since = self.turn().take_while(|past| past.seq > said.seq).count();
         let lead = self.turn().next().map(|past| &past.token);
+        let in_turn = self.turn().any(|past| past.seq == said.seq);
         let joint = lead.is_none_or(|token| {
             token.pauses || token.contracted || opens(token) || token.kind == Kind::Bridge || is_function(&token.folded)
         });
         let quantity = lead.is_some_and(|token| token.is_any(TO_QUANTITIES));
+        if said.speaker == self.speaker && in_turn {
+            let away = |token: &Token| token.is_any(&["in", "for", "of", "to", "about", "than", "a", "an", "or", "hasta", "desde", "como"]);
+            return since <= NEAR_WORDS_MAX && !lead.is_some_and(away) || joint && !quantity;
+        }
         if said.speaker == self.speaker {
-            return since <= NEAR_WORDS_MAX && !lead.is_some_and(|token| token.is_any(&["in", "for", "of", "to", "about", "than"]))
-                || joint && !quantity;
+            return self.leads_in();
         }
         let strange = self
             .turn()
             .filter(|past| past.masked.is_none() && past.cue.is_none() && past.token.kind == Kind::Plain && !opens(&past.token))
             .filter(|past| !is_function(&past.token.folded))
             .count();
-        strange <= 1 && joint && !quantity
+        strange <= 2 && joint && !quantity
     }
 
     /// The newest that is awaited of these.

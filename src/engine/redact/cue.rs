@@ -7,7 +7,9 @@ use super::Speaker;
 
 /// For how long a cue tells what a number is.
 pub const CUE_WINDOW_MS: u64 = 25_000;
-/// For how long a mere mention does, and for how long "reference number" tells that one is harmless.
+/// For how long a mere mention does.
+pub const MENTION_WINDOW_MS: u64 = 15_000;
+/// For how long "reference number" tells that one is harmless.
 pub const BRIEF_WINDOW_MS: u64 = 6_000;
 /// Cues remembered; of more the oldest is forgotten.
 pub const CUES_MAX: usize = 48;
@@ -97,8 +99,11 @@ impl Cues {
     /// Those that were said before the word `seq`, which begins at `at_ms`, and still hold: the newest first.
     pub(super) fn live(&self, seq: u64, at_ms: u64) -> impl Iterator<Item = &Said> {
         self.said.iter().rev().filter(move |said| {
-            let brief = said.cue == Cue::Harmless || said.strength == Strength::Mentioned;
-            let window = if brief { BRIEF_WINDOW_MS } else { CUE_WINDOW_MS };
+            let window = match (said.cue, said.strength) {
+                (Cue::Harmless, _) => BRIEF_WINDOW_MS,
+                (_, Strength::Mentioned) => MENTION_WINDOW_MS,
+                (_, Strength::Begun | Strength::Named) => CUE_WINDOW_MS,
+            };
             said.seq < seq && at_ms.saturating_sub(said.end_ms) <= window
         })
     }
@@ -250,7 +255,7 @@ const PHRASES: &[(Cue, &[&str])] = &[
     (Cue::Itin, &["itin", "itin number", "i t i n", "taxpayer", "taxpayer number", "taxpayer id", "taxpayer identification", "tax id", "tax number", "tax identification",
         "numero de contribuyente", "numero del itin"]),
     (Cue::Pin, &["pin", "pin number", "pin code", "p i n", "passcode", "pass code", "security pin", "nip", "access code", "codigo de acceso", "clave", "numero secreto",
-        "secret number", "pin es", "secret code"]),
+        "secret number", "pin es", "secret code", "always use", "siempre uso"]),
     (Cue::OneTimeCode, &["code", "codes", "text says", "message says", "mensaje dice", "el mensaje", "verification code", "one time code", "one-time code", "one time passcode", "one-time passcode", "one time password", "one-time password",
         "otp", "o t p", "code we sent", "code i sent", "code you", "the code", "code is", "texted you", "texted me", "text message", "digit code",
         "authentication code", "confirmation code", "codigo", "el codigo", "codigo de verificacion", "codigo que", "mensaje de texto", "codigo temporal", "login code"]),

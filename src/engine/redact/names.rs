@@ -37,17 +37,16 @@ pub(super) fn find(scene: &Scene<'_>) -> Found<Match> {
     let asked = named
         && scene.awaited(&[Cue::AskedName, Cue::Name]).is_some_and(|said| said.speaker != scene.speaker)
         && strange_words(scene) <= 1
+        && !scene.turn().any(|past| past.masked == Some(Entity::Name) && past.token.is_free())
         && answers_with_a_name(ahead)?;
-    let may_be = (told || introduces(scene) || scene.is_first_answer_to(Cue::AskedName))
-        && named
-        && first.kind == Kind::Plain
-        && !is_function(&first.folded);
+    let answers = scene.is_first_answer_to(Cue::AskedName) && answers_with_a_name(ahead)?;
+    let may_be = (told || introduces(scene) || answers) && named && first.kind == Kind::Plain && !is_function(&first.folded);
     if !(is_name(first) || may_be) || begins_with_cue(scene) {
         return Ok(None);
     }
     let titled = scene.lead().is_some_and(|token| token.is_any(TITLES));
     let introduced = introduces(scene) && (first.capital || is_all_of_a_name(ahead)?);
-    if titled || introduced || told || asked || scene.is_first_answer_to(Cue::AskedName) {
+    if titled || introduced || told || asked || answers {
         return Ok(Some(Match::new(Entity::Name, Confidence::Cue, name_end(ahead)?)));
     }
     let known = scene.names.iter().any(|name| *name == first.folded);
@@ -60,6 +59,9 @@ fn answers_with_a_name(ahead: Ahead<'_>) -> Result<bool, More> {
         return Ok(true);
     }
     let end = name_end(ahead)?;
+    if ahead.is(end - 1, |token| token.asks)? {
+        return Ok(false);
+    }
     Ok(ahead.held(end)?.is_none_or(|next| next.rested) || ahead.is(end - 1, |token| token.stops)? || end > NAME_WORDS_MAX)
 }
 
@@ -187,6 +189,10 @@ pub(super) fn password(scene: &Scene<'_>) -> Found<Match> {
             (end, figures) = (run.words, true);
             continue;
         }
+        if ahead.is(end, |token| token.kind == Kind::Once)? {
+            (end, figures) = (end + 1, true);
+            continue;
+        }
         let part = ahead.is(end, |token| {
             token.letter().is_some_and(|letter| !matches!(letter, 'A' | 'I' | 'Y'))
                 || matches!(token.kind, Kind::Mixed | Kind::Separator | Kind::Repeat(_) | Kind::Month(_) | Kind::Ordinal(_))
@@ -217,6 +223,7 @@ fn all_that_is_left(scene: &Scene<'_>, joined: bool) -> Found<usize> {
     let (mut end, mut words, mut figures, mut free) = (0, 0, false, 0);
     let of_a_thing =
         scene.lead().is_some_and(|token| token.is_any(&["la", "el", "the", "a", "in", "en", "at", "my", "su", "mi", "un", "una", "your"]));
+    let of_a_thing = of_a_thing && !scene.before(2).is_some_and(|token| token.is_any(&["is", "es", "its", "sea"]));
     if of_a_thing || ahead.is(0, |token| token.is_any(OF_A_PASSWORD) || token.is_any(CALLES))? || begins_with_cue(scene) {
         return Ok(None);
     }
@@ -246,7 +253,13 @@ fn all_that_is_left(scene: &Scene<'_>, joined: bool) -> Found<usize> {
     }
     let ends = ahead.held(end)?.is_none_or(|next| next.rested) || ahead.is(end - 1, |token| token.stops)?;
     let told = scene.awaited(&[Cue::Password, Cue::AskedPassword]).is_some_and(|said| said.speaker == scene.speaker);
-    let strange = if told && !joined && !figures { free == words } else { figures || free == words || free > 0 && words == 2 };
+    let strange = if told && !joined && !figures {
+        free == words
+    } else {
+        figures && (joined || ahead.is(0, |token| token.is_free() || token.letter().is_some() || token.has_digits())?)
+            || free == words
+            || free > 0 && words == 2
+    };
     Ok((end > 0 && ends && strange && (figures || words >= 2)).then_some(end))
 }
 

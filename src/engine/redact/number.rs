@@ -11,6 +11,8 @@ pub const BRIDGE_WORDS_MAX: usize = 8;
 pub const ASIDE_WORDS_MAX: usize = 13;
 /// Of a turn in which it goes on: "and the rest is".
 const THEN_WORDS_MAX: usize = 4;
+/// Words that make a sentence of what goes on after a number.
+const PROSE_WORDS_MIN: usize = 2;
 /// So often.
 const ASIDES_MAX: usize = 4;
 /// Digits of the numbers that need no cue.
@@ -152,7 +154,7 @@ impl Run {
         if ahead.seen(self.words - 1, self.words).iter().any(|held| held.token.pauses) {
             return Ok(false);
         }
-        let mut plain = false;
+        let (mut plain, mut words) = (false, 0);
         for at in self.words..self.words + ASIDE_WORDS_MAX {
             let Some(held) = ahead.held(at)? else { break };
             if held.rested {
@@ -162,15 +164,18 @@ impl Run {
                 return Ok(at == self.words || ahead.is(self.words, |token| token.is_any(UNITS) || token.is_any(RATIOS))?);
             }
             plain |= held.token.kind != Kind::Bridge && held.token.kind != Kind::Mark;
+            words += 1;
         }
-        Ok(plain)
+        // A word or two after it are an answer to what the other murmurs.
+        Ok(plain && words >= PROSE_WORDS_MIN)
     }
 
     /// Digits that nobody counts or tells a time with.
     fn strong_digits(&self) -> usize {
-        let single = self.parts.iter().filter(|part| part.digits.len() == 1 || part.digits.len() >= 3).count();
+        let single = self.parts.iter().all(|part| part.digits.len() != 2);
+        let grouped = self.groups().iter().all(|group| group.len() >= 3);
         let digits = self.digits.len();
-        if digits >= 3 && (single == self.parts.len() || self.parts.len() >= 3) && !is_year(&self.digits) { digits } else { 0 }
+        if digits >= 3 && (single || grouped) && !is_year(&self.digits) { digits } else { 0 }
     }
 
     /// Said figure by figure, or in pairs.

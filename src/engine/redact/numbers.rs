@@ -23,14 +23,16 @@ const AFTER_WORDS_MAX: usize = CUE_WORDS_MAX + 3;
 
 pub(super) fn find(scene: &Scene<'_>) -> Found<Decision> {
     let Some(run) = Run::read_whole(scene.ahead, 0, whole(scene))? else { return Ok(None) };
-    // Nobody awaits it: only with what comes after an aside may it be long enough to be something.
-    if !scene.live().iter().any(|said| is_number(said.cue) && scene.awaits(said))
+    let decision = judge(scene, &run)?;
+    // Only with what comes after an aside may it be long enough to be something.
+    if !matches!(decision, Some(Decision::Mask(_)))
+        && !is_quantity(scene, &run)?
         && let Some(joined) = run.joined(scene.ahead)?
         && let Some(found @ Decision::Mask(_)) = judge(scene, &joined)?
     {
         return Ok(Some(found));
     }
-    judge(scene, &run)
+    Ok(decision)
 }
 
 /// Digits of what is awaited, at least; without a cue those of the shortest that needs none.
@@ -117,11 +119,12 @@ fn sensitive(scene: &Scene<'_>, run: &Run, quantity: bool) -> Found<Match> {
         let answers = awaited && !begun && said.speaker != scene.speaker && leads_in;
         let due = awaited && !begun && scene.is_due(&said);
         let fits = if announced {
-            !counted && !(counts && total <= 3) && !(quantity && run.parts.len() == 1 && total <= 2)
+            !counted && !(counts && total <= 3) && !(prose && total == 1) && !(quantity && run.parts.len() == 1 && total <= 2)
         } else if answers {
             !quantity && !counts && !(prose && total <= 2)
-        } else if due || begun && awaited {
-            !quantity && !counts && (!prose || spelled && total >= 3)
+        } else if due || begun && awaited && scene.goes_on() {
+            let dated = due && (is_year(&run.digits) || is_time(&run.digits));
+            !quantity && !counts && !dated && (!prose || spelled && total >= 3)
         } else {
             !quantity
                 && !prose
@@ -373,6 +376,12 @@ fn is_quantity(scene: &Scene<'_>, run: &Run) -> Result<bool, More> {
         return Ok(true);
     }
     let total = run.digits.len();
+    // "six or seven", "three to four": and "twenty-four seven" is round the clock.
+    let range =
+        scene.ahead.is(run.words, |token| token.is_any(&["or", "to", "o", "a"]))? && scene.ahead.is(run.words + 1, Token::is_numeric)?;
+    if range && total <= 4 || run.digits == "247" && run.parts.iter().map(|part| part.digits.len()).eq([2, 1]) {
+        return Ok(true);
+    }
     let cued = scene.sentence().next().is_some_and(|past| past.cue.is_some());
     let led = !cued && scene.lead().is_some_and(|token| token.is_any(LEADS));
     if led && total <= 4 && run.parts.iter().all(|part| !part.dated) {

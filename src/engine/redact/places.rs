@@ -62,7 +62,7 @@ fn english(scene: &Scene<'_>) -> Found<(usize, Confidence)> {
     let (mut end, mut common) = (None, false);
     for n in 0..=STREET_WORDS_MAX {
         let Some(held) = ahead.held(house + n)? else { break };
-        if held.rested && end.is_none() && n == 0 {
+        if held.rested {
             break;
         }
         let token = &held.token;
@@ -181,7 +181,7 @@ fn is_office(scene: &Scene<'_>) -> bool {
         "staying",
         "domicilio",
     ];
-    if scene.awaited(&[Cue::Address]).is_some_and(|said| said.speaker != scene.speaker) {
+    if scene.awaited(&[Cue::Address]).is_some_and(|said| said.speaker != scene.speaker) && scene.leads_in() {
         return false;
     }
     // "the pantry's at", "la despensa está en": somebody who speaks of himself says I, my or we.

@@ -148,16 +148,15 @@ impl Scene<'_> {
         let since = self.turn().take_while(|past| past.seq > said.seq).count();
         let lead = self.turn().next().map(|past| &past.token);
         let in_turn = self.turn().any(|past| past.seq == said.seq);
-        let joint = lead.is_none_or(|token| {
-            token.pauses || token.contracted || opens(token) || token.kind == Kind::Bridge || is_function(&token.folded)
-        });
+        let near = self.turn().nth(NEAR_WORDS_MAX).is_none();
+        let joint = near
+            || lead.is_none_or(|token| {
+                token.pauses || token.contracted || opens(token) || token.kind == Kind::Bridge || is_function(&token.folded)
+            });
         let quantity = lead.is_some_and(|token| token.is_any(TO_QUANTITIES));
         if said.speaker == self.speaker && in_turn {
-            let away = |token: &Token| token.is_any(&["in", "for", "of", "to", "about", "than", "a", "an", "or", "hasta", "desde", "como"]);
+            let away = |token: &Token| token.is_any(&["in", "for", "of", "about", "than", "a", "an", "or", "hasta", "desde", "como"]);
             return since <= NEAR_WORDS_MAX && !lead.is_some_and(away) || joint && !quantity;
-        }
-        if said.speaker == self.speaker {
-            return self.leads_in();
         }
         let strange = self
             .turn()
@@ -165,6 +164,13 @@ impl Scene<'_> {
             .filter(|past| !is_function(&past.token.folded))
             .count();
         strange <= 2 && joint && !quantity
+    }
+
+    /// Whether a number may go on here: in the same turn, or after "and then".
+    pub(super) fn goes_on(&self) -> bool {
+        let begun = self.turn().any(|past| past.masked.is_some());
+        let then = |token: &Token| !token.is_any(TO_QUANTITIES) || token.is_any(&["have", "tengo"]);
+        begun || self.turn().nth(THEN_WORDS_MAX).is_none() && self.turn().all(|past| then(&past.token))
     }
 
     /// The newest that is awaited of these.
@@ -263,10 +269,12 @@ impl Scene<'_> {
 /// After one of these comes how many, when or where.
 #[rustfmt::skip]
 const TO_QUANTITIES: &[&str] = &[
-    "somos", "son", "have", "has", "had", "hay", "tengo", "tiene", "in", "en", "for", "of", "about", "to", "hasta", "desde", "como", "was", "were", "are", "than", "vamos", "tomo", "de", "las", "los", "at", "a", "after", "before", "number", "section", "step", "type", "del", "from", "an",
+    "somos", "son", "have", "has", "had", "hay", "tengo", "tiene", "in", "en", "for", "of", "about", "to", "hasta", "desde", "como", "was", "were", "are", "than", "vamos", "tomo", "de", "las", "los", "at", "a", "after", "before", "number", "section", "step", "type", "del", "from", "an", "like", "or",
 ];
 /// An answer that is none begins so.
 const DENIALS: &[&str] = &["no", "nope", "never", "dont", "didnt", "not", "cant", "nunca"];
+/// Of a turn in which a number goes on: "and the rest is".
+const THEN_WORDS_MAX: usize = 4;
 /// So few words after his own cue the speaker tells it, whatever they are.
 const NEAR_WORDS_MAX: usize = 3;
 /// Words of one turn before what is told in it.

@@ -182,11 +182,6 @@ async fn initiate(
         }
     };
     let claims = may.claims;
-    if !(ids::is_org(&claims.org) && ids::is_fit(&claims.sub)) {
-        let meant = ids::ORG_MEANT;
-        let detail = format!("the token's org or sub cannot be kept: an org is {meant}; a sub has at most {} such bytes", ids::ID_MAX);
-        return Err(Problem::new(StatusCode::FORBIDDEN, detail));
-    }
     own(&app, &claims, &claims.org, &asked.client_id, "client")?;
     let canonical = canonical(&asked).map_err(Problem::ours)?;
     let InitiateCallRequest { client_id, form_ids, to, connect_to, client_region, acknowledge_unrecorded: acknowledged, client_name } =

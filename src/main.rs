@@ -218,6 +218,9 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             let exp = now + args.hours * 3_600;
             let claims =
                 Claims { sub: args.sub, name: args.name, org: args.org, permissions: args.permissions, clients: args.clients, exp };
+            if let Some(why) = claims.unfit() {
+                anyhow::bail!("{why}");
+            }
             println!("{}", key.mint(&claims)?);
             Ok(ExitCode::SUCCESS)
         }

@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, MatchedPath};
 use axum::http::StatusCode;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
@@ -17,6 +17,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 
 use super::http::App;
+use super::ids;
 use super::key_set::{KeySet, KeySetError};
 use super::problem::Problem;
 
@@ -46,6 +47,18 @@ fn default_org() -> String {
 }
 
 impl Claims {
+    /// What is wrong with who they say that the bearer is: nothing could be kept under such a name.
+    #[must_use]
+    pub fn unfit(&self) -> Option<String> {
+        if !ids::is_org(&self.org) {
+            Some(format!("the token's org is no organisation: {}", ids::ORG_MEANT))
+        } else if self.sub.is_empty() || !ids::is_fit(&self.sub) {
+            Some(format!("the token's sub is nobody: 1 to {} bytes without control characters", ids::ID_MAX))
+        } else {
+            None
+        }
+    }
+
     /// Whether the bearer may see this client's things.
     #[must_use]
     pub fn is_assigned(&self, client_id: &str) -> bool {
@@ -212,6 +225,9 @@ permissions! {
     ViewAuditLogs = "canViewAuditLogs",
 }
 
+/// Routes that stop a capture: whoever polls too much may still say no.
+const SHUTS: [&str; 3] = ["/api/calls/{callId}/opt-out", "/api/calls/{callId}/pause", "/api/clients/{clientId}/consent/revoke"];
+
 /// A bearer who has permission `P`. Nothing else makes one.
 pub struct May<P: Permission> {
     /// Who.
@@ -230,8 +246,13 @@ impl<P: Permission> FromRequestParts<App> for May<P> {
         };
         let claims =
             app.tokens.read(token.trim()).ok_or_else(|| Problem::new(StatusCode::UNAUTHORIZED, "the token is wrong or has expired"))?;
-        // Before the permission: each denial is written into the chain.
-        app.limits.request(&claims)?;
+        if let Some(why) = claims.unfit() {
+            return Err(Problem::new(StatusCode::UNAUTHORIZED, why));
+        }
+        // Before the permission: each denial is written into the chain. Who may shut a gate never waits for it.
+        if !(claims.may::<P>() && parts.extensions.get::<MatchedPath>().is_some_and(|path| SHUTS.contains(&path.as_str()))) {
+            app.limits.request(&claims)?;
+        }
         if claims.may::<P>() {
             Ok(Self { claims, permission: PhantomData })
         } else {

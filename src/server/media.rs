@@ -78,8 +78,8 @@ pub(super) enum ToMedia {
     AnsweredBy(String, String),
     /// Twilio tells its own id of a call.
     Named(String, String),
-    /// The call goes to the other party without a question.
-    PutThrough(String),
+    /// The call goes to the other party: without a question, or since the question's stream is over. Answered when the call knows.
+    PutThrough(String, oneshot::Sender<()>),
     /// What Twilio's keypad question brought. Answered when it is durable.
     Pad(String, Language, Answer, oneshot::Sender<()>),
     /// Nobody was reached.

@@ -146,6 +146,12 @@ impl From<Problem> for Told {
 /// Places a call, or says why not. Runs to its end whether or not somebody still waits for the answer.
 pub(super) async fn place(app: App, wish: Wish) -> Result<Told, Problem> {
     let (org, client) = (&wish.claims.org, &wish.client_id);
+    // What was answered is answered again, also where no new call could be placed now.
+    if let Some(key) = &wish.key
+        && let Some(known) = app.world.database.key_use(org, &wish.claims.sub, key).await.map_err(Problem::ours)?
+    {
+        return Ok(with_name(again(&app, &wish, known).await?, &wish));
+    }
     let standing = app.world.standing(org, client).await.map_err(Problem::ours)?;
     let call = match Initiation::of(standing.status, wish.acknowledged) {
         Initiation::Warn => None,

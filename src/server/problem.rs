@@ -94,6 +94,9 @@ impl IntoResponse for Problem {
             // In whole seconds, and none is no wait.
             response.headers_mut().insert(header::RETRY_AFTER, (wait.as_secs() + 1).into());
         }
+        if self.status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         if let Some(at) = self.gate_shut_at.and_then(|at| HeaderValue::from_str(&at.to_string()).ok()) {
             response.headers_mut().insert(GATE_SHUT_AT, at);
         }

@@ -291,7 +291,7 @@ pub(super) async fn voice(State(app): State<App>, asked: Asked, axum::Extension(
     }
     match announced.made.as_ref().map(|made| made.standing.status) {
         Some(status @ (ConsentStatus::Granted | ConsentStatus::Revoked)) => {
-            tell(&app, &id, ToMedia::PutThrough(id.clone()));
+            lead_on(&app, &id).await;
             let next = next(&app, &form, &about).await;
             // Only now: a no may have come while it rang. The machine behind the fork knows in any case.
             let refused = about.state(&app).is_some_and(|state| state["consent"]["status"] == "REVOKED");
@@ -318,6 +318,14 @@ pub(super) async fn voice(State(app): State<App>, asked: Asked, axum::Extension(
             xml(twiml::connect(&stream, &action, &otherwise(&app, &about, None, &action)))
         }
     }
+}
+
+/// The call goes to the other party; over when its thread knows.
+async fn lead_on(app: &App, call_id: &str) {
+    let (done, known) = oneshot::channel();
+    tell(app, call_id, ToMedia::PutThrough(call_id.to_owned(), done));
+    // Dropped without a word where no thread has the call.
+    let _ = known.await;
 }
 
 /// The call's gateway does not answer: the people are connected, and nothing is captured.
@@ -552,6 +560,7 @@ fn forked_twiml(app: &App, announced: &Announced, forks: bool, line: Option<&Pro
 }
 
 /// `POST /api/webhooks/twilio/connected`: the consent stream is over. With consent the fork is started, then the call goes where it should.
+/// Who was still being asked did not hang up: the people are connected, and nothing is captured.
 pub(super) async fn connected(State(app): State<App>, asked: Asked, axum::Extension(form): axum::Extension<Form>) -> Response {
     let Ok(about) = About::find(&app, &asked, &form).await else {
         return unowned(&app, &asked.relay, None, None, &form).await;
@@ -568,6 +577,9 @@ pub(super) async fn connected(State(app): State<App>, asked: Asked, axum::Extens
     if unasked {
         // The stream was never opened: Twilio asks by keypad.
         return gather(&app, &about, Language::EN, 1);
+    }
+    if let Some(id) = &about.id {
+        lead_on(&app, id).await;
     }
     let next = match app.world.relays.get(&asked.relay) {
         // The bot has hung up, or is lost.

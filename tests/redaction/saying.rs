@@ -1,6 +1,8 @@
 //! How people say numbers: made from digits by a grammar of its own, which knows nothing of the one that reads them.
 
 use super::random::Random;
+use super::secrets::Phrases;
+use super::{fifth, fourth};
 
 /// In which language.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -41,10 +43,16 @@ pub enum Shape {
     Turns,
     /// One digit is not what it was.
     Misheard,
+    /// four one, let me start over, four one one one
+    StartsOver,
+    /// The other speaker says a part again, and the number goes on.
+    ReadBack,
+    /// A clause comes between two parts.
+    TwoBreaths,
 }
 
 impl Shape {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 17] = [
         Self::Written,
         Self::DigitByDigit,
         Self::Words,
@@ -59,7 +67,15 @@ impl Shape {
         Self::OkayBetween,
         Self::Turns,
         Self::Misheard,
+        Self::StartsOver,
+        Self::ReadBack,
+        Self::TwoBreaths,
     ];
+
+    /// Those of one part: the last three came with the fourth.
+    pub fn of(part: usize) -> &'static [Self] {
+        &Self::ALL[..if part < 3 { 14 } else { 17 }]
+    }
 }
 
 /// A piece of what is said.
@@ -71,6 +87,8 @@ pub enum Piece {
     Aside(String),
     /// The other speaker says something here.
     Other(String),
+    /// The other speaker says a part of it here.
+    OtherSecret(Vec<Piece>),
     /// The turn ends; so long a pause follows.
     Pause(u64),
 }
@@ -248,9 +266,9 @@ fn spanish_now(tongue: Tongue, random: &mut Random) -> bool {
 
 /// The digits, said in that shape, with the asides of that part.
 pub fn say(digits: &str, shape: Shape, tongue: Tongue, part: usize, random: &mut Random) -> Vec<Piece> {
-    let of_part = |en: [[&'static str; 4]; 3], es: [[&'static str; 4]; 3], spanish: bool, random: &mut Random| -> &'static str {
+    let of_part = |en: [Phrases; 5], es: [Phrases; 5], spanish: bool, random: &mut Random| -> &'static str {
         let lists = if spanish { es } else { en };
-        random.pick::<&str>(&lists[part])
+        random.pick::<&str>(lists[part])
     };
     match shape {
         Shape::Written => {
@@ -332,14 +350,18 @@ pub fn say(digits: &str, shape: Shape, tongue: Tongue, part: usize, random: &mut
                 let spanish = spanish_now(tongue, random);
                 let filler = of_part(
                     [
-                        ["uh", "um", "let me see", "hold on"],
-                        ["er", "uh um", "hmm", "one second"],
-                        ["ah", "let me look", "bear with me", "where is it"],
+                        &["uh", "um", "let me see", "hold on"],
+                        &["er", "uh um", "hmm", "one second"],
+                        &["ah", "let me look", "bear with me", "where is it"],
+                        fourth::FILLERS[0],
+                        fifth::FILLERS[0],
                     ],
                     [
-                        ["eh", "este", "a ver", "espere"],
-                        ["pues", "mmm", "este a ver", "un momento"],
-                        ["ay", "déjeme ver", "o sea", "tantito"],
+                        &["eh", "este", "a ver", "espere"],
+                        &["pues", "mmm", "este a ver", "un momento"],
+                        &["ay", "déjeme ver", "o sea", "tantito"],
+                        fourth::FILLERS[1],
+                        fifth::FILLERS[1],
                     ],
                     spanish,
                     random,
@@ -371,14 +393,18 @@ pub fn say(digits: &str, shape: Shape, tongue: Tongue, part: usize, random: &mut
             let spanish = spanish_now(tongue, random);
             let sorry = of_part(
                 [
-                    ["no wait", "sorry", "I mean", "no"],
-                    ["actually no", "scratch that", "oops sorry", "no I mean"],
-                    ["no no", "my bad", "wait no", "let me correct that"],
+                    &["no wait", "sorry", "I mean", "no"],
+                    &["actually no", "scratch that", "oops sorry", "no I mean"],
+                    &["no no", "my bad", "wait no", "let me correct that"],
+                    fourth::SORRY[0],
+                    fifth::SORRY[0],
                 ],
                 [
-                    ["perdón", "no perdón", "digo", "no espere"],
-                    ["ay no", "disculpe", "no digo", "perdone"],
-                    ["no no", "me equivoqué", "corrijo", "perdón me equivoqué"],
+                    &["perdón", "no perdón", "digo", "no espere"],
+                    &["ay no", "disculpe", "no digo", "perdone"],
+                    &["no no", "me equivoqué", "corrijo", "perdón me equivoqué"],
+                    fourth::SORRY[1],
+                    fifth::SORRY[1],
                 ],
                 spanish,
                 random,
@@ -397,14 +423,18 @@ pub fn say(digits: &str, shape: Shape, tongue: Tongue, part: usize, random: &mut
                 let spanish = spanish_now(tongue, random);
                 let okay = of_part(
                     [
-                        ["okay", "uh-huh", "got it", "okay go ahead"],
-                        ["mm-hmm", "yes", "alright", "okay and then"],
-                        ["sure", "right", "I'm listening", "yep keep going"],
+                        &["okay", "uh-huh", "got it", "okay go ahead"],
+                        &["mm-hmm", "yes", "alright", "okay and then"],
+                        &["sure", "right", "I'm listening", "yep keep going"],
+                        fourth::OKAY[0],
+                        fifth::OKAY[0],
                     ],
                     [
-                        ["sí", "ajá", "okay", "muy bien"],
-                        ["vale", "claro", "siga", "correcto"],
-                        ["sí dígame", "perfecto", "adelante", "mjm"],
+                        &["sí", "ajá", "okay", "muy bien"],
+                        &["vale", "claro", "siga", "correcto"],
+                        &["sí dígame", "perfecto", "adelante", "mjm"],
+                        fourth::OKAY[1],
+                        fifth::OKAY[1],
                     ],
                     spanish,
                     random,
@@ -431,14 +461,18 @@ pub fn say(digits: &str, shape: Shape, tongue: Tongue, part: usize, random: &mut
                         let spanish = spanish_now(tongue, random);
                         let then = of_part(
                             [
-                                ["and then", "then", "and", "okay"],
-                                ["next is", "now", "so then", "and it's"],
-                                ["followed by", "after that", "then it goes", "plus"],
+                                &["and then", "then", "and", "okay"],
+                                &["next is", "now", "so then", "and it's"],
+                                &["followed by", "after that", "then it goes", "plus"],
+                                fourth::THEN[0],
+                                fifth::THEN[0],
                             ],
                             [
-                                ["y", "luego", "después", "y luego"],
-                                ["entonces", "y después", "ahora", "sigue"],
-                                ["y de ahí", "a continuación", "y sigue", "más"],
+                                &["y", "luego", "después", "y luego"],
+                                &["entonces", "y después", "ahora", "sigue"],
+                                &["y de ahí", "a continuación", "y sigue", "más"],
+                                fourth::THEN[1],
+                                fifth::THEN[1],
                             ],
                             spanish,
                             random,
@@ -460,6 +494,46 @@ pub fn say(digits: &str, shape: Shape, tongue: Tongue, part: usize, random: &mut
                 heard.replace_range(at..=at, &other.to_string());
             }
             say(&heard, style, tongue, part, random)
+        }
+        Shape::StartsOver => {
+            let style = *random.pick(&[Shape::Words, Shape::DigitByDigit, Shape::Mixed, Shape::Pairs]);
+            let spanish = spanish_now(tongue, random);
+            let over = random.pick::<&str>(if part == 3 { fourth::OVER } else { fifth::OVER }[usize::from(spanish)]);
+            let mut out = say(&digits[..1 + random.below(digits.len() - 1)], style, tongue, part, random);
+            out.extend(aside(over));
+            out.extend(say(digits, style, tongue, part, random));
+            out
+        }
+        Shape::ReadBack => {
+            let style = *random.pick(&[Shape::Words, Shape::DigitByDigit, Shape::Written, Shape::Pairs]);
+            let groups = groups(digits, random);
+            let at = random.below(groups.len());
+            let mut out = Vec::new();
+            for (n, group) in groups.iter().enumerate() {
+                out.extend(say(group, style, tongue, part, random));
+                if n == at {
+                    let spanish = spanish_now(tongue, random);
+                    let way = random.pick::<&str>(if part == 3 { fourth::READ_BACK } else { fifth::READ_BACK }[usize::from(spanish)]);
+                    let (before, after) = way.split_once("{}").unwrap_or((way, ""));
+                    let words = |text: &str| text.split_whitespace().map(|word| Piece::Aside(word.to_owned())).collect::<Vec<_>>();
+                    let style = *random.pick(&[Shape::Words, Shape::DigitByDigit]);
+                    out.push(Piece::OtherSecret([words(before), say(group, style, tongue, part, random), words(after)].concat()));
+                }
+            }
+            out
+        }
+        Shape::TwoBreaths => {
+            let style = *random.pick(&[Shape::Words, Shape::DigitByDigit, Shape::Written, Shape::Pairs]);
+            let spanish = spanish_now(tongue, random);
+            let breath = random.pick::<&str>(if part == 3 { fourth::BREATH } else { fifth::BREATH }[usize::from(spanish)]);
+            let at = digits.len().div_ceil(2);
+            let mut out = say(&digits[..at], style, tongue, part, random);
+            if random.chance(0.3) {
+                out.push(Piece::Pause(800 + 100 * random.below(30) as u64));
+            }
+            out.extend(aside(breath));
+            out.extend(say(&digits[at..], style, tongue, part, random));
+            out
         }
     }
 }

@@ -2,17 +2,20 @@
 
 use super::random::Random;
 use super::saying::{Piece, Shape, Tongue, cardinal, digit, say};
+use super::{fifth, fourth};
 use callgate::engine::redact::Entity;
 
-/// Phrases of each part: rules were tuned on the first, and each other was held out until its first look.
-pub type Parts = [&'static [&'static str]; 3];
+/// Phrases of the first three parts.
+type Parts = [Phrases; 3];
+/// Of one part.
+pub type Phrases = &'static [&'static str];
 
 /// What is asked, and how an answer begins that announces itself. `{}` is the secret.
-pub struct Wording {
-    pub asks: Parts,
-    pub asks_es: Parts,
-    pub tells: Parts,
-    pub tells_es: Parts,
+pub struct Lists {
+    pub asks: Phrases,
+    pub asks_es: Phrases,
+    pub tells: Phrases,
+    pub tells_es: Phrases,
 }
 
 fn luhn_digit(body: &str) -> char {
@@ -147,18 +150,35 @@ const DAYS: [&str; 31] = [
     "thirtieth",
     "thirty first",
 ];
-const FIRST: [[&str; 12]; 3] = [
-    ["Maria", "James", "Guadalupe", "Priya", "Robert", "Keisha", "Jose", "Linda", "Ahmed", "Carmen", "Tyrone", "Mei"],
-    ["Xochitl", "Walter", "Deborah", "Raj", "Esperanza", "Dmitri", "Latoya", "Hector", "Fatima", "Bill", "Rosario", "Nguyen"],
-    ["Yolanda", "Gregory", "Siobhan", "Kwame", "Itzel", "Harold", "Anjali", "Terrence", "Consuelo", "Wei", "Brenda", "Mohamed"],
+const FIRST: [Phrases; 5] = [
+    &["Maria", "James", "Guadalupe", "Priya", "Robert", "Keisha", "Jose", "Linda", "Ahmed", "Carmen", "Tyrone", "Mei"],
+    &["Xochitl", "Walter", "Deborah", "Raj", "Esperanza", "Dmitri", "Latoya", "Hector", "Fatima", "Bill", "Rosario", "Nguyen"],
+    &["Yolanda", "Gregory", "Siobhan", "Kwame", "Itzel", "Harold", "Anjali", "Terrence", "Consuelo", "Wei", "Brenda", "Mohamed"],
+    fourth::FIRST,
+    fifth::FIRST,
 ];
-const LAST: [[&str; 12]; 3] = [
-    ["Lopez", "Smith", "Hernandez", "Patel", "Johnson", "Washington", "Garcia", "Kowalski", "Hassan", "Ruiz", "Brooks", "Chen"],
-    ["Quetzal", "Abernathy", "Okafor", "Krishnan", "Villanueva", "Petrov", "Jefferson", "Maldonado", "Rahimi", "Turner", "Fuentes", "Tran"],
-    ["Castellanos", "Gallagher", "Mensah", "Iyer", "Zamora", "Pruitt", "Nakamura", "Whitfield", "Delgado", "Zhang", "Ferguson", "Diallo"],
+const LAST: [Phrases; 5] = [
+    &["Lopez", "Smith", "Hernandez", "Patel", "Johnson", "Washington", "Garcia", "Kowalski", "Hassan", "Ruiz", "Brooks", "Chen"],
+    &[
+        "Quetzal",
+        "Abernathy",
+        "Okafor",
+        "Krishnan",
+        "Villanueva",
+        "Petrov",
+        "Jefferson",
+        "Maldonado",
+        "Rahimi",
+        "Turner",
+        "Fuentes",
+        "Tran",
+    ],
+    &["Castellanos", "Gallagher", "Mensah", "Iyer", "Zamora", "Pruitt", "Nakamura", "Whitfield", "Delgado", "Zhang", "Ferguson", "Diallo"],
+    fourth::LAST,
+    fifth::LAST,
 ];
-const STREETS: [[&str; 8]; 3] = [
-    [
+const STREETS: [Phrases; 5] = [
+    &[
         "Maple Street",
         "Oak Avenue",
         "Martin Luther King Boulevard",
@@ -168,7 +188,7 @@ const STREETS: [[&str; 8]; 3] = [
         "Elm Court",
         "Cedar Lane",
     ],
-    [
+    &[
         "Willow Way",
         "Van Ness Avenue",
         "Second Avenue",
@@ -178,7 +198,7 @@ const STREETS: [[&str; 8]; 3] = [
         "Lincoln Parkway",
         "Birch Circle",
     ],
-    [
+    &[
         "Magnolia Street",
         "Tenth Avenue",
         "Old Mill Road",
@@ -188,16 +208,30 @@ const STREETS: [[&str; 8]; 3] = [
         "North Franklin Street",
         "Silver Creek Drive",
     ],
+    fourth::STREETS,
+    fifth::STREETS,
 ];
-const CALLES: [[&str; 6]; 3] = [
-    ["calle Hidalgo", "avenida Juárez", "calle Benito Juárez", "calle de la Rosa", "avenida Reforma", "calle Morelos"],
-    ["calle Zaragoza", "avenida Insurgentes", "calle San Martín", "callejón del Beso", "calle Pino Suárez", "avenida Universidad"],
-    ["calle Allende", "avenida Revolución", "calle Cinco de Mayo", "calle Las Palmas", "avenida del Sol", "calle Emiliano Zapata"],
+const CALLES: [Phrases; 5] = [
+    &["calle Hidalgo", "avenida Juárez", "calle Benito Juárez", "calle de la Rosa", "avenida Reforma", "calle Morelos"],
+    &["calle Zaragoza", "avenida Insurgentes", "calle San Martín", "callejón del Beso", "calle Pino Suárez", "avenida Universidad"],
+    &["calle Allende", "avenida Revolución", "calle Cinco de Mayo", "calle Las Palmas", "avenida del Sol", "calle Emiliano Zapata"],
+    fourth::CALLES,
+    fifth::CALLES,
 ];
-const WORDS: [[&str; 8]; 3] = [
-    ["bluebird", "sunshine", "tiger", "mustang", "pumpkin", "rainbow", "coyote", "lucky"],
-    ["dragonfly", "marigold", "thunder", "pelican", "cinnamon", "galaxy", "walnut", "mariposa"],
-    ["hummingbird", "waffles", "panther", "guitar", "october", "snowflake", "charlie", "estrella"],
+const WORDS: [Phrases; 5] = [
+    &["bluebird", "sunshine", "tiger", "mustang", "pumpkin", "rainbow", "coyote", "lucky"],
+    &["dragonfly", "marigold", "thunder", "pelican", "cinnamon", "galaxy", "walnut", "mariposa"],
+    &["hummingbird", "waffles", "panther", "guitar", "october", "snowflake", "charlie", "estrella"],
+    fourth::WORDS,
+    fifth::WORDS,
+];
+
+const HOSTS: [Phrases; 5] = [
+    &["gmail", "yahoo", "county health", "outlook"],
+    &["icloud", "hotmail", "sunrise clinic", "my school"],
+    &["comcast", "proton", "live", "valley college"],
+    fourth::HOSTS,
+    fifth::HOSTS,
 ];
 
 fn number_words(value: u32, spanish: bool, random: &mut Random) -> String {
@@ -224,8 +258,17 @@ pub fn other(entity: Entity, tongue: Tongue, part: usize, random: &mut Random) -
     match entity {
         Entity::DateOfBirth => {
             let (day, month, year) = (1 + random.below(28) as u32, 1 + random.below(12) as u32, 1930 + random.below(80) as u32);
-            match random.below(4) {
+            match random.below(if part < 3 { 4 } else { 5 }) {
                 0 => (secret(&format!("{month:02}/{day:02}/{year}")), "written"),
+                4 if spanish => {
+                    let (day, month) = (number_words(day, true, random), number_words(month, true, random));
+                    (secret(&format!("{day} del {month} del {}", number_words(year, true, random))), "numbers")
+                }
+                4 => {
+                    let (day, month) = (number_words(day, false, random), number_words(month, false, random));
+                    let year = if (2000..2010).contains(&year) { year } else { year % 100 };
+                    (secret(&format!("{month} {day} {}", number_words(year, false, random))), "numbers")
+                }
                 1 if !spanish => (secret(&format!("{} {day}, {year}", MONTHS[month as usize - 1])), "month written"),
                 2 => {
                     let figures = format!("{month:02}{day:02}{year}");
@@ -245,8 +288,13 @@ pub fn other(entity: Entity, tongue: Tongue, part: usize, random: &mut Random) -
         }
         Entity::Expiry => {
             let (month, year) = (1 + random.below(12) as u32, 26 + random.below(9) as u32);
-            match random.below(4) {
+            match random.below(if part < 3 { 4 } else { 5 }) {
                 0 => (secret(&format!("{month:02}/{year}")), "written"),
+                4 => {
+                    let year = number_words(if random.chance(0.5) { year } else { 2000 + year }, spanish, random);
+                    let slash = if spanish { "diagonal" } else { "slash" };
+                    (secret(&format!("{} {slash} {year}", number_words(month, spanish, random))), "slash")
+                }
                 1 => (say(&format!("{month:02}{year}"), Shape::Words, tongue, part, random), "digit words"),
                 2 => {
                     let name = if spanish { MESES } else { MONTHS }[month as usize - 1];
@@ -261,22 +309,23 @@ pub fn other(entity: Entity, tongue: Tongue, part: usize, random: &mut Random) -
             }
         }
         Entity::Email => {
-            let (first, last) = (random.pick(&FIRST[part]).to_lowercase(), random.pick(&LAST[part]).to_lowercase());
-            let host = *random.pick(
-                &[
-                    ["gmail", "yahoo", "county health", "outlook"],
-                    ["icloud", "hotmail", "sunrise clinic", "my school"],
-                    ["comcast", "proton", "live", "valley college"],
-                ][part],
-            );
-            match random.below(4) {
-                0 => (secret(&format!("{first}.{last}@{}.com", host.replace(' ', ""))), "written"),
+            let (first, last) = (random.pick(FIRST[part]).to_lowercase(), random.pick(LAST[part]).to_lowercase());
+            let joined = |text: &str| text.chars().filter(|c| c.is_alphanumeric()).collect::<String>();
+            let host = *random.pick(HOSTS[part]);
+            match random.below(if part < 3 { 4 } else { 5 }) {
+                0 => (secret(&format!("{}.{}@{}.com", joined(&first), joined(&last), joined(host))), "written"),
                 1 if spanish => (secret(&format!("{first} punto {last} arroba {host} punto com")), "said"),
                 1 => (secret(&format!("{first} dot {last} at {host} dot com")), "said"),
                 2 => {
-                    let letters: Vec<String> = first.chars().map(String::from).collect();
+                    let letters: Vec<String> = joined(&first).chars().map(String::from).collect();
                     let (at, dot) = if spanish { ("arroba", "punto") } else { ("at", "dot") };
                     (secret(&format!("{} {at} {host} {dot} com", letters.join(" "))), "spelled")
+                }
+                4 => {
+                    let number = 10 + random.below(89) as u32;
+                    let number = if random.chance(0.5) { number.to_string() } else { number_words(number, spanish, random) };
+                    let (at, dot) = if spanish { ("arroba", "punto") } else { ("at", "dot") };
+                    (secret(&format!("{last} {number} {at} {host} {dot} net")), "name and number")
                 }
                 _ => {
                     let number = number_words(10 + random.below(89) as u32, spanish, random);
@@ -318,30 +367,38 @@ pub fn other(entity: Entity, tongue: Tongue, part: usize, random: &mut Random) -
             }
         }
         Entity::Password => {
-            let word = *random.pick(&WORDS[part]);
+            let word = *random.pick(WORDS[part]);
             let value = 10 + random.below(89) as u32;
-            match random.below(3) {
+            match random.below(if part < 3 { 3 } else { 4 }) {
                 0 => (secret(&format!("{word}{value}")), "written"),
+                3 => {
+                    let letters: Vec<String> = word.chars().map(String::from).collect();
+                    (secret(&format!("{} {}", letters.join(" "), number_words(value, spanish, random))), "spelled")
+                }
                 1 => {
                     let number = number_words(value, spanish, random);
                     (secret(&format!("{word} {number}")), "words")
                 }
                 _ => {
-                    let other = *random.pick(&WORDS[part]);
+                    let other = *random.pick(WORDS[part]);
                     (secret(&format!("{word} {other}")), "two words")
                 }
             }
         }
         Entity::Address => {
             let number = 10 + random.below(9_900) as u32;
+            if part >= 3 && !spanish && random.chance(0.12) {
+                let number = if random.chance(0.5) { number.to_string() } else { number_words(number, false, random) };
+                return (secret(&format!("PO Box {number}")), "box");
+            }
             if spanish {
-                let calle = *random.pick(&CALLES[part]);
+                let calle = *random.pick(CALLES[part]);
                 let words = random.chance(0.5);
                 let number = if words { number_words(number, true, random) } else { number.to_string() };
                 let joint = random.pick(&["número ", "", "numero "]);
                 return (secret(&format!("{calle} {joint}{number}")), if words { "calle said" } else { "calle written" });
             }
-            let street = *random.pick(&STREETS[part]);
+            let street = *random.pick(STREETS[part]);
             let written = random.chance(0.5);
             let house = if written {
                 number.to_string()
@@ -363,7 +420,15 @@ pub fn other(entity: Entity, tongue: Tongue, part: usize, random: &mut Random) -
             (secret(&text), if written { "number written" } else { "number said" })
         }
         Entity::Name => {
-            let (first, last) = (*random.pick(&FIRST[part]), *random.pick(&LAST[part]));
+            let (first, last) = (*random.pick(FIRST[part]), *random.pick(LAST[part]));
+            if part >= 3 && random.chance(0.15) {
+                let (family, given) = if spanish { ("apellido", "nombre") } else { ("last name", "first name") };
+                let mut pieces: Vec<Piece> = family.split(' ').map(|word| Piece::Aside(word.to_owned())).collect();
+                pieces.extend(secret(last));
+                pieces.extend(given.split(' ').map(|word| Piece::Aside(word.to_owned())));
+                pieces.extend(secret(first));
+                return (pieces, "last first");
+            }
             if random.chance(0.25) {
                 let letters: Vec<String> = last.chars().map(|c| c.to_uppercase().to_string()).collect();
                 return (secret(&format!("{first} {last} {}", letters.join(" "))), "spelled");
@@ -374,10 +439,17 @@ pub fn other(entity: Entity, tongue: Tongue, part: usize, random: &mut Random) -
     }
 }
 
-/// How people talk of it.
+/// How people of that part talk of it.
 #[rustfmt::skip]
-pub fn wording(entity: Entity) -> Wording {
-    let w = |asks: Parts, asks_es: Parts, tells: Parts, tells_es: Parts| Wording { asks, asks_es, tells, tells_es };
+pub fn wording(entity: Entity, part: usize) -> Lists {
+    let w = |asks: Parts, asks_es: Parts, tells: Parts, tells_es: Parts| {
+        Lists { asks: asks[part], asks_es: asks_es[part], tells: tells[part], tells_es: tells_es[part] }
+    };
+    match part {
+        3 => return fourth::wording(entity),
+        4 => return fifth::wording(entity),
+        _ => {}
+    }
     match entity {
         Entity::CardNumber => w(
             [&["Can I get the card number please?", "What is the number on your credit card?"], &["Go ahead and read me the long number across your debit card.", "Which card number would you like to use today?"], &["Okay, whenever you're ready, the sixteen digits on the front.", "Which card are we charging?"]],

@@ -2,7 +2,8 @@
 
 use super::random::Random;
 use super::saying::{Piece, Shape, Tongue, cardinal, say};
-use super::secrets::{self, OF_DIGITS, OTHERS, stands_alone, wording};
+use super::secrets::{self, OF_DIGITS, OTHERS, Phrases, stands_alone, wording};
+use super::{fifth, fourth};
 use callgate::engine::redact::{Entity, Speaker, Utterance, Word};
 
 /// A word of a turn.
@@ -36,7 +37,7 @@ pub struct Call {
 }
 
 #[rustfmt::skip]
-const PLAIN: [&[&str]; 3] = [
+const PLAIN: [Phrases; 5] = [
     &[
         "The copay is going to be {price} for each visit.", "I have an appointment on {date} at {time}.", "There are {few} of us in the house.",
         "Our office is at {office}.", "We are open from {time} to {time} on weekdays.", "They raised it by {percent} last year.",
@@ -94,9 +95,11 @@ const PLAIN: [&[&str]; 3] = [
         "Back in {year} it was a different office.", "My pressure was {mg} over {bus} at the clinic.", "No worries, talk to you on {date}.",
         "The twins are {age} and the baby is {age} months.", "That's extension {few} if you need us again.",
     ],
+    fourth::PLAIN,
+    fifth::PLAIN,
 ];
 #[rustfmt::skip]
-const PLAIN_ES: [&[&str]; 3] = [
+const PLAIN_ES: [Phrases; 5] = [
     &[
         "La consulta cuesta {price_es} cada vez.", "Tengo una cita el {date_es} a las {time_es}.", "Somos {few_es} en la casa.", "Nuestra oficina está en {oficina}.",
         "Abrimos de {time_es} a {time_es} todos los días.", "Vivo aquí desde {year_es}.", "Tiene {age_es} años y va a la escuela.", "Se tarda como {minutes_es} minutos en el autobús.",
@@ -115,21 +118,27 @@ const PLAIN_ES: [&[&str]; 3] = [
         "Se me olvidó la contraseña otra vez.", "Que le vaya muy bien, hasta luego.", "Llamo por la carta que me mandaron.", "Le toca cada {few_es} horas.",
         "Mi niña está enferma desde el {date_es}.", "Ahorita le paso con la trabajadora social.", "Me descuentan {money_es} dólares del cheque.",
     ],
+    fourth::PLAIN_ES,
+    fifth::PLAIN_ES,
 ];
 const MONTHS: [&str; 12] =
     ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"];
 const MESES: [&str; 12] =
     ["enero", "febrero", "marzo", "abril", "mayo", "junio", "julio", "agosto", "septiembre", "octubre", "noviembre", "diciembre"];
 const ORDINALS: [&str; 9] = ["first", "second", "third", "fourth", "5th", "sixth", "7th", "eighth", "tenth"];
-const OFFICE_STREETS: [[&str; 4]; 3] = [
-    ["Market Street", "Broadway Avenue", "Main Street", "Capitol Avenue"],
-    ["Jackson Boulevard", "State Street", "University Drive", "Grand Avenue"],
-    ["Commerce Street", "Liberty Avenue", "Civic Center Drive", "Railroad Avenue"],
+const OFFICES: [Phrases; 5] = [
+    &["Market Street", "Broadway Avenue", "Main Street", "Capitol Avenue"],
+    &["Jackson Boulevard", "State Street", "University Drive", "Grand Avenue"],
+    &["Commerce Street", "Liberty Avenue", "Civic Center Drive", "Railroad Avenue"],
+    fourth::OFFICES,
+    fifth::OFFICES,
 ];
-const OFICINA_CALLES: [[&str; 3]; 3] = [
-    ["la calle Central", "la avenida Madero", "la calle Norte"],
-    ["la calle Sexta", "la avenida Colón", "la calle Real"],
-    ["la calle Ocho", "la avenida Principal", "la calle del Mercado"],
+const OFICINAS: [Phrases; 5] = [
+    &["la calle Central", "la avenida Madero", "la calle Norte"],
+    &["la calle Sexta", "la avenida Colón", "la calle Real"],
+    &["la calle Ocho", "la avenida Principal", "la calle del Mercado"],
+    fourth::OFICINAS,
+    fifth::OFICINAS,
 ];
 
 fn number(value: u32, spanish: bool, random: &mut Random) -> String {
@@ -222,13 +231,18 @@ fn fill(slot: &str, part: usize, random: &mut Random) -> String {
             0 => format!("{},{:03}", 1 + random.below(90), random.below(1000)),
             _ => cardinal(1_000 * (2 + random.below(60) as u32) + 100 * random.below(10) as u32, false, true).join(" "),
         },
-        "office" => format!("{} {}", 100 + random.below(4000), random.pick(&OFFICE_STREETS[part])),
-        "oficina" => format!("{} {}", random.pick(&OFICINA_CALLES[part]), 100 + random.below(900)),
+        "percent_es" => format!("{} por ciento", number(1 + random.below(99) as u32, true, random)),
+        "mg_es" => number([25, 50, 81, 110, 150, 250, 500][random.below(7)], true, random),
+        "bus_es" => number(3 + random.below(90) as u32, true, random),
+        "room_es" => number(101 + random.below(400) as u32, true, random),
+        "office" => format!("{} {}", 100 + random.below(4000), random.pick(OFFICES[part])),
+        "oficina" => format!("{} {}", random.pick(OFICINAS[part]), 100 + random.below(900)),
         _ => unreachable!("no such slot: {slot}"),
     }
 }
 
-fn plain(tongue: Tongue, part: usize, random: &mut Random) -> Vec<Said> {
+/// What one says, and what the other answers, if it is a question.
+fn plain(tongue: Tongue, part: usize, random: &mut Random) -> Vec<Vec<Said>> {
     let spanish = tongue == Tongue::Spanish || tongue == Tongue::Both && random.chance(0.5);
     let template = *random.pick(if spanish { PLAIN_ES } else { PLAIN }[part]);
     let mut text = String::new();
@@ -240,7 +254,7 @@ fn plain(tongue: Tongue, part: usize, random: &mut Random) -> Vec<Said> {
         rest = tail;
     }
     text.push_str(rest);
-    words(&text)
+    text.split('|').map(words).collect()
 }
 
 fn words(text: &str) -> Vec<Said> {
@@ -259,47 +273,90 @@ fn tell(call: &mut Call, entity: Entity, shape: Option<Shape>, tongue: Tongue, p
             (pieces, name.to_owned())
         }
     };
-    let wording = wording(entity);
+    let wording = wording(entity, part);
     let spanish = tongue == Tongue::Spanish || tongue == Tongue::Both && random.chance(0.5);
     let (asks, tells) = if spanish { (wording.asks_es, wording.tells_es) } else { (wording.asks, wording.tells) };
+    // The habits of that part; the first three had the same.
+    let of_part =
+        |first: [Phrases; 2], fourth: [Phrases; 2], fifth: [Phrases; 2]| [first, first, first, fourth, fifth][part][usize::from(spanish)];
+    let openings = of_part([&["", "sure, ", "uh, it's ", "yes it's "], &["", "sí, ", "este, es "]], fourth::OPENINGS, fifth::OPENINGS);
+    let alone = of_part([&["okay {}", "ready? {}", "so {}"], &["okay {}"]], fourth::ALONE, fifth::ALONE);
+    let stalls = of_part([&[], &[]], fourth::STALLS, fifth::STALLS);
+    let on_file = of_part([&[], &[]], fourth::ON_FILE, fifth::ON_FILE);
+    let thanks = of_part([&["Thank you.", "Okay, thanks.", "Got it."], &["Gracias."]], fourth::THANKS, fifth::THANKS);
     let way = random.below(if stands_alone(entity) { 4 } else { 3 });
     if way != 1 && way != 3 {
-        call.turns.push(Turn { speaker: Speaker::Other, words: words(random.pick::<&str>(asks[part])), pause_ms: 600 });
+        call.turns.push(Turn { speaker: Speaker::Other, words: words(random.pick::<&str>(asks)), pause_ms: 600 });
     }
-    let openings: &[&str] = if spanish { &["", "sí, ", "este, es "] } else { &["", "sure, ", "uh, it's ", "yes it's "] };
+    // Who has it on file tells it, or the one who is asked has to look for it.
+    let filed = way == 2 && stands_alone(entity) && !on_file.is_empty() && random.chance(0.4);
+    if way != 1 && way != 3 && !filed && !stalls.is_empty() && random.chance(0.25) {
+        let mut speaker = Speaker::Client;
+        for said in random.pick::<&str>(stalls).split('|') {
+            call.turns.push(Turn { speaker, words: words(said), pause_ms: 1_000 });
+            speaker = turned(speaker);
+        }
+    }
+    let teller = if filed { Speaker::Other } else { Speaker::Client };
     let told = match way {
+        _ if filed => (*random.pick::<&str>(on_file)).to_owned(),
         0 => format!("{}{{}}", random.pick(openings)),
-        3 if spanish => "okay {}".to_owned(),
-        3 => (*random.pick(&["okay {}", "ready? {}", "so {}"])).to_owned(),
-        _ => (*random.pick::<&str>(tells[part])).to_owned(),
+        3 => (*random.pick::<&str>(alone)).to_owned(),
+        _ => (*random.pick::<&str>(tells)).to_owned(),
     };
     let (before, after) = told.split_once("{}").unwrap();
     let id = call.secrets.len();
     call.secrets.push(Secret { entity, shape: name, tongue });
     let last = pieces.iter().rposition(|piece| matches!(piece, Piece::Secret(_))).unwrap_or(0);
-    let mut turn = Turn { speaker: Speaker::Client, words: words(before), pause_ms: 700 };
+    let mut turn = Turn { speaker: teller, words: words(before), pause_ms: 700 };
+    let begin = || Turn { speaker: teller, words: Vec::new(), pause_ms: 700 };
     for (n, piece) in pieces.iter().enumerate() {
         match piece {
             Piece::Secret(text) => turn.words.push(Said { text: text.clone(), secret: Some((id, carries(text))) }),
             Piece::Aside(text) => turn.words.push(Said { text: text.clone(), secret: (n < last).then_some((id, false)) }),
             Piece::Other(text) => {
-                call.turns.push(std::mem::replace(&mut turn, Turn { speaker: Speaker::Client, words: Vec::new(), pause_ms: 700 }));
-                call.turns.push(Turn { speaker: Speaker::Other, words: words(text), pause_ms: 200 });
+                call.turns.push(std::mem::replace(&mut turn, begin()));
+                call.turns.push(Turn { speaker: turned(teller), words: words(text), pause_ms: 200 });
+            }
+            Piece::OtherSecret(pieces) => {
+                let said = pieces.iter().map(|piece| match piece {
+                    Piece::Secret(text) => Said { text: text.clone(), secret: Some((id, carries(text))) },
+                    Piece::Aside(text) | Piece::Other(text) => Said { text: text.clone(), secret: None },
+                    Piece::OtherSecret(_) | Piece::Pause(_) => unreachable!("a part said again is words"),
+                });
+                let words = said.collect();
+                call.turns.push(std::mem::replace(&mut turn, begin()));
+                call.turns.push(Turn { speaker: turned(teller), words, pause_ms: 400 });
             }
             Piece::Pause(ms) => {
                 turn.pause_ms = *ms;
-                call.turns.push(std::mem::replace(&mut turn, Turn { speaker: Speaker::Client, words: Vec::new(), pause_ms: 700 }));
+                call.turns.push(std::mem::replace(&mut turn, begin()));
             }
         }
     }
-    if let Some(word) = turn.words.last_mut() {
+    if after.is_empty()
+        && let Some(word) = turn.words.last_mut()
+    {
         word.text.push('.');
     }
     turn.words.extend(words(after));
-    call.turns.push(turn);
-    if random.chance(0.3) {
-        let thanks = if spanish { "Gracias." } else { *random.pick(&["Thank you.", "Okay, thanks.", "Got it."]) };
-        call.turns.push(Turn { speaker: Speaker::Other, words: words(thanks), pause_ms: 600 });
+    // Read back as the last thing that was told, nothing of it is left to say.
+    if !turn.words.is_empty() {
+        call.turns.push(turn);
+    }
+    if filed {
+        let yes = if spanish { "Sí, así es." } else { "Yes, that's right." };
+        call.turns.push(Turn { speaker: turned(teller), words: words(yes), pause_ms: 600 });
+    } else if random.chance(0.3) {
+        call.turns.push(Turn { speaker: Speaker::Other, words: words(random.pick::<&str>(thanks)), pause_ms: 600 });
+    }
+}
+
+/// Who is spoken to.
+fn turned(speaker: Speaker) -> Speaker {
+    match speaker {
+        Speaker::Client => Speaker::Other,
+        Speaker::Other => Speaker::Client,
     }
 }
 
@@ -316,6 +373,11 @@ fn carries(text: &str) -> bool {
             | "punto"
             | "com"
             | "org"
+            | "net"
+            | "slash"
+            | "diagonal"
+            | "po"
+            | "box"
             | "underscore"
             | "guion"
             | "bajo"
@@ -351,8 +413,13 @@ impl Call {
 
     fn chat(&mut self, tongue: Tongue, part: usize, random: &mut Random) {
         let speaker = if random.chance(0.5) { Speaker::Client } else { Speaker::Other };
-        let words = plain(tongue, part, random);
-        self.turns.push(Turn { speaker, words, pause_ms: 600 + 100 * random.below(20) as u64 });
+        let turns = plain(tongue, part, random);
+        // Who is asked answers at once; a question is the case manager's.
+        let mut speaker = if turns.len() > 1 { Speaker::Other } else { speaker };
+        for words in turns {
+            self.turns.push(Turn { speaker, words, pause_ms: 600 + 100 * random.below(20) as u64 });
+            speaker = turned(speaker);
+        }
     }
 
     /// As a recogniser without punctuation and capitals has it.
@@ -395,7 +462,7 @@ pub fn calls(seed: u64, rounds: usize, part: usize) -> Vec<Call> {
     for _ in 0..rounds {
         for tongue in [Tongue::English, Tongue::Spanish, Tongue::Both] {
             for entity in OF_DIGITS {
-                cases.extend(Shape::ALL.map(|shape| (entity, Some(shape), tongue)));
+                cases.extend(Shape::of(part).iter().map(|shape| (entity, Some(*shape), tongue)));
             }
             for entity in OTHERS {
                 cases.extend([(entity, None, tongue); 12]);

@@ -10,6 +10,7 @@ mod artifacts;
 mod bridge;
 mod checkpoints;
 mod draining;
+mod ends;
 mod events;
 mod evidence;
 mod gateway;

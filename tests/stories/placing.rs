@@ -69,7 +69,13 @@ async fn one_key_makes_one_call_also_after_a_restart() {
     assert_ne!(rig.initiate_as(&wish(), Some("key-1"), &somebody).await.1["callId"], first["callId"]);
     assert_eq!(twilio.placed(), 2);
     let rig = restarted(rig, twilio.given()).await;
+    assert_eq!(rig.initiate(&wish(), Some("key-1")).await, (201, first.clone()));
+    assert_eq!(twilio.placed(), 2);
+    // Also where no new call could be placed now.
+    let rig = restarted(rig, Given { twilio_from: None, ..twilio.given() }).await;
+    assert_eq!(rig.initiate(&wish(), Some("key-2")).await.0, 503);
     assert_eq!(rig.initiate(&wish(), Some("key-1")).await, (201, first));
+    let rig = restarted(rig, twilio.given()).await;
     assert_eq!(twilio.placed(), 2);
     // No key, no promise.
     rig.initiate(&wish(), None).await;
@@ -364,6 +370,7 @@ async fn a_key_on_twilios_keypad_is_durable_before_it_is_answered() {
     let call = rig.by_id(id, |call| call["recording"]["state"] == "ACTIVE").await;
     assert_eq!((&call["consent"]["method"], &call["consent"]["prior"]), (&json!("KEYPRESS"), &json!(false)));
     fork.stop().await;
+    phone.status(&rig, "completed").await;
     rig.by_id(id, |call| call["recording"]["state"] == "FINISHED").await;
     let (_, figures) = rig.get("/api/metrics/consent").await;
     assert_eq!((&figures["grantRate"]["prompts"], &figures["grantRate"]["granted"]), (&json!(2), &json!(1)), "both were asked: {figures}");

@@ -117,7 +117,6 @@ async fn us_1_a_new_client_is_asked_and_recorded_after_a_yes() {
     fork.frames(100).await;
     rig.by_id(id, |call| call["recording"]["state"] == "ACTIVE" && call["isRecorded"] == true).await;
     fork.stop().await;
-    rig.by_id(id, |call| call["recording"]["state"] == "FINISHED").await;
     phone.status(&rig, "completed").await;
     let call = rig.by_id(id, |call| call["recording"]["state"] == "FINISHED").await;
     assert_eq!((&call["phase"], &call["recording"]["framesCaptured"]["inbound"]), (&json!("ENDED"), &json!(100)), "{call}");

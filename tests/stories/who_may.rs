@@ -274,6 +274,83 @@ async fn a_bearer_who_asks_too_often_is_told_when_to_ask_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_asks_too_often_can_still_say_no() {
+    let rig = Rig::start(Given { rate_limit: Some("20/100".into()), ..Given::default() }).await;
+    let mut caller = Caller::talking_as(&rig, "CAbusy", "busy").await;
+    let id = rig.call("CAbusy", |_| true).await["callId"].as_str().unwrap().to_owned();
+    let app = rig.token_of("app", "", &["canViewClients", "canEditClients"], &["*"]);
+    let post = async |path: &str, body: Value, token: &str| {
+        reqwest::Client::new().post(format!("http://{}{path}", rig.address())).bearer_auth(token).json(&body).send().await.unwrap()
+    };
+    let mut refused = 0;
+    for _ in 0..150 {
+        let asked = reqwest::Client::new().get(format!("http://{}/api/calls", rig.address())).bearer_auth(&app).send().await.unwrap();
+        refused += u32::from(asked.status().as_u16() == 429);
+    }
+    assert!(refused > 5, "it polls too much");
+    assert_eq!(post(&format!("/api/calls/{id}/pause"), json!({ "reason": "PAYMENT" }), &app).await.status().as_u16(), 200);
+    assert_eq!(post(&format!("/api/calls/{id}/opt-out"), json!({}), &app).await.status().as_u16(), 200);
+    assert_eq!(post("/api/clients/other/consent/revoke", json!({}), &app).await.status().as_u16(), 200);
+    let endless = post(&format!("/api/calls/{id}/opt-out"), json!({ "reason": "x".repeat(2_001) }), &app).await;
+    assert_eq!(endless.status().as_u16(), 400, "a reason has its bound");
+    // Without the permission it is a request as any, and not each denial goes into the chain.
+    let viewer = rig.token_of("viewer", "", &["canViewClients"], &["*"]);
+    let mut told = Vec::new();
+    for _ in 0..150 {
+        told.push(post(&format!("/api/calls/{id}/opt-out"), json!({}), &viewer).await.status().as_u16());
+    }
+    assert!(told.contains(&403) && told.iter().filter(|status| **status == 429).count() > 5, "{told:?}");
+    caller.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_of_no_organisation_or_nobody_opens_nothing() {
+    let rig = Rig::start(Given::default()).await;
+    for (org, sub) in [("", "me"), ("..", "me"), ("a/b", "me"), ("a\nb", "me"), ("default", ""), ("default", "a\0b")] {
+        let claims = Claims { sub: sub.into(), ..claims(&["canEditClients"], &["*"], org) };
+        let token = rig.gateway.tokens().mint(&claims).unwrap();
+        let url = format!("http://{}/api/clients/c/consent/revoke", rig.address());
+        let answer = reqwest::Client::new().post(url).bearer_auth(token).json(&json!({})).send().await.unwrap();
+        assert_eq!((answer.status().as_u16(), &answer.headers()["www-authenticate"]), (401, &"Bearer".parse().unwrap()), "{org:?} {sub:?}");
+    }
+    assert_eq!(rig.get_as("/readyz", None).await.0, 200, "no no of theirs waits to be written");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_of_calls_that_began_together_leave_none_out() {
+    let rig = Rig::start(Given::default()).await;
+    let callers = (0..24).map(|n| {
+        let address = rig.address();
+        tokio::spawn(async move {
+            let mut caller = Caller::connect(address, &format!("CApage{n}"), json!({ "mode": "stay", "clientId": "c" })).await;
+            caller.frames(5).await;
+            if n % 2 == 0 {
+                caller.stop().await;
+            }
+            caller
+        })
+    });
+    let mut open = Vec::new();
+    for caller in callers.collect::<Vec<_>>() {
+        open.push(caller.await.unwrap());
+    }
+    for n in 0..24 {
+        rig.call(&format!("CApage{n}"), |call| n % 2 == 1 || call["phase"] == "ENDED").await;
+    }
+    let (mut seen, mut path) = (std::collections::BTreeSet::new(), "/api/calls?limit=5".to_owned());
+    for _ in 0..10 {
+        let (status, page) = rig.get(&path).await;
+        assert_eq!(status, 200, "{page}");
+        for call in page["calls"].as_array().unwrap() {
+            assert!(seen.insert(call["callId"].as_str().unwrap().to_owned()), "twice: {call}");
+        }
+        let Some(next) = page["next"].as_str() else { break };
+        path = format!("/api/calls?limit=5&before={next}");
+    }
+    assert_eq!(seen.len(), 24);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn no_organisation_is_called_as_the_gateways_own_chain_is_and_no_token_reads_what_configuration_was_in_force() {
     let rig = Rig::start(Given::default()).await;
     for org in ["callgate", "/callgate"] {

@@ -41,6 +41,8 @@ pub(super) struct Asking {
     is_named: bool,
     /// Whom we call may be a machine. Who calls us is not greeted by one.
     greeting: Option<Box<Greeting>>,
+    /// Its stream has stopped: by then whoever was asked has hung up.
+    pub(super) word_by: Option<Tick>,
 }
 
 struct Window {
@@ -85,7 +87,7 @@ impl Call {
         let is_named = named.is_some_and(|(stream, prompt)| stream == no && std::ptr::eq(prompt, playback.prompt));
         self.consent.language_code = self.language.code();
         self.consent.prompt_version.clone_from(&playback.prompt.version);
-        self.state = State::Asking(Asking { playback, stream: no, window: None, asked_again, is_named, greeting });
+        self.state = State::Asking(Asking { playback, stream: no, window: None, asked_again, is_named, greeting, word_by: None });
         out.effects.push(Effect::Changed);
     }
 

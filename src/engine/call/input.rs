@@ -206,9 +206,9 @@ pub enum Input<'a> {
         /// What.
         said: BotSaid<'a>,
     },
-    /// Twilio says that the stream is over.
+    /// Twilio says that the stream is over. The call may go on without it.
     Stopped(StreamNo),
-    /// The socket is gone without a word.
+    /// The socket is gone without a word: nobody has hung up.
     Lost(StreamNo),
     /// What came on the socket was no media stream any more; it is closed, and the call goes on without us.
     Garbled(StreamNo),
@@ -270,7 +270,7 @@ pub enum Input<'a> {
     AnsweredBy(&'a str),
     /// Twilio tells its own id of a call that this gateway made.
     Named(&'a str),
-    /// The client has answered, and the call goes to the other party without a question.
+    /// The call goes to the other party: without a question, or since the question's stream is over.
     PutThrough,
     /// Twilio asked by keypad, since no stream could be opened.
     Pad {
@@ -281,7 +281,7 @@ pub enum Input<'a> {
     },
     /// A call that this gateway made reached nobody.
     Unreached(Unreached),
-    /// Twilio says that the call itself is over.
+    /// Twilio says that the call itself is over, perhaps before its streams have said everything.
     HungUp,
     /// The gateway stops; what is captured must be sealed.
     Shutdown,

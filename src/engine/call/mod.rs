@@ -69,6 +69,10 @@ pub const LOST_AFTER_MS: u64 = 60_000;
 pub const SEAL_WITHIN_MS: u64 = 3_000;
 /// After the consent stream was handed back, the capture fork must begin within this.
 pub const FORK_WITHIN_MS: u64 = 30_000;
+/// Once Twilio has said that the call is over, its streams may say for so long what they still have to say.
+pub const LAST_WORDS_MS: u64 = 1_000;
+/// A stream has stopped. That is a hang-up, or new TwiML under which the people talk on: Twilio says which within this.
+pub const WORD_WITHIN_MS: u64 = 10_000;
 /// Streams a call may have in its life; one more is closed at once.
 pub const STREAMS_MAX: usize = 8;
 /// A gap longer than this begins a new segment.
@@ -106,6 +110,8 @@ pub struct Call {
     abandoned: bool,
     /// Twilio's webhooks tell of this call: it is over when they say so, and not when its last stream is.
     told: bool,
+    /// Twilio has said that the call is over. Until then its streams are heard out.
+    hung_up_by: Option<Tick>,
     /// This gateway made the call: by then something must be heard of it.
     heard_by: Option<Tick>,
     /// Refused, and people talk on without a stream: by then they have ended.
@@ -188,6 +194,7 @@ impl Call {
             ended_at: None,
             abandoned: false,
             told: false,
+            hung_up_by: None,
             heard_by: None,
             ends_by: None,
             relay: None,
@@ -250,7 +257,7 @@ impl Call {
             Input::Mark { stream, play } => self.marked(stream, play, out),
             Input::Bot { stream, said } => self.bot_said(now, stream, said, out),
             Input::Stopped(stream) => self.stream_ended(now, stream, out),
-            Input::Lost(stream) => self.stream_lost(now, stream, "the client's leg broke", out),
+            Input::Lost(stream) => self.stream_lost(now, stream, "the client's stream broke", out),
             Input::Garbled(stream) => self.garbled(now, stream, out),
             Input::Sealed(receipt) => self.sealed(now, receipt, out),
             Input::NotSealed(why) => self.not_sealed(now, why, out),
@@ -416,6 +423,8 @@ impl Call {
         self.fall_silent(now, no, out);
         let mode = self.streams[index].mode;
         match &mut self.state {
+            _ if self.hung_up_by.is_some() => self.part_without_streams(now, out),
+            State::Asking(asking) if asking.stream == no && self.told => asking.word_by = Some(now.tick.plus_ms(WORD_WITHIN_MS)),
             State::Asking(asking) if asking.stream == no => self.abandoned_by(now, out),
             State::Asking(_) | State::Created | State::Over => {}
             State::Sealing(_) => {}
@@ -428,11 +437,10 @@ impl Call {
     /// We close, not the client: that is no hang-up, and the rest of the call goes unrecorded (P6).
     fn garbled(&mut self, now: Now, no: StreamNo, out: &mut Outbox) {
         let why = "the stream carried what no media stream carries";
-        if self.joins(no) {
+        if self.told || self.joins(no) {
             self.stream_lost(now, no, why, out);
             return;
         }
-        self.called_elsewhere(now, no, why, out);
         match &self.state {
             State::Asking(asking) if asking.stream == no => self.go_unrecorded(now, UnrecordedReason::SystemError, why, None, out),
             State::Open(open) if open.recorded == Some(no) => {
@@ -526,16 +534,31 @@ impl Call {
             return;
         }
         self.state = State::Over;
+        self.hung_up_by = None;
         self.ended_at = Some(now.wall);
+        self.turn_all_away(now, out);
+        out.effects.extend([Effect::Changed, Effect::Over]);
+    }
+
+    fn turn_all_away(&mut self, now: Now, out: &mut Outbox) {
         for index in 0..self.streams.len() {
             if self.streams[index].live {
                 self.turn_away(now, index, out);
             }
         }
-        out.effects.extend([Effect::Changed, Effect::Over]);
     }
 
+    /// Twilio says that the call is over. Its word may overtake what the streams still carry, and the client's last key is in that (P2).
     fn hung_up(&mut self, now: Now, out: &mut Outbox) {
+        self.hung_up_by.get_or_insert(now.tick.plus_ms(LAST_WORDS_MS));
+        self.part_without_streams(now, out);
+    }
+
+    /// Hung up, and the last stream has been heard out.
+    fn part_without_streams(&mut self, now: Now, out: &mut Outbox) {
+        if self.streams.iter().any(|stream| stream.live) {
+            return;
+        }
         self.settle_keys(now, out);
         match &self.state {
             State::Asking(_) => self.abandoned_by(now, out),
@@ -573,6 +596,10 @@ impl Call {
     }
 
     fn wake(&mut self, now: Now, out: &mut Outbox) {
+        if self.hung_up_by.is_some_and(|by| now.tick >= by) {
+            self.turn_all_away(now, out);
+            self.part_without_streams(now, out);
+        }
         for index in 0..self.streams.len() {
             let stream = &mut self.streams[index];
             let quiet_ms = now.tick.ms_since(stream.last_media);
@@ -587,11 +614,12 @@ impl Call {
             }
             if quiet_ms >= LOST_AFTER_MS {
                 out.effects.push(Effect::Close { stream: StreamNo(no) });
-                self.stream_lost(now, StreamNo(no), "the client's leg carried nothing any more", out);
+                self.stream_lost(now, StreamNo(no), "the client's stream carried nothing any more", out);
             }
         }
         match &self.state {
             State::Sealing(sealing) if now.tick >= sealing.by => self.not_sealed(now, NotSealed::Unavailable, out),
+            State::Asking(asking) if asking.word_by.is_some_and(|by| now.tick >= by) => self.abandoned_by(now, out),
             State::Open(open) if open.fork_by.is_some_and(|by| now.tick >= by) => self.fork_never_came(now, out),
             State::Open(open) if open.pauses.ends_by().is_some_and(|by| now.tick >= by) => self.pauses_expire(now, out),
             State::Open(_) | State::Refused(_) if self.transfers.by().is_some_and(|by| now.tick >= by) => self.party_never_came(now, out),
@@ -631,10 +659,11 @@ impl Call {
             State::Open(open) => open.fork_by.into_iter().chain(open.pauses.ends_by()).min(),
             State::Created => self.heard_by,
             State::Refused(_) => self.rests_until(),
-            State::Asking(_) | State::Over => None,
+            State::Asking(asking) => asking.word_by,
+            State::Over => None,
         };
         let relay = self.relay.as_ref().and_then(|relay| relay.deadline(&self.streams));
-        streams.chain(phase).chain(relay).chain(self.transfers.by()).min()
+        streams.chain(phase).chain(relay).chain(self.transfers.by()).chain(self.hung_up_by).min()
     }
 }
 

@@ -6,7 +6,7 @@
 use serde_json::json;
 
 use super::outbox::{Effect, RecordingEnd};
-use super::talk::Refused;
+use super::talk::Shut;
 use super::transfer::REASON;
 use super::{Call, Now, Outbox, RecordingState, State};
 use crate::engine::audio::prompts::Line;
@@ -19,8 +19,8 @@ pub const PAUSE_MAX_MS: u64 = 15 * 60 * 1_000;
 /// People who may hold a pause at once; one more is refused.
 pub const PAUSERS_MAX: usize = 8;
 
-/// The client was heard to say no: whether it was one, a case manager says.
-pub(super) const OPT_OUT_HEARD: &str = "OPT_OUT_HEARD";
+/// The client was heard to say no: whether it was one, a case manager says. Reason of a pause that callgate holds.
+pub const OPT_OUT_HEARD: &str = "OPT_OUT_HEARD";
 
 /// A pause in force, as others see it.
 #[derive(Clone, PartialEq, Eq, Debug, serde::Serialize)]
@@ -187,13 +187,7 @@ impl Call {
             open.gate.let_out_all(&mut out.captured);
             self.count(before, out);
         }
-        let state = std::mem::replace(&mut self.state, State::Refused(Refused::default()));
-        let State::Open(open) = state else {
-            self.state = state;
-            return;
-        };
-        let (begun, keys) = (open.begun, open.keys);
-        self.state = State::Refused(Refused { closing: None, keys: Some(keys) });
+        let Some(Shut { begun, .. }) = self.take_gate() else { return };
         self.rest(now);
         self.reason = Some(UnrecordedReason::ManualOverride);
         self.audit(now, EventKind::PauseExpired, json!({ "afterMs": PAUSE_MAX_MS, "capturedUpToMs": self.captured_up_to() }), out);

@@ -4,8 +4,7 @@
 use serde_json::json;
 
 use super::outbox::Effect;
-use super::talk::Refused;
-use super::{Call, FORK_WITHIN_MS, Now, Outbox, RecordingState, SEAL_WITHIN_MS, Sealing, State, Unreached};
+use super::{Call, FORK_WITHIN_MS, Now, Outbox, SEAL_WITHIN_MS, Sealing, State, Unreached};
 use crate::engine::audio::prompts::{Language, Line};
 use crate::engine::consent::keys::Answer;
 use crate::engine::consent::{Actor, ConsentStatus, Direction, Grant, Method, UnrecordedReason};
@@ -71,8 +70,14 @@ impl Call {
         }
     }
 
-    /// Nobody is asked: what the client said before this call holds. Asked twice, nothing more happens.
+    /// Nobody is asked: what the client said before this call holds. Asked twice, nothing more happens. Who was being asked has not hung
+    /// up: their stream is over, and Twilio connects them.
     pub(super) fn put_through(&mut self, now: Now, out: &mut Outbox) {
+        if matches!(self.state, State::Asking(_)) {
+            let why = "the question's stream was over before it was answered";
+            self.go_unrecorded(now, UnrecordedReason::SystemError, why, None, out);
+            return;
+        }
         if !matches!(self.state, State::Created) {
             return;
         }
@@ -152,18 +157,12 @@ impl Call {
         }
     }
 
-    /// Consent stands, and the stream that was to be captured never came: people talk on unrecorded (P6).
+    /// Consent stands, and no stream came that could be captured: people talk on unrecorded (P6).
     pub(super) fn fork_never_came(&mut self, now: Now, out: &mut Outbox) {
-        self.end_recording_with_everything(now, out);
-        if self.recording == RecordingState::Active {
-            self.recording = RecordingState::Halted;
-        }
-        self.state = State::Refused(Refused::default());
-        self.reason = Some(UnrecordedReason::SystemError);
-        let why = "the stream that was to be captured never began";
-        self.audit(now, EventKind::CallUnrecorded, json!({ "reason": UnrecordedReason::SystemError, "why": why }), out);
-        out.effects.push(Effect::Changed);
-        self.over_without_streams(now, out);
+        let State::Open(open) = &self.state else { return };
+        let why =
+            if open.begun { "the captured stream stopped, and no other began" } else { "the stream that was to be captured never began" };
+        self.unrecorded_from_here(now, why, out);
     }
 
     /// Without a stream a refused call is over, unless Twilio tells when it is: people may talk on for long.

@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use super::outbox::{Effect, RecordingEnd};
-use super::talk::Refused;
+use super::talk::{Open, Refused, Shut};
 use super::{Call, Mode, NotSealed, Now, OnOptOut, Outbox, RecordingState, State, StreamNo};
 use crate::engine::audio::frame::{Channel, Place};
 use crate::engine::audio::key::Key;
@@ -47,7 +47,7 @@ impl Call {
     pub(super) fn keys_pending_on(&self) -> Option<StreamNo> {
         match &self.state {
             State::Open(open) => open.keys.pending_on(),
-            State::Refused(refused) => refused.keys.as_ref().and_then(Conversation::pending_on),
+            State::Refused(refused) => refused.keys.pending_on(),
             State::Created | State::Asking(_) | State::Sealing(_) | State::Over => None,
         }
     }
@@ -81,9 +81,9 @@ impl Call {
         }
     }
 
-    /// The client's keys where consent stood and it was we who failed: nothing is left to cut, and a no is a no.
+    /// The client's keys where nothing is captured: nothing is left to cut, and a no is a no.
     pub(super) fn listen_on(&mut self, now: Now, out: &mut Outbox, hear: impl FnOnce(&mut Conversation) -> Verdict) {
-        let State::Refused(Refused { keys: Some(keys), .. }) = &mut self.state else { return };
+        let State::Refused(Refused { keys, .. }) = &mut self.state else { return };
         if matches!(hear(keys), Verdict::OptOut(_)) && self.consent.status != ConsentStatus::Revoked {
             self.write_refusal(now, Method::Keypress, Actor::Client { id: self.identity.client_id.clone() }, None, out);
         }
@@ -98,25 +98,43 @@ impl Call {
             self.shut(now, no, at, OnOptOut::DiscardCall, out);
             if let Some(no) = self.stream_that_plays() {
                 let closing = Some(self.play(now, no, Line::Declined, out));
-                self.state = State::Refused(Refused { closing, keys: None });
+                self.state = State::Refused(Refused { closing, keys: self.listening() });
             }
         }
         let actor = Actor::Client { id: self.identity.client_id.clone() };
         self.write_refusal(now, Method::Keypress, actor, None, out);
     }
 
+    /// The gate goes, whoever it is that shuts it; the client's keys go on being listened to, in the midst of one as well.
+    pub(super) fn take_gate(&mut self) -> Option<Shut> {
+        match std::mem::replace(&mut self.state, State::Over) {
+            State::Open(open) => {
+                let Open { gate, begun, recorded, keys, .. } = *open;
+                self.state = State::Refused(Refused { closing: None, keys });
+                Some(Shut { gate, begun, recorded })
+            }
+            other => {
+                self.state = other;
+                None
+            }
+        }
+    }
+
+    /// Ears for the client's keys, of which none has been pressed yet.
+    const fn listening(&self) -> Conversation {
+        Conversation::new(self.settings.opt_out_keys)
+    }
+
     /// The gate goes, first of all; then what it held is told apart at the cut.
     pub(super) fn shut(&mut self, now: Now, no: StreamNo, at: Place, then: OnOptOut, out: &mut Outbox) {
-        let state = std::mem::replace(&mut self.state, State::Refused(Refused::default()));
-        let State::Open(open) = state else { return };
-        let begun = open.begun;
+        let Some(Shut { gate, begun, recorded }) = self.take_gate() else { return };
         // Another stream's time line says nothing about this one: then nothing that waits is let out.
-        let (on, at) = match open.recorded {
-            Some(recorded) if recorded != no => (open.gate.stream(), open.gate.line_start()),
+        let (on, at) = match recorded {
+            Some(recorded) if recorded != no => (gate.stream(), gate.line_start()),
             Some(_) | None => (no, at),
         };
         let before = out.captured.len();
-        let cut = open.gate.cut(on, at, &mut out.captured);
+        let cut = gate.cut(on, at, &mut out.captured);
         self.count(before, out);
         for channel in 0..2 {
             self.withheld[channel] += cut.dropped[channel];
@@ -223,7 +241,7 @@ impl Call {
 
     pub(super) fn decline_aloud(&mut self, now: Now, out: &mut Outbox) {
         let closing = self.stream_that_plays().map(|no| self.play(now, no, Line::Declined, out));
-        self.state = State::Refused(Refused { closing, keys: None });
+        self.state = State::Refused(Refused { closing, keys: self.listening() });
     }
 
     /// No consent that can be trusted; nothing is written for the client, and the record says why (P6).
@@ -255,8 +273,7 @@ impl Call {
         }
         let closing = self.stream_that_plays().filter(|_| asked).map(|no| self.play(now, no, Line::Declined, out));
         let silent = closing.is_none();
-        // Nothing is captured, and still their no is a no: the next call is not to be recorded unasked (design 6.1).
-        self.state = State::Refused(Refused { closing, keys: Some(Conversation::new(self.settings.opt_out_keys)) });
+        self.state = State::Refused(Refused { closing, keys: self.listening() });
         self.audit(now, EventKind::CallUnrecorded, detail, out);
         if silent {
             self.hand_back(out);
@@ -295,11 +312,11 @@ impl Call {
         self.shut(now, no, at, self.settings.on_opt_out, out);
     }
 
-    /// The stream that is captured, or else the newest one that lives.
+    /// The stream that is captured, or was last: between two streams the recording ends in the one before. Until one is, the newest
+    /// one that lives.
     fn heard_on(&self) -> StreamNo {
-        let recorded = if let State::Open(open) = &self.state { open.recorded } else { None };
         let live = || u8::try_from(self.streams.iter().rposition(|stream| stream.live)?).ok().map(StreamNo);
-        recorded.or_else(live).unwrap_or(StreamNo(0))
+        self.concerned.or_else(live).unwrap_or(StreamNo(0))
     }
 
     /// As it holds from `since` on: what was received from then on leaves every sink. Frames reach us after they were spoken, so
@@ -346,8 +363,7 @@ impl Call {
                 self.decline_aloud(now, out);
             }
             State::Created | State::Sealing(_) => self.decline_aloud(now, out),
-            // It was we who failed; the client's no need not be listened for any more.
-            State::Refused(refused) if self.consent.status != ConsentStatus::Revoked => refused.keys = None,
+            State::Refused(_) if self.consent.status != ConsentStatus::Revoked => {}
             State::Refused(_) | State::Over => return,
         }
         self.withdrawn(now, Method::Written, out);
@@ -379,16 +395,10 @@ impl Call {
         if self.objection_stands(now, out) {
             return;
         }
-        let state = std::mem::replace(&mut self.state, State::Refused(Refused::default()));
-        let State::Open(open) = state else {
-            self.state = state;
-            return;
-        };
-        let waiting = open.gate.waiting();
-        for (withheld, waiting) in self.withheld.iter_mut().zip(waiting) {
+        let Some(Shut { gate, .. }) = self.take_gate() else { return };
+        for (withheld, waiting) in self.withheld.iter_mut().zip(gate.waiting()) {
             *withheld += waiting;
         }
-        self.state = State::Refused(Refused { closing: None, keys: Some(open.keys) });
         self.recording = RecordingState::Failed;
         self.reason = Some(UnrecordedReason::SystemError);
         self.audit(now, EventKind::RecordingFailed, json!({ "why": why }), out);

@@ -268,6 +268,11 @@ impl Call {
         self.relay.as_ref().is_some_and(|relay| relay.stream == stream && !relay.is_party)
     }
 
+    /// Whether this stream was joined with the other party's leg, or was to be.
+    pub(super) fn was_joined(&self, stream: StreamNo) -> bool {
+        self.relay.as_ref().is_some_and(|relay| relay.stream == stream && relay.is_party)
+    }
+
     /// A mark came back; of a bot's own it is told.
     pub(super) fn bot_marked(&mut self, stream: StreamNo, number: u32, out: &mut Outbox) {
         if let Some(relay) = self.relay.as_mut().filter(|relay| relay.serves(stream))
@@ -313,7 +318,8 @@ impl Call {
             State::Created | State::Asking(_) | State::Sealing(_) | State::Over => false,
         };
         let Some(stream) = self.streams.get(usize::from(relay.stream.0)).filter(|stream| stream.live) else { return };
-        if relay.stage != Stage::Waits || !answered {
+        // Who has hung up is not called together with anybody.
+        if relay.stage != Stage::Waits || !answered || self.hung_up_by.is_some() {
             return;
         }
         relay.stage = Stage::Serves;
@@ -381,7 +387,7 @@ impl Call {
         }
         let (pending, paused) = match &self.state {
             State::Open(open) => (open.keys.pending_on().is_some(), open.pauses.in_force()),
-            State::Refused(refused) => (refused.keys.as_ref().is_some_and(|keys| keys.pending_on().is_some()), false),
+            State::Refused(refused) => (self.consent.status != ConsentStatus::Revoked && refused.keys.pending_on().is_some(), false),
             State::Created | State::Asking(_) | State::Sealing(_) | State::Over => (false, false),
         };
         // Keys of the client act on the client's leg alone.

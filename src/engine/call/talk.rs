@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use serde_json::json;
+
 use super::ask::SILENCE_IS_NO_CONSENT;
 use super::outbox::{Effect, RecordingEnd};
 use super::pause::Pauses;
@@ -13,6 +15,7 @@ use crate::engine::audio::frame::{Frame, Place};
 use crate::engine::audio::prompts::Line;
 use crate::engine::consent::keys::Conversation;
 use crate::engine::consent::{ConsentStatus, Gate, Grant, Method, Receipt, UnrecordedReason};
+use crate::engine::ledger::EventKind;
 use crate::engine::time::{SAMPLES_PER_MS, Tick};
 
 /// After a closing line's length its mark is waited for this long.
@@ -43,12 +46,18 @@ pub(super) struct Open {
     pub(super) paused_on: Option<StreamNo>,
 }
 
-/// No consent, or no more. The call goes on without us.
-#[derive(Default)]
+/// No consent, or no more, or it was we who failed. The call goes on without us.
 pub(super) struct Refused {
     pub(super) closing: Option<Playback>,
-    /// Consent stands and it is we who failed: the client's no is still listened for.
-    pub(super) keys: Option<Conversation>,
+    /// Whatever came before, the client's no is still listened for: the next call is not to be recorded unasked (design 6.1).
+    pub(super) keys: Conversation,
+}
+
+/// What is left of [`Open`] when its gate goes.
+pub(super) struct Shut {
+    pub(super) gate: Gate,
+    pub(super) begun: bool,
+    pub(super) recorded: Option<StreamNo>,
 }
 
 impl Call {
@@ -115,7 +124,7 @@ impl Call {
         } else if prior {
             self.hand_back(out);
         }
-        if awaits_fork && !self.streams.is_empty() && self.streams.iter().all(|stream| stream.mode == Mode::Stay) {
+        if awaits_fork && !self.told && !self.streams.is_empty() && self.streams.iter().all(|stream| stream.mode == Mode::Stay) {
             self.over(now, out); // hung up while the grant was being written
         }
         out.effects.push(Effect::Changed);
@@ -279,28 +288,46 @@ impl Call {
 
     /// A captured stream, or the consent stream that was handed back, is over.
     pub(super) fn talk_ended(&mut self, now: Now, no: StreamNo, mode: Mode, out: &mut Outbox) {
-        let goes_on = self.goes_on_after(no);
-        match (&mut self.state, mode) {
-            (State::Open(open), Mode::Consent) => {
+        let goes_on_ms = self.goes_on_for_ms(no);
+        match (&mut self.state, mode, goes_on_ms) {
+            // Another one is captured.
+            (State::Open(open), Mode::Stay | Mode::Capture, _) if open.recorded.is_some_and(|recorded| recorded != no) => {}
+            (State::Open(open), Mode::Consent, _) => {
                 open.closing = None;
                 if !open.begun {
                     open.fork_by = Some(now.tick.plus_ms(FORK_WITHIN_MS));
                 }
             }
-            // Somebody else goes on, and is captured in a stream of their own.
-            (State::Open(open), Mode::Stay | Mode::Capture) if goes_on => {
+            // Somebody else may go on, and is captured in a stream of their own.
+            (State::Open(open), Mode::Stay | Mode::Capture, Some(ms)) => {
                 let before = out.captured.len();
                 open.gate.let_out_all(&mut out.captured);
                 open.recorded = None;
-                open.fork_by = Some(now.tick.plus_ms(FORK_WITHIN_MS));
+                open.fork_by = Some(now.tick.plus_ms(ms));
                 self.count(before, out);
             }
-            (State::Open(_), Mode::Stay | Mode::Capture) => {
+            (State::Open(_), Mode::Stay | Mode::Capture, None) => {
                 self.end_recording_with_everything(now, out);
                 self.over(now, out);
             }
             _ => {}
         }
+    }
+
+    /// People talk on, and from here on it is we who have no part in it: the chain says why (P6), and the client's no is still one.
+    pub(super) fn unrecorded_from_here(&mut self, now: Now, why: &'static str, out: &mut Outbox) {
+        self.settle_keys(now, out);
+        self.end_recording_with_everything(now, out);
+        if self.take_gate().is_none() {
+            return; // unrecorded already, or what was heard last turned out to be a no
+        }
+        if self.recording == RecordingState::Active {
+            self.recording = RecordingState::Halted;
+        }
+        self.reason = Some(UnrecordedReason::SystemError);
+        self.audit(now, EventKind::CallUnrecorded, json!({ "reason": UnrecordedReason::SystemError, "why": why }), out);
+        out.effects.push(Effect::Changed);
+        self.over_without_streams(now, out);
     }
 
     /// The line went quiet: whatever waits was consented to, unless a key says otherwise.

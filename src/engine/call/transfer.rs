@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::outbox::Effect;
 use super::pause::Holder;
-use super::{Call, Now, Outbox, State, StreamNo};
+use super::{Call, FORK_WITHIN_MS, Now, Outbox, State, StreamNo, WORD_WITHIN_MS};
 use crate::engine::audio::frame::Place;
 use crate::engine::consent::Actor;
 use crate::engine::ledger::EventKind;
@@ -244,9 +244,15 @@ impl Call {
         }
     }
 
-    /// Whether the end of a stream is the end of the call: not if somebody else is about to come.
-    pub(super) fn goes_on_after(&self, stream: StreamNo) -> bool {
+    /// Whether somebody is about to come after this stream, in a stream of their own.
+    pub(super) fn has_successor(&self, stream: StreamNo) -> bool {
         self.transfers.is_pending() || (self.told && self.was_relayed(stream))
+    }
+
+    /// For how long a call is waited for whose stream is over. Not at all if its end is the end of the call: nobody else tells of that, or who
+    /// was joined here has hung up.
+    pub(super) fn goes_on_for_ms(&self, stream: StreamNo) -> Option<u64> {
+        if self.has_successor(stream) { Some(FORK_WITHIN_MS) } else { (self.told && !self.was_joined(stream)).then_some(WORD_WITHIN_MS) }
     }
 }
 

@@ -80,6 +80,17 @@ pub enum Actor {
     System,
 }
 
+impl Actor {
+    /// Whether it is the same person, whatever they are called now.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::User { id, .. }, Self::User { id: other, .. }) => id == other,
+            (_, _) => self == other,
+        }
+    }
+}
+
 /// One line of a client's consent history. Append-only: superseded, never changed.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -42,7 +42,7 @@ pub(super) fn find(scene: &Scene<'_>) -> Found<Match> {
     if digits < 2 || code.text.len() < 4 {
         return Ok(None);
     }
-    for said in scene.live() {
+    for said in scene.live().into_iter().filter(|said| scene.awaits(said)) {
         let found = match said.cue {
             Cue::Iban => Some(Entity::Iban),
             Cue::Pan if code.text.len() >= 6 => Some(Entity::Pan),
@@ -66,7 +66,9 @@ pub(super) fn find(scene: &Scene<'_>) -> Found<Match> {
             | Cue::Zip
             | Cue::Name
             | Cue::AskedName
-            | Cue::Harmless => None,
+            | Cue::Harmless
+            | Cue::Figures
+            | Cue::Else => None,
         };
         if let Some(entity) = found {
             let begins = matches!(entity, Entity::Iban | Entity::Pan).then_some(said.cue);

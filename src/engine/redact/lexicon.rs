@@ -129,11 +129,14 @@ pub(super) const UNITS: &[&str] = &[
     "days", "day", "weeks", "week", "months", "month", "years", "year", "people", "persons", "times", "miles", "mile", "feet", "foot",
     "inches", "pounds", "lbs", "kilos", "grams", "milligrams", "mg", "ml", "units", "pills", "tablets", "kids", "children", "degrees",
     "meals", "visits", "appointments", "questions", "pages", "members", "bedroom", "bedrooms", "items", "boxes", "calories",
-    "steps", "thousandths", "grand", "euros", "pesos", "rupees",
+    "steps", "thousandths", "grand", "numbers", "numeros", "miligramos", "mililitros", "milliliters", "liters", "litros", "euros", "pesos", "rupees",
     "dolares", "dolar", "centavos", "minutos", "minuto", "horas", "hora", "segundos", "dias", "dia", "semanas", "semana", "meses",
     "mes", "anos", "ano", "personas", "veces", "millas", "pies", "libras", "kilos", "hijos", "ninos", "nos", "citas", "preguntas",
     "pastillas", "grados", "familias", "families", "clients", "clientes", "patients", "pacientes", "students", "copies", "digit", "digits", "digitos", "bus", "blocks", "cuadras", "rides",
 ];
+
+/// Between two numbers that are one measure: a decimal, a blood pressure.
+pub(super) const RATIOS: &[&str] = &["point", "punto", "over", "sobre"];
 
 /// Before a number that names a place, a time or a year.
 #[rustfmt::skip]
@@ -141,7 +144,7 @@ pub(super) const LEADS: &[&str] = &[
     "at", "around", "about", "ages", "age", "aged", "until", "till", "before", "after", "between", "from", "since", "during", "year", "room", "suite", "floor",
     "extension", "page", "step", "version", "highway", "route", "bus", "option", "press", "channel", "gate", "chapter",
     "building", "level", "las", "hasta", "antes", "desde", "entre", "ano", "sala", "piso", "oficina", "extension", "pagina", "ruta",
-    "opcion", "oprima", "presione", "autobus", "form", "formulario", "ventanilla", "only", "costs", "cost", "cuesta", "cuestan", "paid", "pay", "over", "under", "nearly", "almost", "casi", "unos", "unas",
+    "opcion", "oprima", "presione", "autobus", "form", "formulario", "ventanilla", "only", "costs", "cost", "cuesta", "cuestan", "paid", "pay", "over", "under", "sobre", "nearly", "almost", "casi", "unos", "unas",
 ];
 
 /// What ends a street's name.
@@ -313,19 +316,21 @@ pub(super) fn is_function(folded: &str) -> bool {
 /// In the order of their letters.
 #[rustfmt::skip]
 const FUNCTION: &[&str] = &[
-    "a", "about", "abrimos", "after", "al", "algo", "all", "also", "always", "am", "an", "and", "any", "are", "arent", "as", "at",
-    "be", "because", "been", "before", "being", "but", "by", "can", "cant", "como", "con", "could", "couldnt", "cual", "cuando",
-    "de", "del", "desde", "did", "didnt", "do", "does", "doesnt", "doing", "donde", "dont", "el", "ella", "en", "entonces", "es",
-    "esa", "ese", "eso", "esta", "estamos", "estan", "este", "esto", "estoy", "for", "from", "fue", "get", "go", "going", "gonna",
-    "gracias", "ha", "had", "has", "hasta", "have", "havent", "hay", "he", "her", "here", "him", "his", "how", "i", "id", "if",
-    "ill", "im", "in", "into", "is", "isnt", "it", "its", "ive", "just", "la", "las", "le", "let", "like", "lo", "los", "mas",
-    "me", "mi", "muy", "my", "necesito", "need", "ni", "no", "nos", "not", "now", "nuestra", "o", "of", "off", "ok", "okay", "on",
-    "or", "our", "out", "para", "pero", "please", "por", "porque", "puede", "puedo", "pues", "que", "quiero", "se", "she",
-    "should", "si", "sin", "so", "some", "somos", "son", "soy", "su", "sus", "tarda", "tengo", "than", "thank", "thanks", "that",
-    "thats", "the", "their", "them", "then", "there", "these", "they", "theyre", "think", "this", "those", "tiene", "to", "todo",
-    "tomo", "too", "trabaja", "trabajo", "tu", "uh", "um", "un", "una", "up", "us", "usted", "va", "vamos", "vive", "vivo", "voy",
-    "wanna", "want", "was", "wasnt", "we", "were", "what", "when", "where", "which", "while", "who", "why", "will", "with",
-    "wont", "would", "wouldnt", "y", "ya", "yes", "yo", "you", "your", "youre",
+    "a", "about", "abrimos", "after", "al", "algo", "all", "also", "always", "am", "an", "and", "any", "are", "arent", "as",
+    "at", "be", "because", "been", "before", "being", "but", "by", "can", "cant", "como", "con", "could", "couldnt", "cual",
+    "cuando", "de", "del", "desde", "did", "didnt", "do", "does", "doesnt", "doing", "donde", "dont", "el", "ella", "en",
+    "entonces", "es", "esa", "ese", "eso", "esta", "estamos", "estan", "este", "esto", "estoy", "for", "from", "fue", "get",
+    "go", "going", "gonna", "gracias", "ha", "had", "has", "hasta", "have", "havent", "hay", "he", "hed", "her", "here",
+    "heres", "hes", "him", "his", "how", "hows", "i", "id", "if", "ill", "im", "in", "into", "is", "isnt", "it", "itd", "itll",
+    "its", "ive", "just", "la", "las", "le", "let", "lets", "like", "lo", "los", "mas", "me", "mi", "muy", "my", "necesito",
+    "need", "ni", "no", "nos", "not", "now", "nuestra", "o", "of", "off", "ok", "okay", "on", "or", "our", "out", "para",
+    "pero", "please", "por", "porque", "puede", "puedo", "pues", "que", "quiero", "se", "she", "shed", "shes", "should", "si",
+    "sin", "so", "some", "somos", "son", "soy", "su", "sus", "tarda", "tengo", "than", "thank", "thanks", "that", "thatd",
+    "thatll", "thats", "the", "their", "them", "then", "there", "theres", "these", "they", "theyd", "theyll", "theyre",
+    "theyve", "think", "this", "those", "tiene", "to", "todo", "tomo", "too", "trabaja", "trabajo", "tu", "uh", "um", "un",
+    "una", "up", "us", "usted", "va", "vamos", "vive", "vivo", "voy", "wanna", "want", "was", "wasnt", "we", "wed", "were",
+    "weve", "what", "whats", "when", "where", "wheres", "which", "while", "who", "whos", "why", "will", "with", "wont", "would",
+    "wouldnt", "y", "ya", "yes", "yo", "you", "youd", "youll", "your", "youre", "youve",
 ];
 
 #[cfg(test)]

@@ -105,24 +105,36 @@ impl Placement {
     }
 }
 
+type Found = (String, String, Option<String>, Option<i64>, String, WallTime);
+
+const USED: &str = r#"SELECT "salt", "commitment", "callId", "status", "answer", "createdAt" FROM "IdempotencyKey"
+  WHERE "orgId" = $1 AND "userId" = $2 AND "key" = $3"#;
+
+impl From<Found> for KeyUse {
+    fn from((salt, commitment, call_id, status, answer, at): Found) -> Self {
+        let status = status.and_then(|status| u16::try_from(status).ok());
+        Self { salt, commitment, call_id, status, answer, at: at.to_string() }
+    }
+}
+
+impl Database {
+    /// What a person's key was used for, if it was.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Query`].
+    pub async fn key_use(&self, org_id: &str, user_id: &str, key: &str) -> Result<Option<KeyUse>, DatabaseError> {
+        let found: Option<Found> =
+            on!(&self.readers, pool => sqlx::query_as(USED).bind(org_id).bind(user_id).bind(key).fetch_optional(pool).await?);
+        Ok(found.map(KeyUse::from))
+    }
+}
+
 impl KeyClaim {
     async fn known(&self, session: &mut Session<'_>) -> Result<Option<KeyUse>, sqlx::Error> {
-        type Found = (String, String, Option<String>, Option<i64>, String, WallTime);
         let found: Option<Found> = on!(session, c => {
-            let query = sqlx::query_as(
-                r#"SELECT "salt", "commitment", "callId", "status", "answer", "createdAt" FROM "IdempotencyKey"
-                   WHERE "orgId" = $1 AND "userId" = $2 AND "key" = $3"#,
-            );
-            query.bind(&self.org_id).bind(&self.user_id).bind(&self.key).fetch_optional(&mut **c).await?
+            sqlx::query_as(USED).bind(&self.org_id).bind(&self.user_id).bind(&self.key).fetch_optional(&mut **c).await?
         });
-        Ok(found.map(|(salt, commitment, call_id, status, answer, at)| KeyUse {
-            salt,
-            commitment,
-            call_id,
-            status: status.and_then(|status| u16::try_from(status).ok()),
-            answer,
-            at: at.to_string(),
-        }))
+        Ok(found.map(KeyUse::from))
     }
 
     async fn write(&self, session: &mut Session<'_>) -> Result<(), sqlx::Error> {

@@ -114,7 +114,8 @@ impl Database {
 const HOLD: &str = r#"SELECT "id", "orgId", "clientId", "reason", "placedBy", "placedByName", "placedAt", "liftedBy", "liftedByName", "liftedAt"
   FROM "LegalHold" WHERE "orgId" = $1 AND "clientId" = $2 AND "liftedAt" IS NULL"#;
 
-/// Record, entry and queue by one commit. A client who stands revoked gets no second record.
+/// Record, entry and queue by one commit. A client who stands revoked by the same person gets no second record; another's no is an act of
+/// its own, with its actor and its reason.
 pub(super) async fn revoke<'w>(
     batch: &mut Batch<'w>,
     session: &mut Session<'_>,
@@ -127,7 +128,7 @@ pub(super) async fn revoke<'w>(
         None if record.call_id.is_some() => None,
         None => latest(session, &record.org_id, &record.client_id)
             .await?
-            .filter(|(standing, ..)| standing.status == ConsentStatus::Revoked)
+            .filter(|(standing, ..)| standing.status == ConsentStatus::Revoked && standing.actor.is_same(&record.actor))
             .map(|(standing, _, entry)| (standing.at, entry)),
     };
     let (revoked_at, entry) = match standing {

@@ -127,8 +127,8 @@ pub struct CallFilter {
     pub clients: Option<Vec<String>>,
     /// In this phase.
     pub phase: Option<String>,
-    /// Before this start time: the page after the one that ended there.
-    pub before: Option<WallTime>,
+    /// Begun before this time, or then and of a later id than this: the page after the one that ended there.
+    pub before: Option<(WallTime, Option<String>)>,
     /// At most so many.
     pub limit: u32,
 }
@@ -233,11 +233,20 @@ impl Database {
             (r#"CAST("phase" AS TEXT) ="#, filter.phase.as_ref()),
         ];
         let asked: Vec<_> = words.into_iter().filter_map(|(column, value)| Some((column, value?))).collect();
-        let columns = asked.iter().map(|(column, _)| *column).chain(filter.before.map(|_| r#""startedAt" <"#));
-        let mut terms: Vec<_> = columns.enumerate().map(|(n, column)| format!("{column} ${}", n + 1)).collect();
+        let mut terms: Vec<_> = asked.iter().zip(1..).map(|((column, _), n)| format!("{column} ${n}")).collect();
+        let mut bound = terms.len();
+        if let Some((_, id)) = &filter.before {
+            bound += 1;
+            let mut term = format!(r#""startedAt" < ${bound}"#);
+            if id.is_some() {
+                term = format!(r#"({term} OR ("startedAt" = ${bound} AND "id" > ${}))"#, bound + 1);
+                bound += 1;
+            }
+            terms.push(term);
+        }
         let clients = filter.clients.as_deref().unwrap_or_default();
         if filter.clients.is_some() {
-            let places: Vec<_> = (terms.len() + 1..).take(clients.len()).map(|n| format!("${n}")).collect();
+            let places: Vec<_> = (bound + 1..).take(clients.len()).map(|n| format!("${n}")).collect();
             // PostgreSQL knows no empty list.
             terms.push(if places.is_empty() { "1 = 0".to_owned() } else { format!(r#""clientId" IN ({})"#, places.join(", ")) });
         }
@@ -250,8 +259,11 @@ impl Database {
             for (_, value) in asked {
                 query = query.bind(value);
             }
-            if let Some(before) = filter.before {
-                query = query.bind(before);
+            if let Some((time, id)) = &filter.before {
+                query = query.bind(*time);
+                if let Some(id) = id {
+                    query = query.bind(id);
+                }
             }
             for client in clients {
                 query = query.bind(client);
@@ -282,13 +294,20 @@ impl Database {
         after: u64,
         limit: u32,
     ) -> Result<Vec<(u64, String, String)>, DatabaseError> {
+        let asked: Vec<_> =
+            [(r#""clientId""#, client_id), (r#""callId""#, call_id)].into_iter().filter(|(_, value)| value.is_some()).collect();
+        // Only what is asked for: a term that may be nothing keeps every index from being used.
+        let terms: String = (4..).zip(&asked).map(|(n, (column, _))| format!(" AND {column} = ${n}")).collect();
+        let text = AssertSqlSafe(format!(
+            r#"SELECT "seq", "hash", "entry" FROM "AuditEvent" WHERE "orgId" = $1 AND "seq" > $2{terms} ORDER BY "seq" LIMIT $3"#
+        ));
+        let after = i64::try_from(after).unwrap_or(i64::MAX);
         let rows: Vec<(i64, String, String)> = on!(&self.readers, pool => {
-            let query = sqlx::query_as(
-                r#"SELECT "seq", "hash", "entry" FROM "AuditEvent"
-                   WHERE "orgId" = $1 AND "seq" > $2 AND ($3 IS NULL OR "clientId" = $3) AND ($4 IS NULL OR "callId" = $4)
-                   ORDER BY "seq" LIMIT $5"#,
-            );
-            query.bind(org_id).bind(after.cast_signed()).bind(client_id).bind(call_id).bind(i64::from(limit)).fetch_all(pool).await?
+            let mut query = sqlx::query_as(text).bind(org_id).bind(after).bind(i64::from(limit));
+            for (_, value) in asked {
+                query = query.bind(value);
+            }
+            query.fetch_all(pool).await?
         });
         Ok(rows.into_iter().map(|(seq, hash, entry)| (seq.cast_unsigned(), hash, entry)).collect())
     }

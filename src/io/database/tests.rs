@@ -317,6 +317,7 @@ async fn a_call_and_a_recording_are_read_as_they_were_written(place: &Place) {
     assert!(ids(CallFilter { clients: of(&[]), ..CallFilter::default() }).await.is_empty(), "a token of no client sees none");
     assert!(ids(CallFilter { phase: is("NO SUCH PHASE"), ..CallFilter::default() }).await.is_empty());
     let began = WallTime::parse("2026-11-26T08:00:00.000Z").unwrap();
-    assert!(ids(CallFilter { before: Some(began), ..CallFilter::default() }).await.is_empty());
-    assert_eq!(ids(CallFilter { org_id: is("org"), before: Some(WallTime(began.0 + 1)), ..CallFilter::default() }).await.len(), 2);
+    assert!(ids(CallFilter { before: Some((began, None)), ..CallFilter::default() }).await.is_empty());
+    assert_eq!(ids(CallFilter { org_id: is("org"), before: Some((WallTime(began.0 + 1), None)), ..CallFilter::default() }).await.len(), 2);
+    assert_eq!(ids(CallFilter { before: Some((began, is("one"))), clients: of(&["client"]), ..CallFilter::default() }).await, ["two"]);
 }

@@ -12,7 +12,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::asked::{Bytes, Path, Query};
-use super::clients::said;
+use super::clients::{cursor, reason, said};
 use super::{App, Claims, EditClients, May, Permission as _, Problem, ViewClients, own};
 use crate::engine::call::Phase;
 use crate::engine::consent::Actor;
@@ -50,8 +50,7 @@ struct CallsQuery {
     client_id: Option<String>,
     /// Where they are in their life.
     phase: Option<Phase>,
-    /// Begun before this time: the `startedAt` of the last call on the page before.
-    #[param(format = DateTime)]
+    /// The `next` of the page before, or a time: what began before it.
     before: Option<String>,
     /// So many, up to 100; 50 if it is not said.
     limit: Option<u32>,
@@ -63,6 +62,8 @@ struct CallsPage {
     /// Newest first.
     #[schema(value_type = Vec<CallState>)]
     calls: Vec<Value>,
+    /// The `before` of the next page; null on the last.
+    next: Option<String>,
 }
 
 /// The body of an opt-out.
@@ -215,8 +216,10 @@ async fn call(State(app): State<App>, may: May<ViewClients>, Path(id): Path<Stri
     responses((status = 200, description = "A page of calls.", body = CallsPage)))]
 async fn calls(State(app): State<App>, may: May<ViewClients>, Query(asked): Query<CallsQuery>) -> Result<Json<CallsPage>, Problem> {
     let before = asked.before.as_deref().map(|text| {
-        WallTime::parse(text).ok_or_else(|| {
-            Problem::new(StatusCode::BAD_REQUEST, "before is an RFC 3339 time such as 2026-11-01T00:00:00Z, its + written as %2B")
+        let (time, id) = text.split_once(',').map_or((text, None), |(time, id)| (time, Some(id.to_owned())));
+        WallTime::parse(time).map(|time| (time, id)).ok_or_else(|| {
+            let detail = "before is the `next` of a page, or an RFC 3339 time such as 2026-11-01T00:00:00Z, its + written as %2B";
+            Problem::new(StatusCode::BAD_REQUEST, detail)
         })
     });
     let before = before.transpose()?;
@@ -228,7 +231,7 @@ async fn calls(State(app): State<App>, may: May<ViewClients>, Query(asked): Quer
         client_id: asked.client_id.clone(),
         clients: may.claims.assigned().map(<[String]>::to_vec),
         phase: phase.clone(),
-        before,
+        before: before.clone(),
         limit,
     };
     let stored = app.world.database.calls(&filter).await.map_err(Problem::ours)?;
@@ -239,7 +242,11 @@ async fn calls(State(app): State<App>, may: May<ViewClients>, Query(asked): Quer
                 && is(&asked.call_sid, state["callSid"].as_str().unwrap_or_default())
                 && is(&asked.client_id, &identity.client_id)
                 && is(&phase, state["phase"].as_str().unwrap_or_default())
-                && before.is_none_or(|before| state["startedAt"].as_str().and_then(WallTime::parse).is_some_and(|started| started < before))
+                && before.as_ref().is_none_or(|(before, id)| {
+                    let started = state["startedAt"].as_str().and_then(WallTime::parse);
+                    let is_later_id = id.as_ref().is_some_and(|id| identity.call_id > *id);
+                    started.is_some_and(|started| started < *before || (started == *before && is_later_id))
+                })
         },
     );
     let mut calls: Vec<(String, Value)> = live
@@ -251,9 +258,12 @@ async fn calls(State(app): State<App>, may: May<ViewClients>, Query(asked): Quer
             calls.push((row.id, row.state));
         }
     }
-    calls.sort_by(|(_, one), (_, other)| other["startedAt"].as_str().cmp(&one["startedAt"].as_str()));
-    calls.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-    Ok(Json(CallsPage { calls: calls.into_iter().map(|(_, state)| state).collect() }))
+    calls
+        .sort_by(|(id, one), (other_id, other)| other["startedAt"].as_str().cmp(&one["startedAt"].as_str()).then_with(|| id.cmp(other_id)));
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    calls.truncate(limit);
+    let next = calls.last().filter(|_| calls.len() == limit).map(|(id, state)| cursor(state["startedAt"].as_str().unwrap_or_default(), id));
+    Ok(Json(CallsPage { calls: calls.into_iter().map(|(_, state)| state).collect(), next }))
 }
 
 /// The client said no: capturing stops, consent is revoked
@@ -282,7 +292,7 @@ async fn opt_out(
     let body: OptOutBody = said(&body, r#"{"reason": "…", "effectiveAt": "…"}, or nothing"#)?;
     let since = body.effective_at.as_deref().map(effective_at).transpose()?;
     let actor = Actor::User { id: may.claims.sub.clone(), name: may.claims.name.clone() };
-    let command = Command::OptOut { call_id: id, actor, reason: body.reason, since, read_at };
+    let command = Command::OptOut { call_id: id, actor, reason: reason(body.reason)?, since, read_at };
     let state = match nodes::command(&app, command).await {
         Ok(state) => state,
         // A no that was said while it lived may still be on its way into the ledger.

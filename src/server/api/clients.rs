@@ -471,7 +471,8 @@ pub(super) fn said<T: DeserializeOwned + Default>(body: &[u8], meant: &str) -> R
     said.map(Option::unwrap_or_default).map_err(|_| Problem::new(StatusCode::BAD_REQUEST, format!("the body must be {meant}")))
 }
 
-fn reason(given: Option<String>) -> Result<Option<String>, Problem> {
+/// Why, in words that have their bound.
+pub(super) fn reason(given: Option<String>) -> Result<Option<String>, Problem> {
     let given = given.map(|reason| reason.trim().to_owned()).filter(|reason| !reason.is_empty());
     if given.as_ref().is_some_and(|reason| reason.len() > REASON_MAX) {
         return Err(Problem::new(StatusCode::BAD_REQUEST, format!("reason: at most {REASON_MAX} bytes")));

@@ -25,7 +25,7 @@ impl Config {
         let route = self.inbound_route.as_ref().map_or_else(none, |route| match route {
             InboundRoute::Dial(Route::Number(number)) => number.clone(),
             InboundRoute::Dial(Route::Client(id)) => format!("client:{id}"),
-            InboundRoute::Ask(url) => url.as_str().to_owned(),
+            InboundRoute::Ask(url) => url.shown(),
             InboundRoute::Relay(name) => format!("relay:{name}"),
         });
         let (jwt_secret, jwks_file) = match &self.tokens {

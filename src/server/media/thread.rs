@@ -210,7 +210,10 @@ impl Thread {
             }
             ToMedia::AnsweredBy(call_id, by) => self.step_named(&call_id, Input::AnsweredBy(&by)),
             ToMedia::Named(call_id, call_sid) => self.step_named(&call_id, Input::Named(&call_sid)),
-            ToMedia::PutThrough(call_id) => self.step_named(&call_id, Input::PutThrough),
+            ToMedia::PutThrough(call_id, done) => {
+                self.step_named(&call_id, Input::PutThrough);
+                let _ = done.send(());
+            }
             ToMedia::Pad(call_id, language, answer, done) => {
                 if let Some(call) = self.by_id.get(&call_id).copied()
                     && let Some(live) = self.calls.get_mut(call)
@@ -462,7 +465,7 @@ impl Thread {
         }
     }
 
-    /// Twilio's webhook may overtake what the socket still says.
+    /// Twilio's webhook may overtake what the socket still says: the machine hears that out.
     fn over_at_twilio(&mut self, call_id: &str, input: Input<'_>) {
         if let Some(live) = self.by_id.get(call_id).and_then(|call| self.calls.get_mut(*call)) {
             live.client_hung_up(&self.world);

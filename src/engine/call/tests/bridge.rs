@@ -93,7 +93,7 @@ fn told_of() -> Rig {
 #[test]
 fn twilios_word_that_the_call_is_over_lets_the_other_party_go_as_a_stop_does() {
     let mut rig = told_of();
-    rig.step(Input::HungUp);
+    rig.hang_up();
     assert!(rig.trace.contains("hangs up on the bot") && rig.over, "{}", rig.trace);
 }
 
@@ -113,7 +113,7 @@ fn when_a_leg_breaks_the_two_talk_on_unrecorded_and_the_chain_says_why() {
         let by = Actor::User { id: "cm".into(), name: String::new() };
         rig.step(Input::OptOut { actor: by, reason: None, since: None });
         assert_eq!((rig.refusals, rig.state().consent.status), (1, ConsentStatus::Revoked), "{}", rig.trace);
-        rig.step(Input::HungUp);
+        rig.hang_up();
         assert_eq!((rig.over, rig.captured.len()), (true, captured), "{}", rig.trace);
     }
 }
@@ -489,7 +489,7 @@ fn when_the_clients_stream_breaks_in_the_question_they_are_put_through_unrecorde
         assert!(!rig.over, "{how}: they talk in the conference: {}", rig.trace);
         rig.step(Input::OptOut { actor: Actor::System, reason: None, since: None });
         assert_eq!(rig.refusals, 1, "{how}: a no that somebody tells of is taken");
-        rig.step(Input::HungUp);
+        rig.hang_up();
         assert_eq!((rig.over, rig.state().phase, rig.captured.len()), (true, Phase::Ended, 0), "{how}: {}", rig.trace);
     }
 }
@@ -497,7 +497,7 @@ fn when_the_clients_stream_breaks_in_the_question_they_are_put_through_unrecorde
 #[test]
 fn a_client_who_hangs_up_in_the_question_has_abandoned_it_and_nobody_is_called() {
     let mut rig = asked_of();
-    rig.stop();
+    rig.stop().hang_up();
     assert!(rig.state().phase == Phase::Abandoned && rig.trace.contains("consent.abandoned"), "{}", rig.trace);
     assert!(!rig.trace.contains("calls the other party"), "{}", rig.trace);
 }

@@ -1,10 +1,14 @@
 //! Calls that this gateway makes: rung, put through, asked by keypad, and never heard of again.
 
 use super::rig::{LedgerMood, Rig};
+use super::stories::tone;
+use crate::engine::audio::frame::StreamNo;
 use crate::engine::audio::prompts::Language;
-use crate::engine::call::{FORK_WITHIN_MS, HEARD_WITHIN_MS, Initiation, Input, Mode, Phase, RecordingState, TALK_MAX_MS, Unreached};
+use crate::engine::call::{
+    FORK_WITHIN_MS, HEARD_WITHIN_MS, Initiation, Input, Mode, PAUSE_MAX_MS, Phase, RecordingState, TALK_MAX_MS, Unreached, WORD_WITHIN_MS,
+};
 use crate::engine::consent::keys::Answer;
-use crate::engine::consent::{Actor, ConsentStatus, UnrecordedReason};
+use crate::engine::consent::{Actor, ConsentStatus, Method, UnrecordedReason};
 
 fn pad(rig: &mut Rig, answer: Answer) {
     rig.step(Input::Pad { language: Language::EN, answer });
@@ -64,7 +68,7 @@ fn prior_consent_is_recalled_when_the_client_answers_and_the_fork_is_captured() 
     rig.step(Input::PutThrough);
     rig.step(Input::PutThrough);
     assert_eq!((rig.grants, rig.state().phase, rig.state().consent.prior), (1, Phase::Connected, true), "{}", rig.trace);
-    rig.start(Mode::Capture).quiet(2_000).stop();
+    rig.start(Mode::Capture).quiet(2_000).stop().hang_up();
     assert_eq!((rig.captured.len(), rig.state().phase), (100, Phase::Ended), "{}", rig.trace);
     assert!(!rig.trace.contains("plays"), "nobody is asked: {}", rig.trace);
 }
@@ -79,8 +83,155 @@ fn without_its_fork_a_call_goes_on_unrecorded_until_twilio_says_that_it_is_over(
     assert_eq!(state.consent.status, ConsentStatus::Granted, "it is we who failed");
     rig.start(Mode::Capture).quiet(1_000);
     assert!(rig.captured.is_empty(), "too late is never: {}", rig.trace);
-    rig.step(Input::HungUp);
+    rig.hang_up();
     assert!(rig.over && rig.state().phase == Phase::Ended);
+}
+
+/// Asked, and answered yes; the two talk beside a fork.
+fn in_a_fork() -> Rig {
+    let mut rig = Rig::told(ConsentStatus::Pending);
+    rig.start(Mode::Consent).quiet(6_000).key('1').quiet(4_000).stop();
+    rig.start_with(Mode::Capture, [true, true], None).quiet(2_000);
+    assert_eq!(rig.state().recording, RecordingState::Active, "{}", rig.trace);
+    rig
+}
+
+#[test]
+fn beside_a_fork_that_breaks_two_people_talk_on_unrecorded_and_their_no_is_a_no() {
+    for broken in [Input::Lost(StreamNo(1)), Input::Garbled(StreamNo(1))] {
+        for by_key in [true, false] {
+            let mut rig = in_a_fork();
+            let broken = if matches!(broken, Input::Lost(_)) { Input::Lost(StreamNo(1)) } else { Input::Garbled(StreamNo(1)) };
+            rig.step(broken);
+            let state = rig.state();
+            assert_eq!((state.phase, state.unrecorded_reason), (Phase::Connected, Some(UnrecordedReason::SystemError)), "{}", rig.trace);
+            assert_eq!(state.consent.status, ConsentStatus::Granted, "it is we who failed");
+            assert!(rig.trace.contains("call.unrecorded") && rig.trace.contains("ends Keep"), "{}", rig.trace);
+            // Another fork is one of the same call, and nothing of it is captured.
+            let captured = rig.captured.len();
+            assert_eq!(captured, 100, "all of what went before: {}", rig.trace);
+            rig.start_with(Mode::Capture, [true, true], None).quiet(2_000);
+            if by_key {
+                rig.key('2').quiet(3_000);
+            } else {
+                rig.step(Input::OptOut { actor: Actor::System, reason: None, since: None });
+            }
+            assert_eq!((rig.captured.len(), rig.refusals), (captured, 1), "{}", rig.trace);
+            rig.pass(60 * 60 * 1_000);
+            assert!(!rig.over, "they talk: {}", rig.trace);
+            rig.hang_up();
+            assert!(rig.over && rig.state().phase == Phase::Ended, "{}", rig.trace);
+        }
+    }
+}
+
+#[test]
+fn a_fork_that_stops_is_no_end_twilio_says_whether_the_call_is_over() {
+    // It is.
+    let mut rig = in_a_fork();
+    rig.stop().pass(WORD_WITHIN_MS - 1_000);
+    assert!(!rig.over && rig.state().phase == Phase::Connected, "{}", rig.trace);
+    rig.hang_up();
+    assert_eq!((rig.over, rig.state().unrecorded_reason, rig.captured.len()), (true, None, 100), "{}", rig.trace);
+    assert!(!rig.trace.contains("call.unrecorded"), "{}", rig.trace);
+    // Another fork comes.
+    let mut rig = in_a_fork();
+    rig.stop().pass(WORD_WITHIN_MS - 1_000);
+    rig.start_with(Mode::Capture, [true, true], None).quiet(2_000).pass(2_000);
+    assert_eq!((rig.captured.len(), rig.state().unrecorded_reason), (188, None), "less the delay line: {}", rig.trace);
+    // Neither: the people talk on, and are not captured.
+    rig.stop().pass(WORD_WITHIN_MS);
+    let state = rig.state();
+    assert_eq!((state.phase, state.unrecorded_reason), (Phase::Connected, Some(UnrecordedReason::SystemError)), "{}", rig.trace);
+    assert!(rig.trace.contains("the captured stream stopped, and no other began"), "{}", rig.trace);
+    rig.start_with(Mode::Capture, [true, true], None).quiet(2_000).key('2').quiet(3_000);
+    assert_eq!((rig.captured.len(), rig.refusals), (200, 1), "{}", rig.trace);
+}
+
+#[test]
+fn a_question_whose_stream_breaks_is_no_hang_up_the_people_are_connected_unrecorded() {
+    for mut rig in [Rig::told(ConsentStatus::Pending), Rig::made(ConsentStatus::Pending)] {
+        rig.start(Mode::Consent).quiet(3_000).step(Input::Lost(StreamNo(0)));
+        let state = rig.state();
+        assert_eq!((state.phase, state.unrecorded_reason), (Phase::Connected, Some(UnrecordedReason::SystemError)), "{}", rig.trace);
+        assert!(rig.trace.contains("call.unrecorded") && !rig.trace.contains("consent.abandoned"), "{}", rig.trace);
+        rig.pass(60_000).hang_up();
+        assert!(rig.over && rig.state().phase == Phase::Ended && rig.state().connected_at.is_some(), "{}", rig.trace);
+    }
+    let mut rig = Rig::told(ConsentStatus::Pending);
+    rig.start(Mode::Consent).quiet(3_000);
+    let tone = tone('2', 100, 0);
+    rig.say(&tone).step(Input::Lost(StreamNo(0)));
+    assert_eq!((rig.refusals, rig.state().unrecorded_reason), (1, Some(UnrecordedReason::ClientOptOut)), "a no is a no: {}", rig.trace);
+}
+
+#[test]
+fn a_stop_in_the_question_is_a_hang_up_unless_twilio_connects_the_people() {
+    let stopped = || {
+        let mut rig = Rig::told(ConsentStatus::Pending);
+        rig.start(Mode::Consent).quiet(3_000).stop();
+        assert!(!rig.over && !rig.trace.contains("audits"), "nobody knows yet: {}", rig.trace);
+        rig
+    };
+    let mut hung_up = stopped();
+    hung_up.hang_up();
+    let mut untold = stopped();
+    untold.pass(WORD_WITHIN_MS);
+    for rig in [hung_up, untold] {
+        assert_eq!((rig.over, rig.state().phase), (true, Phase::Abandoned), "{}", rig.trace);
+        assert!(rig.trace.contains("consent.abandoned"), "{}", rig.trace);
+    }
+    // Twilio asks where the call goes, and may do so before the socket has said that it stops.
+    let mut early = Rig::told(ConsentStatus::Pending);
+    early.start(Mode::Consent).quiet(3_000);
+    for mut rig in [stopped(), early] {
+        rig.step(Input::PutThrough);
+        rig.step(Input::PutThrough);
+        let state = rig.state();
+        assert_eq!((state.phase, state.unrecorded_reason), (Phase::Connected, Some(UnrecordedReason::SystemError)), "{}", rig.trace);
+        rig.stop().pass(WORD_WITHIN_MS);
+        assert!(!rig.over && rig.trace.matches("call.unrecorded").count() == 1, "they talk: {}", rig.trace);
+        rig.hang_up();
+        assert!(rig.over && !rig.trace.contains("consent.abandoned"), "{}", rig.trace);
+    }
+}
+
+#[test]
+fn a_lone_2_is_a_no_on_whatever_stream_goes_on_after_we_have_failed() {
+    type Failure = (&'static str, fn(&mut Rig));
+    let failures: [Failure; 5] = [
+        ("the fork comes too late", |rig| {
+            rig.pass(FORK_WITHIN_MS + 100);
+            rig.start(Mode::Capture).quiet(1_000);
+        }),
+        ("a machine is known late", |rig| {
+            rig.start(Mode::Capture).quiet(2_000).step(Input::AnsweredBy("machine_start"));
+        }),
+        ("the disk is full", |rig| {
+            rig.start(Mode::Capture).quiet(2_000).step(Input::SinkFailed);
+        }),
+        ("the lease is lost", |rig| {
+            rig.start(Mode::Capture).quiet(2_000).step(Input::LeaseLost);
+        }),
+        ("a pause is forgotten", |rig| {
+            rig.start(Mode::Capture).quiet(2_000).step(Input::Pause { by: Actor::System, reason: "PAYMENT".into() });
+            rig.quiet(PAUSE_MAX_MS + 1_000);
+        }),
+    ];
+    for (what, fail) in failures {
+        let mut rig = Rig::made(ConsentStatus::Pending);
+        rig.step(Input::AnsweredBy("human"));
+        rig.start(Mode::Consent).quiet(40_000).stop();
+        assert_eq!(rig.state().consent.method, Some(Method::SilenceTimeout), "{what}: {}", rig.trace);
+        fail(&mut rig);
+        let held = rig.captured.len();
+        rig.key('2').quiet(3_000);
+        let state = rig.state();
+        assert_eq!((rig.refusals, state.consent.status, rig.captured.len()), (1, ConsentStatus::Revoked, held), "{what}: {}", rig.trace);
+        assert_eq!((state.consent.method, rig.over), (Some(Method::Keypress), false), "{what}");
+        rig.key('2').quiet(3_000);
+        assert_eq!(rig.refusals, 1, "{what}: said twice, written once");
+    }
 }
 
 #[test]
@@ -92,7 +243,7 @@ fn a_prior_refusal_needs_no_stream_and_ends_when_twilio_says_so_or_at_last_by_it
         rig.pass(TALK_MAX_MS - 1_000);
         assert!(!rig.over, "they talk");
         if told {
-            rig.step(Input::HungUp);
+            rig.hang_up();
         } else {
             rig.pass(2_000);
         }

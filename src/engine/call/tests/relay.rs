@@ -244,7 +244,7 @@ fn after_the_bot_a_person_goes_on_in_the_same_recording() {
     assert!(rig.closed && !rig.over, "Twilio is asked where the call goes: {}", rig.trace);
     rig.pass(1_000);
     rig.start_with(Mode::Capture, [true, true], None).quiet(2_000);
-    rig.step(Input::HungUp);
+    rig.hang_up();
     let state = rig.state();
     assert_eq!((state.phase, state.segments.len(), state.unrecorded_reason), (Phase::Ended, 2, None));
     assert_eq!(rig.trace.matches(" records").count(), 1, "{}", rig.trace);
@@ -257,7 +257,7 @@ fn after_the_bot_a_call_that_ends_ends_well() {
     rig.bot = Some(Bot { name: "front".into(), captures: false });
     rig.start(Mode::Stay).quiet(2_000).stop();
     assert!(!rig.over);
-    rig.step(Input::HungUp);
+    rig.hang_up();
     assert_eq!((rig.state().phase, rig.state().unrecorded_reason, rig.state().is_recorded), (Phase::Ended, None, true));
     assert!(rig.trace.contains("ends Keep"), "{}", rig.trace);
 

@@ -8,7 +8,7 @@ use crate::engine::audio::frame::{Channel, StreamNo};
 use crate::engine::audio::g711;
 use crate::engine::audio::key::Key;
 use crate::engine::call::{
-    Bot, Call, CallIdentity, Effect, Input, Mode, NotSealed, Now, Outbox, Settings, Snapshot, Standing, StreamStart, ToBot,
+    Bot, Call, CallIdentity, Effect, Input, LAST_WORDS_MS, Mode, NotSealed, Now, Outbox, Settings, Snapshot, Standing, StreamStart, ToBot,
 };
 use crate::engine::consent::{ConsentRecord, ConsentStatus, Direction, Grant, Method, Receipt};
 use crate::engine::ledger::Committed;
@@ -126,6 +126,14 @@ impl Rig {
         let call = Call::new(rig.call.identity().clone(), settings, standing, rig.now());
         rig.call = call.made(rig.now().wall, rig.now());
         rig.deadline = rig.call.deadline();
+        rig
+    }
+
+    /// A call that a client makes, of which Twilio's webhooks tell.
+    pub(crate) fn told(status: ConsentStatus) -> Self {
+        let mut rig = Self::new(Settings::default(), Direction::Inbound, status);
+        let standing = Standing { status, seen: u64::from(status != ConsentStatus::Pending) };
+        rig.call = Call::new(rig.call.identity().clone(), Settings::default(), standing, rig.now()).told_of();
         rig
     }
 
@@ -264,6 +272,12 @@ impl Rig {
         let stream = self.stream();
         self.step(Input::Stopped(stream));
         self
+    }
+
+    /// Twilio says that the call is over, and its streams say nothing more.
+    pub(crate) fn hang_up(&mut self) -> &mut Self {
+        self.step(Input::HungUp);
+        self.pass(LAST_WORDS_MS)
     }
 
     pub(crate) fn step(&mut self, input: Input<'_>) {

@@ -4,7 +4,7 @@
 use super::rig::{LedgerMood, Rig};
 use super::stories::tone;
 use crate::engine::audio::frame::StreamNo;
-use crate::engine::call::{Covers, Effect, Input, Mode, Party, PartyKind, RecordingState, Settings};
+use crate::engine::call::{Covers, Effect, Input, LAST_WORDS_MS, Mode, Party, PartyKind, Phase, RecordingState, Settings};
 use crate::engine::consent::{Actor, ConsentStatus, Direction, UnrecordedReason};
 
 fn manager() -> Actor {
@@ -66,8 +66,56 @@ fn a_two_is_a_no_however_the_call_ends_after_it() {
         let mut rig = in_a_fork();
         rig.key('2').quiet(1_000);
         rig.step(end);
+        rig.pass(LAST_WORDS_MS);
         is_refused(&rig);
         assert!(rig.over && ends_at_ms(&rig) <= 2_000, "{} ms: {}", ends_at_ms(&rig), rig.trace);
+    }
+}
+
+#[test]
+fn a_no_that_twilios_word_overtakes_is_a_no() {
+    for stops in [true, false] {
+        let mut rig = in_a_fork();
+        rig.step(Input::HungUp);
+        rig.key('2').quiet(LAST_WORDS_MS - 100);
+        assert!(!rig.over, "it is heard out: {}", rig.trace);
+        if stops {
+            rig.stop();
+        } else {
+            rig.pass(100);
+        }
+        is_refused(&rig);
+        assert!(rig.over && ends_at_ms(&rig) <= 2_000, "{} ms: {}", ends_at_ms(&rig), rig.trace);
+    }
+    for mut rig in [inbound(), Rig::told(ConsentStatus::Pending)] {
+        rig.start(Mode::Consent).quiet(3_000);
+        rig.step(Input::HungUp);
+        rig.key('2').stop();
+        is_refused(&rig);
+        assert!(rig.over && rig.state().phase == Phase::Ended, "{}", rig.trace);
+    }
+}
+
+#[test]
+fn what_was_said_last_is_kept_when_twilios_word_overtakes_it() {
+    let mut rig = in_a_fork();
+    rig.step(Input::HungUp);
+    rig.quiet(600).stop();
+    assert_eq!((rig.over, rig.captured.len(), rig.state().unrecorded_reason), (true, 130, None), "{}", rig.trace);
+}
+
+#[test]
+fn who_hung_up_in_the_question_is_not_waited_for_longer_than_their_stream_lasts() {
+    for ends in [Some(Input::Stopped(StreamNo(0))), Some(Input::Lost(StreamNo(0))), None] {
+        let mut rig = Rig::told(ConsentStatus::Pending);
+        rig.start(Mode::Consent).quiet(3_000);
+        rig.step(Input::HungUp);
+        match ends {
+            Some(end) => rig.step(end),
+            None => drop(rig.pass(LAST_WORDS_MS)),
+        }
+        assert_eq!((rig.over, rig.state().phase), (true, Phase::Abandoned), "{}", rig.trace);
+        assert!(rig.trace.contains("consent.abandoned") && !rig.trace.contains("call.unrecorded"), "{}", rig.trace);
     }
 }
 
@@ -156,6 +204,32 @@ fn an_opt_out_on_a_stream_of_which_nothing_was_taken_in_leaves_the_one_before_wh
 }
 
 #[test]
+fn an_opt_out_between_two_streams_holds_from_the_moment_it_names() {
+    let mut rig = inbound();
+    // Another time line than the fork's: what is true of the one is nowhere on the other.
+    rig.start(Mode::Consent).quiet(6_000).key('1').quiet(20_000).stop();
+    rig.start_with(Mode::Capture, [true, true], None).quiet(10_000);
+    rig.step(Input::Transfer { by: manager(), to: Party { kind: PartyKind::Agent, to: "client:maria".into() } });
+    rig.stop();
+    rig.pass(500);
+    let since = crate::engine::time::WallTime(rig.now().wall.0 - 6_000);
+    let (now, mut out) = (rig.now(), std::mem::take(&mut rig.out));
+    rig.call.step(now, Input::OptOut { actor: manager(), reason: None, since: Some(since) }, &mut out);
+    let told = out.effects.iter().find_map(|effect| match effect {
+        Effect::Audit(event) => Some((event.position.as_ref()?.stream_sid.clone(), event.detail["cutAtMs"].as_u64()?)),
+        _ => None,
+    });
+    let (sid, cut_ms) = told.expect("the chain tells where the recording ends");
+    assert!(sid == "MZ1" && (4_600..=4_660).contains(&cut_ms), "on the time line of the stream that it names: {cut_ms} ms of {sid}");
+    let cut =
+        out.effects.iter().find_map(|effect| if let Effect::CutBack { stream, at } = effect { Some((stream.0, at.0 / 8)) } else { None });
+    assert_eq!(cut, Some((1, cut_ms)), "and every sink goes back as far");
+    let state = rig.state();
+    assert_eq!((state.recording, state.segments.len()), (RecordingState::Halted, 1));
+    assert!(state.segments[0].end_ms.0 <= cut_ms && state.captured.inbound.abs_diff(225) <= 2, "{:?} {:?}", state.segments, state.captured);
+}
+
+#[test]
 fn a_cut_that_goes_back_over_a_pause_says_so_everywhere() {
     let mut rig = in_a_fork();
     rig.quiet(8_000);
@@ -234,6 +308,9 @@ fn whatever_an_unfinished_question_comes_to_the_chain_tells_what_was_asked_of_it
         };
         let (now, mut out) = (rig.now(), std::mem::take(&mut rig.out));
         rig.call.step(now, input, &mut out);
+        if hangs_up {
+            rig.call.step(now, Input::Stopped(StreamNo(0)), &mut out);
+        }
         let prompts: Vec<_> = out
             .effects
             .iter()

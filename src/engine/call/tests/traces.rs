@@ -71,7 +71,7 @@ fn played(script: &str) -> String {
             }
             "machine" => rig.step(Input::AnsweredBy("machine_start")),
             "sink-fails" => rig.step(Input::SinkFailed),
-            "hung-up" => rig.step(Input::HungUp),
+            "hung-up" => drop(rig.hang_up()),
             "shutdown" => rig.step(Input::Shutdown),
             other => panic!("no step is called {other}"),
         }

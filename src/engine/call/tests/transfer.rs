@@ -40,7 +40,7 @@ fn an_agent_hands_over_to_another_and_it_stays_one_call_and_one_recording() {
     assert!(!rig.over, "somebody is about to come: {}", rig.trace);
     rig.pass(800);
     rig.start_with(Mode::Capture, [true, true], None).quiet(2_000);
-    rig.step(Input::HungUp);
+    rig.hang_up();
     let state = rig.state();
     assert_eq!((rig.captured.len(), state.phase, state.unrecorded_reason), (200, Phase::Ended, None), "{}", rig.trace);
     assert_eq!((state.transfers.len(), state.transfers[0].kind, state.transfers[0].captured), (1, PartyKind::Agent, true));
@@ -53,7 +53,7 @@ fn a_fork_that_lives_on_makes_way_for_the_new_partys() {
     let mut rig = talking(Covers::ALL);
     hand(&mut rig, agent("client:maria"));
     rig.quiet(500).start_with(Mode::Capture, [true, true], None).quiet(2_000);
-    rig.step(Input::HungUp);
+    rig.hang_up();
     assert_eq!(rig.captured.len(), 200, "{}", rig.trace);
     assert_eq!(rig.trace.matches("closes").count(), 2, "the old one, and the new one at the end: {}", rig.trace);
 }
@@ -89,7 +89,7 @@ fn a_call_that_ends_while_it_is_handed_over_is_no_no() {
     let mut rig = talking(Covers::ALL);
     hand(&mut rig, agent("client:maria"));
     rig.quiet(500);
-    rig.step(Input::HungUp);
+    rig.hang_up();
     let state = rig.state();
     assert_eq!((state.phase, state.consent.status, rig.refusals), (Phase::Ended, ConsentStatus::Granted, 0), "{}", rig.trace);
     assert_eq!((rig.captured.len(), state.recording), (100, RecordingState::Active), "{}", rig.trace);
@@ -137,7 +137,7 @@ fn a_party_that_is_not_covered_is_not_captured_until_one_comes_that_is() {
     hand(&mut rig, agent("client:maria"));
     rig.stop();
     rig.start_with(Mode::Capture, [true, true], None).quiet(2_000);
-    rig.step(Input::HungUp);
+    rig.hang_up();
     assert_eq!(rig.captured.len(), captured + 100, "{}", rig.trace);
     let seen: Vec<_> = rig.state().transfers.iter().map(|view| (view.kind, view.captured)).collect();
     assert_eq!(seen, [(PartyKind::Bot, false), (PartyKind::Agent, true)]);
@@ -153,7 +153,7 @@ fn a_bot_hands_over_to_an_agent_and_is_hung_up_on() {
     rig.quiet(100).stop();
     assert!(rig.trace.contains("hangs up on the bot") && !rig.over, "{}", rig.trace);
     rig.start_with(Mode::Capture, [true, true], None).quiet(1_000);
-    rig.step(Input::HungUp);
+    rig.hang_up();
     assert!(rig.captured.iter().filter(|(channel, ..)| *channel == Channel::Client).count() >= 140, "{}", rig.trace);
 }
 
@@ -215,7 +215,7 @@ fn who_is_being_asked_and_who_is_gone_is_not_handed_over() {
     assert_eq!(rig.call.handing(&agent("client:maria")), Err(NotHanded::Unanswered));
     rig.start(Mode::Consent).quiet(1_000);
     assert_eq!(rig.call.handing(&agent("client:maria")), Err(NotHanded::Unanswered));
-    rig.stop();
+    rig.stop().hang_up();
     assert_eq!(rig.call.handing(&agent("client:maria")), Err(NotHanded::Over));
     let mut rig = talking(Covers::ALL);
     for n in 0..7 {

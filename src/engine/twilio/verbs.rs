@@ -197,6 +197,7 @@ mod tests {
             "<Response><Dial a=\"&x;\"/></Response>",
             "{\"redirect\": true}<Response>",
             "<Response>&amp</Response>",
+            &format!("<Response>{}", "<Say>".repeat(10_000)),
             &format!("<Response>{}", "<a>".repeat(10_000)),
         ] {
             assert!(matches!(parsed(text), Err(NotVerbs::Malformed(_) | NotVerbs::NoResponse)), "{text:.80}");

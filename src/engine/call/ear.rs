@@ -48,6 +48,11 @@ impl Ear {
         self.timeline.place(chunk, timestamp, samples)
     }
 
+    /// How far the track has come.
+    pub(super) fn reached(&self) -> Option<Place> {
+        self.timeline.reached()
+    }
+
     /// The machines on the line, while anybody asks.
     pub(super) fn line(&mut self) -> Option<&mut LineListener> {
         self.line.as_deref_mut()

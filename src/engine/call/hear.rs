@@ -1,7 +1,7 @@
 //! What comes in on a stream: where its audio belongs, what is heard in it, and the keys, told by Twilio or heard.
 
 use super::ear::Tone;
-use super::timeline::Placed;
+use super::timeline::{Placed, stamp};
 use super::{Call, Now, Outbox, State};
 use crate::engine::audio::frame::{Channel, FRAME_SAMPLES, Frame, Place, StreamNo};
 use crate::engine::audio::key::Key;
@@ -42,6 +42,7 @@ impl Call {
         if side == 0 || stream.ears[0].is_none() {
             stream.clock = stream.clock.max(at.plus(codes.len() as u64));
         }
+        let timestamp = stamp(at, timestamp);
         let client = channel == Channel::Client;
         for (piece, codes) in codes.chunks(FRAME_SAMPLES).enumerate() {
             let offset = (piece * FRAME_SAMPLES) as u64;

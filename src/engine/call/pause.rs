@@ -172,6 +172,9 @@ impl Call {
             out.effects.push(Effect::Resumed { stream, at: clock });
             self.announce(Line::Resumed, out);
         }
+        if over {
+            self.take_in_from_here();
+        }
         self.audit_by(now, EventKind::RecordingResumed, by, json!({ "captured": over }), out);
         out.effects.push(Effect::Changed);
     }

@@ -113,7 +113,7 @@ impl Call {
                 self.state = State::Refused(Refused { closing: None, keys });
                 Some(Shut { gate, begun, recorded })
             }
-            other => {
+            other @ (State::Created | State::Asking(_) | State::Sealing(_) | State::Refused(_) | State::Over) => {
                 self.state = other;
                 None
             }

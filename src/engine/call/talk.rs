@@ -164,10 +164,26 @@ impl Call {
         if let Some(reason) = paused {
             out.effects.push(Effect::Paused { stream: no, at: self.streams[usize::from(no.0)].clock, reason });
         }
+        self.take_in_from_here();
         out.effects.push(Effect::Changed);
     }
 
     // === frames ===
+
+    /// From where the captured stream stands on, frames are taken in. What has not come yet of what was said before then is not.
+    pub(super) fn take_in_from_here(&mut self) {
+        let State::Open(open) = &mut self.state else { return };
+        let Some(no) = open.recorded else { return };
+        let stream = &self.streams[usize::from(no.0)];
+        // One track may be ahead of the other; of one that is behind, or has not begun, the stream's clock tells what is now.
+        let mut from = [stream.clock; 2];
+        for side in 0..2 {
+            let reached = stream.ears[side].as_ref().and_then(|ear| ear.reached());
+            let from = &mut from[stream.channel(side).index()];
+            *from = reached.map_or(*from, |reached| reached.max(*from));
+        }
+        open.gate.take_from(no, from);
+    }
 
     /// Every frame ends here: in the gate, if there is one and its stream is one to be captured.
     pub(super) fn capture(&mut self, frame: Frame, out: &mut Outbox) {

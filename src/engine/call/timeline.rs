@@ -1,8 +1,10 @@
 //! Where a frame belongs: Twilio's timestamps are not sample-exact, and messages go missing, come twice or late.
 //!
 //! Position is counted in bytes; the timestamp only notices holes (Twilio's own steps average 19.97 ms, the first
-//! value is not 0). Repeats are dropped, a late frame goes into its hole, everything else follows on.
+//! value is not 0). Repeats are dropped, a late frame goes into its hole, everything else follows on, and so does a frame
+//! whose timestamp is none: one that leaps further than a stream can be silent and live.
 
+use super::LOST_AFTER_MS;
 use crate::engine::audio::frame::Place;
 use crate::engine::time::MediaTime;
 
@@ -12,6 +14,9 @@ pub const TOLERANCE_MS: u64 = 40;
 pub const SKIPPED_MS: u64 = 10;
 /// Timestamps may be off by this much: what is nearly a whole number of messages is one.
 const JITTER_MS: u64 = 6;
+/// No hole is longer: by then the stream would have been given up. A timestamp beyond it tells no time, nor does any that lies so far
+/// from the place that its bytes have.
+const HOLE_MAX_MS: u64 = LOST_AFTER_MS;
 /// Holes remembered, so that a late frame finds its own.
 const HOLES_MAX: usize = 4;
 
@@ -35,56 +40,79 @@ pub enum Placed {
 #[derive(Default)]
 pub struct Timeline {
     next: Option<Place>,
-    newest: (u64, MediaTime),
-    holes: [Option<(Place, Place)>; HOLES_MAX],
+    /// Number and middle of the newest message: what begins behind its middle is no repeat of it.
+    newest: (u64, Place),
+    holes: [Option<Hole>; HOLES_MAX],
+}
+
+/// Something is missing between two places.
+#[derive(Clone, Copy)]
+struct Hole {
+    from: Place,
+    to: Place,
+    /// Where its timestamp puts what follows at `to`. Timestamps drift against places, not against each other.
+    told: Place,
 }
 
 impl Timeline {
     /// Places a message of `samples` samples.
     pub fn place(&mut self, chunk: u64, timestamp: MediaTime, samples: u64) -> Placed {
         let told = Place::of(timestamp);
-        let tolerance = Place::default().plus_ms(TOLERANCE_MS).0;
+        let middle = told.plus(samples.saturating_sub(1) / 2);
         let Some(next) = self.next else {
             self.next = Some(told.plus(samples));
-            self.newest = (chunk, timestamp);
+            self.newest = (chunk, middle);
             return Placed::Next { at: told, hole: 0 };
         };
-        let newer = if chunk == 0 || self.newest.0 == 0 { timestamp > self.newest.1 } else { chunk > self.newest.0 };
-        // Both tracks may share one chunk counter, or a sender may restart it: a timestamp well ahead is new anyway.
-        if !newer && told.0 <= next.0 + tolerance {
+        // Either alone may leap, or start anew; what comes late is behind by both.
+        let newer = told > self.newest.1 || (self.newest.0 > 0 && chunk > self.newest.0);
+        if !newer {
             return self.late(told, samples);
         }
         // A chunk number left out makes a small gap a hole; where both tracks share the counter there is no gap.
         let skipped = chunk > self.newest.0 + 1 && self.newest.0 > 0;
         let noticed = Place::default().plus_ms(if skipped { SKIPPED_MS } else { TOLERANCE_MS }).0;
-        self.newest = (chunk.max(self.newest.0), timestamp.max(self.newest.1));
         let gap = told.0.saturating_sub(next.0);
-        let hole = if gap > noticed { whole_messages(gap, samples) } else { 0 };
+        let leaps = gap > Place::default().plus_ms(HOLE_MAX_MS).0;
+        self.newest = (chunk.max(self.newest.0), if leaps { self.newest.1 } else { middle.max(self.newest.1) });
+        let hole = if gap > noticed && !leaps { whole_messages(gap, samples) } else { 0 };
         let at = next.plus(hole);
         if hole > 0 {
             self.holes.rotate_right(1);
-            self.holes[0] = Some((next, at));
+            self.holes[0] = Some(Hole { from: next, to: at, told });
         }
         self.next = Some(at.plus(samples));
         Placed::Next { at, hole }
     }
 
+    /// Where the next message belongs if nothing is missing before it.
+    pub const fn reached(&self) -> Option<Place> {
+        self.next
+    }
+
     fn late(&mut self, told: Place, samples: u64) -> Placed {
-        let slack = Place::default().plus_ms(TOLERANCE_MS / 2).0;
+        // Less than half a message: what was there before the hole does not go into it once more.
+        let slack = Place::default().plus_ms(JITTER_MS).0.min(samples.saturating_sub(1) / 2);
         for slot in &mut self.holes {
-            if let Some((from, to)) = *slot {
-                let at = told.max(from);
-                if told.0 + slack >= from.0 && at.0 + samples <= to.0 + slack {
-                    let at = if at.0 + samples > to.0 { to.minus(samples).max(from) } else { at };
-                    // What lies before a late frame in its hole is given up for lost.
-                    let left = at.plus(samples);
-                    *slot = (left < to).then_some((left, to));
-                    return Placed::Late(at);
-                }
+            let Some(hole) = *slot else { continue };
+            let Some(back) = hole.told.0.checked_sub(told.0) else { continue };
+            let at = hole.to.minus(back);
+            if at.0 + slack >= hole.from.0 && at.0 + samples <= hole.to.0 + slack {
+                let at = at.min(hole.to.minus(samples)).max(hole.from);
+                // What lies before a late frame in its hole is given up for lost.
+                let left = at.plus(samples);
+                *slot = (left < hole.to).then_some(Hole { from: left, ..hole });
+                return Placed::Late(at);
             }
         }
         Placed::Repeat
     }
+}
+
+/// What of a message at `at` is to be told in Twilio's timestamps: its own, if it is one.
+pub fn stamp(at: Place, timestamp: MediaTime) -> MediaTime {
+    let off = Place::of(timestamp).0.abs_diff(at.0);
+    if off > Place::default().plus_ms(HOLE_MAX_MS).0 { at.media_time() } else { timestamp }
 }
 
 /// Lost messages were as long as their neighbours.
@@ -111,12 +139,41 @@ mod tests {
         // Two frames lost.
         assert_eq!(line.place(6, MediaTime(255), 160), Placed::Next { at: ms(255), hole: 320 });
         // One of them comes late, then once more.
-        assert_eq!(line.place(5, MediaTime(235), 160), Placed::Late(ms(235)));
-        assert_eq!(line.place(5, MediaTime(235), 160), Placed::Repeat);
+        assert_eq!(line.place(3, MediaTime(196), 160), Placed::Repeat, "what lies before the hole is not what is missing");
+        assert_eq!(line.place(5, MediaTime(236), 160), Placed::Late(ms(235)));
+        assert_eq!(line.place(5, MediaTime(236), 160), Placed::Repeat);
         assert_eq!(line.place(6, MediaTime(255), 160), Placed::Repeat);
         assert_eq!(line.place(7, MediaTime(275), 160), Placed::Next { at: ms(275), hole: 0 });
         // One frame lost, told a little off.
         assert_eq!(line.place(9, MediaTime(316), 160), Placed::Next { at: ms(315), hole: 160 });
+    }
+
+    #[test]
+    fn a_timestamp_that_leaps_makes_no_hole_and_takes_no_frame_after_it_along() {
+        let mut line = Timeline::default();
+        line.place(1, MediaTime(155), 160);
+        assert_eq!(line.place(2, MediaTime(30_000_000), 160), Placed::Next { at: ms(175), hole: 0 });
+        assert_eq!(stamp(ms(175), MediaTime(30_000_000)), MediaTime(175));
+        assert_eq!(line.place(3, MediaTime(195), 160), Placed::Next { at: ms(195), hole: 0 });
+        // Without chunk numbers the newest timestamp tells what is new: it is not the one that leapt.
+        assert_eq!(line.place(0, MediaTime(40_000_000), 160), Placed::Next { at: ms(215), hole: 0 });
+        assert_eq!(line.place(0, MediaTime(235), 160), Placed::Next { at: ms(235), hole: 0 });
+        // As long as a stream can be silent and live is a hole.
+        assert_eq!(line.place(0, MediaTime(60_255), 160), Placed::Next { at: ms(60_255), hole: 480_000 });
+        // A clock that starts anew tells no time either; everything follows on.
+        assert_eq!(line.place(4, MediaTime(0), 160), Placed::Next { at: ms(60_275), hole: 0 });
+        assert_eq!(stamp(ms(60_275), MediaTime(0)), MediaTime(60_275));
+    }
+
+    #[test]
+    fn a_chunk_number_that_leaps_or_starts_anew_loses_no_frame_after_it() {
+        let mut line = Timeline::default();
+        for (n, chunk) in (0..).zip([1, 2, 3_000_000, 4, 5, 1, 2, 0, 3]) {
+            assert_eq!(line.place(chunk, MediaTime(155 + n * 20), 160), Placed::Next { at: ms(155 + n * 20), hole: 0 }, "chunk {chunk}");
+        }
+        assert_eq!(line.place(3, MediaTime(315), 160), Placed::Repeat);
+        assert_eq!(line.place(6, MediaTime(335), 1_600), Placed::Next { at: ms(335), hole: 0 });
+        assert_eq!(line.place(3, MediaTime(375), 160), Placed::Repeat, "of what was in the long one");
     }
 
     #[test]

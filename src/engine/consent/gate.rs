@@ -3,6 +3,9 @@
 //! A `Gate` exists only from a [`Receipt`] and so only after the consent record is durable (P1). It is the only
 //! maker of [`Admitted`], and sinks take nothing else (P5). Frames stay in the line for [`DELAY_LINE_MS`]: when a
 //! detector says that a key tone began 60 ms ago, the frames since then are still ours to drop or to blank (P3).
+//!
+//! A frame's place decides, never its arrival: the gate is open from a place on, and what was said before it is refused however
+//! late it comes. Frames of one channel leave in the order in which they were said.
 
 use std::cmp::Ordering;
 use std::collections::VecDeque;
@@ -39,6 +42,9 @@ const SLOTS_MAX: usize = ((DELAY_LINE_MS + HOLD_MAX_MS) / 10 * 2) as usize + SLO
 pub struct Gate {
     receipt: Receipt<Grant>,
     line: VecDeque<Frame>,
+    /// Of which stream frames are taken in, and from which place of the client's and of the other party's channel on: never before
+    /// what was let out of it.
+    from: (StreamNo, [Place; 2]),
     /// Newest end seen on the stream that the line is filled from.
     clock: (StreamNo, Place),
     hold: Option<Place>,
@@ -113,12 +119,10 @@ impl Stretch {
         follows
     }
 
-    /// Both as one, whose holes are forgotten. Where a frame came late they overlap, and then of nothing in between can be
-    /// told how much of it lies where.
+    /// Both as one, whose holes are forgotten.
     fn joined(older: Self, newer: Self) -> Self {
-        let length = if older.to <= newer.from { older.length.min(newer.length) } else { 1 };
-        let (from, to) = (older.from.min(newer.from), older.to.max(newer.to));
-        Self { from, to, frames: older.frames + newer.frames, length, gapless: false }
+        let length = older.length.min(newer.length);
+        Self { from: older.from, to: newer.to, frames: older.frames + newer.frames, length, gapless: false }
     }
 
     /// Forgets what reaches past `at`, and how many frames that are; never too few.
@@ -146,6 +150,7 @@ impl Gate {
         Self {
             receipt,
             line: VecDeque::with_capacity(SLOTS_KEPT),
+            from: (StreamNo(0), [Place(0); 2]),
             clock: (StreamNo(0), Place(0)),
             hold: None,
             blanks: [Vec::new(), Vec::new()],
@@ -173,9 +178,19 @@ impl Gate {
         self.clock.0
     }
 
-    /// Takes a frame into the line and lets out what has waited long enough. Returns how many frames had to be
-    /// thrown away because the line was full: none, unless a hold was never lifted.
+    /// Takes in what was said on `stream` from these places of its two channels on, and nothing that was said before.
+    pub const fn take_from(&mut self, stream: StreamNo, from: [Place; 2]) {
+        self.from = (stream, from);
+    }
+
+    /// Takes a frame into the line and lets out what has waited long enough. Returns how many frames are not taken in: this
+    /// one, if it was said where the gate was not open, or comes later than what was said after it has left; and those that had to
+    /// be thrown away because the line was full: none, unless a hold was never lifted.
     pub fn admit(&mut self, mut frame: Frame, out: &mut Batch) -> u64 {
+        let (stream, from) = self.from;
+        if frame.stream != stream || frame.at < from[frame.channel.index()] {
+            return 1;
+        }
         if frame.stream != self.clock.0 {
             // A new stream's clock starts anew; what the old one left in the line has no cut left to wait for.
             self.let_out_all(out);
@@ -193,9 +208,19 @@ impl Gate {
             self.line.pop_front();
             lost = 1;
         }
-        self.line.push_back(frame);
+        self.enqueue(frame);
         self.let_out_ripe(out);
         lost
+    }
+
+    /// At the end of the line, or before what was said after it on its channel.
+    fn enqueue(&mut self, frame: Frame) {
+        let follows = |waiting: &Frame| waiting.channel == frame.channel && waiting.stream == frame.stream && waiting.at > frame.at;
+        let last = self.line.iter().rfind(|waiting| waiting.channel == frame.channel);
+        match last.filter(|last| follows(last)).and_then(|_| self.line.iter().position(follows)) {
+            Some(late) => self.line.insert(late, frame),
+            None => self.line.push_back(frame),
+        }
     }
 
     /// Time passes on `stream` without anything being taken in: what waits ripens and goes its way.
@@ -350,6 +375,10 @@ impl Gate {
             });
         }
         let end = frame.end();
+        let (stream, from) = &mut self.from;
+        if *stream == frame.stream {
+            from[frame.channel.index()] = end;
+        }
         if self.reached.is_none_or(|(stream, reached)| stream != frame.stream || reached < end) {
             self.reached = Some((frame.stream, end));
         }
@@ -479,16 +508,40 @@ mod tests {
     use crate::engine::consent::testing;
 
     #[test]
-    fn a_cut_goes_back_to_its_place_however_many_frames_came_late() {
+    fn frames_of_a_channel_leave_in_the_order_in_which_they_were_said() {
         let frame = |n: u64| Frame::new(Channel::Client, StreamNo(0), Place(n * 160), MediaTime(n * 20), &[0x55; 160]);
-        let late = [5, 7, 9, 11, 13, 15];
         let (mut gate, mut out) = (Gate::open(testing::receipt("record")), Batch::default());
-        for n in (0..=40).filter(|n| !late.contains(n)).chain(late).chain(41..=52) {
+        let (soon, late) = ([35, 33], [5, 7, 28]);
+        for n in (0..=40).filter(|n| !soon.contains(n) && !late.contains(n)).chain(soon) {
+            assert_eq!(gate.admit(frame(n), &mut out), 0);
+        }
+        for n in late {
+            assert_eq!(gate.admit(frame(n), &mut out), u64::from(n < 28), "{n}: what was said after 5 and 7 has left");
+        }
+        for n in 41..=52 {
             gate.admit(frame(n), &mut out);
         }
-        assert_eq!(out.len(), 41, "frame 40 is out, and the late ones behind it");
+        let let_out: Vec<_> = out.iter().map(|frame| frame.at().0 / 160).collect();
+        assert_eq!(let_out, (0..=40).filter(|n| ![5, 7].contains(n)).collect::<Vec<_>>());
         let cut = gate.cut(StreamNo(0), Place(30 * 160), &mut out);
         assert_eq!((cut.back_to, cut.past), (Some((StreamNo(0), Place(30 * 160))), 11 * 160), "sinks hold frames 30 to 40");
+        assert_eq!((cut.let_out, cut.dropped), ([11, 0], [12, 0]));
+    }
+
+    #[test]
+    fn what_was_said_before_the_gate_was_open_is_refused_however_late_it_comes() {
+        let frame = |channel, stream, n: u64| Frame::new(channel, StreamNo(stream), Place(n * 160), MediaTime(n * 20), &[0x55; 160]);
+        let (mut gate, mut out) = (Gate::open(testing::receipt("record")), Batch::default());
+        gate.take_from(StreamNo(1), [Place(10 * 160), Place(12 * 160)]);
+        for (n, refused) in [(11, [0, 1]), (9, [1, 1]), (10, [0, 1]), (12, [0, 0])] {
+            let refusals = Channel::BOTH.map(|channel| gate.admit(frame(channel, 1, n), &mut out));
+            assert_eq!(refusals, refused, "{n}");
+        }
+        assert_eq!(gate.admit(frame(Channel::Client, 0, 20), &mut out), 1, "another stream");
+        gate.take_from(StreamNo(1), [Place(20 * 160); 2]);
+        assert_eq!(gate.admit(frame(Channel::Client, 1, 15), &mut out), 1, "said in a pause");
+        gate.let_out_all(&mut out);
+        assert_eq!(out.iter().map(|frame| frame.at().0 / 160).collect::<Vec<_>>(), [10, 11, 12, 12]);
     }
 
     #[test]
@@ -535,21 +588,6 @@ mod tests {
             let (counted, past) = cut_over_holes(at);
             let holes = (310 - at) / 6 + 1;
             assert!((past..=past + holes).contains(&counted), "cut at frame {at}: {counted} counted, {past} were past it");
-        }
-    }
-
-    #[test]
-    fn a_cut_that_reaches_late_frames_of_long_ago_counts_none_too_few() {
-        let frame = |n: u64| Frame::new(Channel::Client, StreamNo(0), Place(n * 160), MediaTime(n * 20), &[0x55; 160]);
-        for at in 0..120 {
-            let (mut gate, mut out) = (Gate::open(testing::receipt("record")), Batch::default());
-            let late = |n: &u64| n % 3 == 1;
-            for n in (0..120).filter(|n| !late(n)).chain((0..120).filter(late)).chain(120..140) {
-                gate.admit(frame(n), &mut out);
-            }
-            let (admitted, past) = (out.len() as u64, out.iter().filter(|frame| frame.at().0 >= at * 160).count() as u64);
-            let counted = gate.cut(StreamNo(0), Place(at * 160), &mut out).let_out[0];
-            assert!((past..=admitted).contains(&counted), "cut at frame {at}: {counted} counted, {past} were past it");
         }
     }
 }

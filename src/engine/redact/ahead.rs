@@ -71,7 +71,20 @@ impl Told {
             }
             Kind::Once => (0..2).for_each(|_| self.push(b'1')),
             Kind::Repeat(times) => self.times = *times,
-            _other => {
+            Kind::Hundreds(_)
+            | Kind::Hundred
+            | Kind::Thousand
+            | Kind::Million
+            | Kind::Letter(_)
+            | Kind::Mixed
+            | Kind::Email
+            | Kind::Ordinal(_)
+            | Kind::Month(_)
+            | Kind::Guarded
+            | Kind::Separator
+            | Kind::Bridge
+            | Kind::Mark
+            | Kind::Plain => {
                 // "treinta y uno".
                 self.open = open && token.is("y");
                 return;

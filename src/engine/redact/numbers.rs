@@ -119,9 +119,9 @@ fn sensitive(scene: &Scene<'_>, run: &Run, quantity: bool) -> Found<Match> {
         let answers = awaited && !begun && said.speaker != scene.speaker && leads_in;
         let due = awaited && !begun && scene.is_due(&said);
         let fits = if announced {
-            !counted && !(counts && total <= 3) && !(prose && total == 1) && !(quantity && run.parts.len() == 1 && total <= 2)
+            !(counted || counts && total <= 3 || prose && total == 1 || quantity && run.parts.len() == 1 && total <= 2)
         } else if answers {
-            !quantity && !counts && !(prose && total <= 2)
+            !(quantity || counts || prose && total <= 2)
         } else if due || begun && awaited && scene.goes_on() {
             let dated = due && (is_year(&run.digits) || is_time(&run.digits));
             !quantity && !counts && !dated && (!prose || spelled && total >= 3)

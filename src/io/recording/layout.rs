@@ -13,7 +13,7 @@ use crate::engine::call::PartyKind;
 use crate::engine::time::SAMPLES_PER_MS;
 use crate::io::spool::{PauseGaps, Record, SpooledFrame, SpooledPause, SpooledStream, SpooledTransfer};
 
-/// Frames may be this far out of order; what comes later than that is dropped.
+/// Frames of two streams may be this far out of order; what comes later than that is dropped, and counted.
 const WINDOW: usize = 2 * 8_000;
 /// A stretch without frames longer than this begins a new segment.
 const SEGMENT_GAP_MS: u64 = 1_000;
@@ -111,10 +111,14 @@ pub struct Plan {
     pub transfers: Vec<Transfer>,
     /// Whether the spool was sealed; if not, a crash ended it.
     pub sealed: bool,
-    /// Set if the spool is damaged: what came before is here.
+    /// Set if the spool is damaged: what came before is here. Set, too, if it holds frames for which there is no room.
     pub damage: Option<String>,
     /// Whether all that is to be silent of it is known; nothing, if recordings are not silenced.
     pub all_silenced: Option<bool>,
+    /// Frames that lie beyond [`SAMPLES_MAX`], before the first one of their stream, or in what was written already.
+    without_room: u64,
+    /// What lies before is written when a frame is laid out.
+    written: u64,
     streams: Vec<Origin>,
     /// Streams and places of the tones; of a place nothing is known before the first frame has one.
     beeped: Vec<(u8, u64)>,
@@ -180,7 +184,7 @@ impl Plan {
         lead: u64,
         late: Option<LateCut>,
     ) -> io::Result<Self> {
-        let empty = Self { lead, late, ..Self::default() };
+        let empty = Self { lead, late, written: lead, ..Self::default() };
         let plan = empty.clone().measured(records()?);
         if plan.cuts.is_empty() {
             return Ok(plan);
@@ -209,6 +213,9 @@ impl Plan {
                     break;
                 }
             }
+        }
+        if self.without_room > 0 && self.damage.is_none() {
+            self.damage = Some(format!("there is no room in the recording for {} of its frames", self.without_room));
         }
         self.samples = self.samples.max(self.lead);
         self.beeps = self.beeped.iter().filter_map(|(stream, at)| self.beep(*stream, *at)).collect();
@@ -265,11 +272,13 @@ impl Plan {
         if self.is_cut(index, stream, end) {
             return;
         }
-        let Some(start) = self.begin(stream, at) else { return };
-        let stop = start + (end - at);
-        if stop > SAMPLES_MAX {
+        let room = self.begin(stream, at).filter(|start| *start >= self.written && start + (end - at) <= SAMPLES_MAX);
+        let Some(start) = room else {
+            self.without_room += 1;
             return;
-        }
+        };
+        let stop = start + (end - at);
+        self.written = Grid::written(self.written, stop);
         self.samples = self.samples.max(stop);
         self.frames[frame.channel.index()] += 1;
         let resumed = self.resumed.take_if(|(resumed, from)| *resumed == stream && at >= *from).is_some();
@@ -328,13 +337,15 @@ impl Plan {
         }
     }
 
-    /// Where the frame at `at` of `stream` begins in the recording; the first frame of a stream fixes its origin.
+    /// Where the frame at `at` of `stream` begins in the recording; the first frame of a stream fixes its origin: where the wall says
+    /// it began, and not in what was written already (media may come faster than the wall goes).
     fn begin(&mut self, stream: u8, at: u64) -> Option<u64> {
         let lead = self.lead;
+        let written = self.written + self.left_out.iter().map(|(from, to)| to - from).sum::<u64>();
         let earliest = self.streams.iter().map(|origin| origin.spooled.offset_ms).min().unwrap_or(0);
         let origin = self.streams.iter_mut().find(|origin| origin.spooled.stream == stream)?;
         let offset = (origin.spooled.offset_ms - earliest) * SAMPLES_PER_MS;
-        let (first, start) = *origin.first.get_or_insert((at, lead + offset));
+        let (first, start) = *origin.first.get_or_insert((at, (lead + offset).max(written)));
         (start + at).checked_sub(first).map(|place| self.kept(place))
     }
 
@@ -425,6 +436,7 @@ pub(super) fn lay_out(
         if plan.is_cut(index, frame.stream.0, frame.end().0) {
             continue;
         }
+        // What the plan has no room for, it has told of.
         if let Some(start) = plan.place(&frame).filter(|start| start + frame.codes.len() as u64 <= plan.samples) {
             grid.put(start, &frame, &mut emit)?;
         }
@@ -439,11 +451,14 @@ struct Grid {
 }
 
 impl Grid {
+    /// How far the recording is written, now that there must be room up to `stop`.
+    const fn written(from: u64, stop: u64) -> u64 {
+        if stop > from + 2 * WINDOW as u64 { stop - WINDOW as u64 } else { from }
+    }
+
     fn put(&mut self, start: u64, frame: &SpooledFrame, emit: &mut impl FnMut(&[[i16; 2]]) -> io::Result<()>) -> io::Result<()> {
         let stop = start + frame.codes.len() as u64;
-        if stop > self.from + self.window.len() as u64 {
-            self.flush_to(stop - WINDOW as u64, emit)?;
-        }
+        self.flush_to(Self::written(self.from, stop), emit)?;
         let side = frame.channel.index();
         for (offset, code) in (0u64..).zip(&frame.codes) {
             if let Some(slot) = (start + offset).checked_sub(self.from).and_then(|at| usize::try_from(at).ok()) {

@@ -64,6 +64,41 @@ fn frames_lie_where_media_time_says_and_holes_are_silent() {
 }
 
 #[test]
+fn a_frame_without_room_is_told_of_and_takes_no_other_along() {
+    let client = Channel::Client;
+    let six_hours = 6 * 3_600_000;
+    let records = [
+        stream(0, 0),
+        frame(0, client, 500, 1),
+        frame(0, client, 480, 2), // before the first
+        frame(0, client, 520 + six_hours, 3),
+        frame(0, client, 520, 4),
+        frame(0, client, 5_000, 5),
+        frame(0, client, 540, 6), // long written
+        Ok(Record::Sealed),
+    ];
+    let (plan, samples) = laid_out(&records, &[]);
+    assert_eq!((plan.frames, plan.sealed, plan.samples), ([3, 0], true, 4_520 * 8));
+    assert_eq!(plan.damage.as_deref(), Some("there is no room in the recording for 3 of its frames"));
+    for (at_ms, n) in [(0, 1), (20, 4), (4_500, 5)] {
+        assert!(is_at(&samples, 0, at_ms, n), "frame {n}");
+    }
+}
+
+#[test]
+fn a_stream_that_began_by_the_wall_in_what_is_written_already_loses_nothing() {
+    let client = Channel::Client;
+    let mut records = vec![stream(0, 0)];
+    records.extend((0..500).map(|n| frame(0, client, n * 20, n)));
+    records.push(stream(1, 1_000)); // ten seconds of media in one of the wall
+    records.extend((0..100).map(|n| frame(1, client, n * 20, 1_000 + n)));
+    let (plan, samples) = laid_out(&records, &[]);
+    assert_eq!((plan.frames, plan.damage.as_deref()), ([600, 0], None));
+    let begins = usize::try_from(plan.segments[1].at_ms).unwrap();
+    assert!((0..100).all(|n| is_at(&samples, 0, begins + n * 20, 1_000 + n as u64)), "each frame of the second is heard");
+}
+
+#[test]
 fn our_own_prompt_leads_on_the_right_and_nothing_of_the_client() {
     let lead = vec![0x20; 1_600];
     let (_, samples) = laid_out(&[stream(0, 0), frame(0, Channel::Client, 700, 1)], &lead);

@@ -36,6 +36,12 @@ pub(crate) struct Rig {
     pub(crate) refusals: u64,
     /// Frames captured while no grant was durable: must stay empty.
     pub(crate) too_early: u64,
+    /// Frames captured that were said before the grant was durable, or in a pause, by their place: must stay empty.
+    pub(crate) misplaced: u64,
+    /// How far the two tracks of the newest stream have come, in samples, as its timestamps tell it.
+    reached: [u64; 2],
+    /// What must not be captured: of which stream, from and to where on its tracks. The last one is a pause in force, if one is.
+    shut: Vec<(StreamNo, [u64; 2], [u64; 2])>,
     pub(crate) discarded: bool,
     /// How often sinks had to give back what they had been given.
     pub(crate) cut_backs: u64,
@@ -92,6 +98,9 @@ impl Rig {
             grants: 0,
             refusals: 0,
             too_early: 0,
+            misplaced: 0,
+            reached: [0; 2],
+            shut: Vec::new(),
             discarded: false,
             cut_backs: 0,
             mood: LedgerMood::Prompt,
@@ -154,6 +163,7 @@ impl Rig {
         self.closed = false;
         // Each stream has a time line and numbers of its own.
         (self.sequence, self.chunk, self.media_ms) = (1, 0, 155);
+        self.reached = [0; 2];
         let stream_sid = format!("MZ{}", self.call.next_stream().unwrap().0);
         let bot = self.bot.take();
         self.step(Input::StreamStarted(StreamStart {
@@ -224,6 +234,8 @@ impl Rig {
 
     pub(crate) fn raw(&mut self, sequence: u64, chunk: u64, timestamp: MediaTime, codes: &[u8], track: Track) {
         let stream = self.stream();
+        let reached = &mut self.reached[track.index()];
+        *reached = timestamp.0.saturating_mul(8).saturating_add(codes.len() as u64).max(*reached);
         self.step(Input::Media { stream, track, sequence, chunk, timestamp, codes });
     }
 
@@ -288,6 +300,18 @@ impl Rig {
         for admitted in &out.captured {
             self.golden.captured(self.media_ms, admitted);
         }
+        // A hole is taken for whole messages: half of one may lie between a place and what its timestamp says.
+        const OFF: u64 = 80;
+        self.misplaced += out
+            .captured
+            .iter()
+            .filter(|admitted| {
+                let (channel, at, end) = (admitted.channel().index(), admitted.at().0, admitted.at().0 + admitted.codes().len() as u64);
+                self.shut.iter().any(|(stream, from, to)| {
+                    *stream == admitted.stream() && end.saturating_sub(OFF) > from[channel] && at + OFF < to[channel]
+                })
+            })
+            .count() as u64;
         if self.grants == 0 {
             self.too_early += fresh.len() as u64;
         }
@@ -372,13 +396,18 @@ impl Rig {
             Effect::RecordingBegins { .. } => {
                 let _ = writeln!(self.trace, "{at:>6} records");
             }
-            Effect::Paused { reason, .. } => {
+            Effect::Paused { stream, reason, .. } => {
+                self.shut.push((stream, self.reached, [u64::MAX; 2]));
                 let _ = writeln!(self.trace, "{at:>6} pauses {reason}");
             }
             Effect::Transferred { view, .. } => {
                 let _ = writeln!(self.trace, "{at:>6} transfers to {:?}", view.kind);
             }
             Effect::Resumed { .. } => {
+                let now = self.now_on_the_line();
+                if let Some((_, _, to)) = self.shut.last_mut() {
+                    *to = now;
+                }
                 let _ = writeln!(self.trace, "{at:>6} resumes");
             }
             Effect::RecordedStream { .. } | Effect::Changed => {}
@@ -400,8 +429,16 @@ impl Rig {
         }
     }
 
+    /// Of a track that is behind, the client's tells what is now.
+    fn now_on_the_line(&self) -> [u64; 2] {
+        [self.reached[0], self.reached[1].max(self.reached[0])]
+    }
+
     fn answer(&mut self, grant: Grant) {
         self.grants += 1;
+        if self.started {
+            self.shut.push((self.stream(), [0; 2], self.now_on_the_line()));
+        }
         let commit = Committed::after_fsync(self.grants, Some(grant.record.id.clone()));
         let receipt = Receipt::of(grant, &commit).unwrap();
         self.step(Input::Sealed(receipt));

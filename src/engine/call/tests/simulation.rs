@@ -2,8 +2,8 @@
 //! is run twice: the same input gives the same bytes (P12).
 
 use super::rig::{LedgerMood, Rig};
-use crate::engine::call::{Mode, OnOptOut, Phase, Settings};
-use crate::engine::consent::{ConsentStatus, Direction};
+use crate::engine::call::{Input, Mode, OnOptOut, Phase, Settings};
+use crate::engine::consent::{Actor, ConsentStatus, Direction};
 use crate::engine::time::MediaTime;
 use crate::engine::twilio::message::Track;
 
@@ -27,6 +27,18 @@ struct Outcome {
     captured: Vec<(u64, Vec<u8>)>,
 }
 
+fn manager() -> Actor {
+    Actor::User { id: "cm".into(), name: String::new() }
+}
+
+fn pause() -> Input<'static> {
+    Input::Pause { by: manager(), reason: "PAYMENT".into() }
+}
+
+fn resume() -> Input<'static> {
+    Input::Resume { by: manager() }
+}
+
 fn simulate(seed: u64) -> Outcome {
     let mut random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
     let settings =
@@ -44,7 +56,7 @@ fn simulate(seed: u64) -> Outcome {
         if rig.over {
             break;
         }
-        match random.below(16) {
+        match random.below(20) {
             0..=5 => drop(rig.quiet(random.below(2_000))),
             6 => drop(rig.lose(20 * random.below(20))),
             7 => {
@@ -72,11 +84,29 @@ fn simulate(seed: u64) -> Outcome {
             11 => drop(rig.pass(random.below(4_000))),
             12 if random.below(6) == 0 => drop(rig.stop()),
             13 if rig.closed && rig.call.next_stream().is_some() => drop(rig.start(Mode::Capture)),
-            14 if random.below(10) == 0 => rig.step(crate::engine::call::Input::SinkFailed),
+            14 if random.below(10) == 0 => rig.step(Input::SinkFailed),
+            15 | 16 => {
+                // A frame comes after the ones that follow it, and after what somebody does meanwhile.
+                let (sequence, chunk, timestamp, codes) = (rig.sequence + 1, rig.chunk() + 1, MediaTime(rig.media_ms), rig.floor());
+                let streams = rig.call.next_stream();
+                rig.lose(20).quiet(20 * (1 + random.below(3)));
+                match random.below(4) {
+                    0 => drop(rig.key('1')),
+                    1 => rig.step(pause()),
+                    2 => rig.step(resume()),
+                    _ => {}
+                }
+                rig.quiet(20 * random.below(3));
+                if rig.call.next_stream() == streams {
+                    rig.raw(sequence, chunk, timestamp, &codes, Track::Inbound);
+                }
+            }
+            17 => rig.step(if random.below(2) == 0 { pause() } else { resume() }),
             _ => drop(rig.quiet(400)),
         }
         let state = rig.state();
         assert_eq!(rig.too_early, 0, "seed {seed}: captured before a grant was durable\n{}", rig.trace);
+        assert_eq!(rig.misplaced, 0, "seed {seed}: captured what was said before the grant, or in a pause\n{}", rig.trace);
         if state.captured.inbound + state.captured.outbound > 0 {
             assert!(rig.grants > 0, "seed {seed}: captured without a grant\n{}", rig.trace);
         }
@@ -88,7 +118,7 @@ fn simulate(seed: u64) -> Outcome {
         let counts = (state.captured.inbound, state.captured.outbound);
         assert_eq!(counts, (of(0), of(1)), "seed {seed}: counts are not what the sink has\n{}", rig.trace);
     }
-    rig.step(crate::engine::call::Input::Shutdown);
+    rig.step(Input::Shutdown);
     assert!(rig.over, "seed {seed}: a stopped gateway leaves no call\n{}", rig.trace);
     let captured = rig.captured.iter().map(|(_, at, codes)| (*at, codes.clone())).collect();
     Outcome { trace: rig.trace, captured }

@@ -90,6 +90,36 @@ fn p1_no_frame_is_captured_before_the_grant_is_durable() {
     assert!(first >= (155 + 6_000 + 880) * 8, "captured from after the receipt on: {first}");
 }
 
+/// A frame on its way that others overtake: what [`Rig::raw`] takes once it comes.
+fn overtaken(rig: &mut Rig) -> (u64, u64, MediaTime) {
+    let message = (rig.sequence + 1, rig.chunk() + 1, MediaTime(rig.media_ms));
+    rig.lose(20);
+    message
+}
+
+const CANARY: [u8; 160] = [0x33; 160];
+
+#[test]
+fn p1_what_was_said_before_the_yes_is_not_captured_however_late_it_comes() {
+    for both in [false, true] {
+        let mut rig = inbound();
+        rig.start_with(Mode::Stay, [true, both], None).quiet(6_000);
+        let (sequence, chunk, timestamp) = overtaken(&mut rig);
+        rig.quiet(20).key('1').quiet(20);
+        assert_eq!(rig.grants, 1, "{}", rig.trace);
+        rig.raw(sequence, chunk, timestamp, &CANARY, Track::Inbound);
+        if both {
+            // The other party's track is behind the client's: this was said before the yes as well.
+            rig.raw(sequence, chunk, timestamp, &CANARY, Track::Outbound);
+        }
+        rig.quiet(2_000).stop();
+        assert!(rig.captured.iter().all(|(_, _, codes)| codes[..] != CANARY), "both tracks: {both}");
+        let state = rig.state();
+        assert_eq!((state.captured.inbound, state.withheld.inbound, state.withheld.outbound), (101, 302, u64::from(both)));
+        assert!(state.segments[0].start_ms > timestamp + 20, "{:?}", state.segments);
+    }
+}
+
 #[test]
 fn p2_decline_wins_every_race() {
     // 1 then 2 while the grant is being written; 1 then 2 when it is written; a 2 that was sent before the 1.
@@ -415,6 +445,20 @@ fn key_tones_never_reach_a_sink_and_nothing_else_is_lost() {
 }
 
 #[test]
+fn a_timestamp_that_leaps_loses_nothing_of_what_comes_after_it() {
+    let mut rig = talking();
+    rig.quiet(1_000);
+    let (sequence, chunk, _) = overtaken(&mut rig);
+    rig.raw(sequence, chunk, MediaTime(30_000_000), &CANARY, Track::Inbound);
+    let end = rig.media_ms + 1_000;
+    rig.quiet(1_000).stop();
+    assert_eq!(rig.captured.len(), 250 + 50 + 1 + 50);
+    assert!(rig.captured.iter().all(|(_, at, codes)| at + codes.len() as u64 <= end * 8), "no place is beyond what was said");
+    let segments: Vec<_> = rig.state().segments.iter().map(|segment| segment.end_ms.0 - segment.start_ms.0).collect();
+    assert_eq!(segments, [351 * 20]);
+}
+
+#[test]
 fn a_voicemail_and_a_fax_never_grant_by_silence() {
     let beep: Vec<u8> = (0..4_000)
         .map(|n| crate::engine::audio::g711::encode((9_000.0 * (f64::from(n) * std::f64::consts::TAU / 8.0).sin()) as i16))
@@ -558,6 +602,20 @@ fn nothing_is_captured_in_a_pause_and_one_holder_does_not_lift_anothers() {
     assert_eq!(segments[0].1.div_ceil(20), paused_at.div_ceil(20), "{segments:?}");
     assert!(segments[1].0 + 40 >= resumed_at && state.pauses.is_empty(), "{segments:?} {resumed_at}");
     assert_eq!(rig.captured.len() as u64, state.captured.inbound);
+}
+
+#[test]
+fn what_was_said_in_a_pause_is_not_captured_however_late_it_comes() {
+    let mut rig = talking();
+    rig.quiet(1_000).step(Input::Pause { by: user("cm"), reason: "PAYMENT".into() });
+    rig.quiet(400);
+    let (sequence, chunk, timestamp) = overtaken(&mut rig);
+    rig.quiet(20).step(Input::Resume { by: user("cm") });
+    rig.quiet(20).raw(sequence, chunk, timestamp, &CANARY, Track::Inbound);
+    rig.quiet(1_000).stop();
+    assert!(rig.captured.iter().all(|(_, _, codes)| codes[..] != CANARY), "{}", rig.trace);
+    let state = rig.state();
+    assert_eq!((state.captured.inbound, state.withheld.inbound), (250 + 50 + 51, 300 + 20 + 2));
 }
 
 #[test]

@@ -68,8 +68,8 @@ pub(super) enum ToMedia {
     Objected(String, StreamNo, Place),
     /// What follows must not be captured. Answered when nothing more is taken in.
     Pause(String, Actor, String, oneshot::Sender<()>),
-    /// A holder of a pause lets go. Answered when it is done.
-    Resume(String, Actor, oneshot::Sender<()>),
+    /// A holder of a pause lets go, of what it holds for this reason or of all. Answered when it is done.
+    Resume(String, Actor, Option<String>, oneshot::Sender<()>),
     /// The client's consent was withdrawn, at this entry of the chain if it stands there yet. Answered when the gate is shut.
     Revoked(String, Option<GrantSeq>, oneshot::Sender<()>),
     /// A call that Twilio's webhooks tell of begins, before or without a stream.

@@ -250,6 +250,8 @@ pub enum Input<'a> {
     Resume {
         /// Who.
         by: Actor,
+        /// Of what they hold for this reason, or of all that they hold. What the client was heard to say is let go of only by its name.
+        reason: Option<String>,
     },
     /// The call is handed over, if it may be; see [`super::Call::handing`].
     Transfer {

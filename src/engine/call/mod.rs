@@ -40,11 +40,11 @@ pub use input::{CallIdentity, Clock, Input, Mode, NotSealed, Now, OnOptOut, Sett
 pub use leg::Leg;
 pub use news::{News, is_over};
 pub use outbox::{Effect, Outbox, RecordingEnd};
-pub use pause::{PAUSE_MAX_MS, PAUSERS_MAX, PauseView};
+pub use pause::{OPT_OUT_HEARD, PAUSE_MAX_MS, PAUSERS_MAX, PauseView};
 pub use reach::{HEARD_WITHIN_MS, Initiation, TALK_MAX_MS};
 pub use relay::{Bot, BotSaid, Piece, Speech, ToBot};
 pub use snapshot::{ConsentView, Frames, Phase, RecordingState, Segment, Snapshot, Told};
-pub use transfer::{Covers, HANDED_WITHIN_MS, Handing, NotHanded, Party, PartyKind, TransferView};
+pub use transfer::{Covers, HANDED_WITHIN_MS, Handing, NotHanded, Party, PartyKind, TRANSFER, TransferView};
 
 use ask::Asking;
 use ear::Ear;
@@ -258,7 +258,7 @@ impl Call {
             Input::Revoked { entry } => self.revoked(now, entry, out),
             Input::Objected { stream, at } => self.objected(now, stream, at, out),
             Input::Pause { by, reason } => self.pause(now, by, reason, out),
-            Input::Resume { by } => self.resume(now, by, out),
+            Input::Resume { by, reason } => self.resume(now, by, reason.as_deref(), out),
             Input::Transfer { by, to } => self.transfer(now, by, to, out),
             Input::NotTransferred => self.not_transferred(now, out),
             Input::SinkFailed => self.capture_fails(now, "the spool could not take the audio", out),

@@ -20,7 +20,7 @@ use crate::engine::time::{Tick, WallTime};
 /// The new party's stream begins within this, or what there is goes on without it.
 pub const HANDED_WITHIN_MS: u64 = 30_000;
 /// Why nothing is captured meanwhile.
-pub(super) const REASON: &str = "TRANSFER";
+pub const TRANSFER: &str = "TRANSFER";
 
 /// What somebody is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -206,7 +206,7 @@ impl Call {
         self.transfers.done.push(Done { party: to, view, brings_stream: open, is_missing: false });
         self.transfers.by = Some(now.tick.plus_ms(HANDED_WITHIN_MS));
         if open {
-            self.hold(now, Holder::Transfer, Actor::System, REASON.to_owned(), out);
+            self.hold(now, Holder::Transfer, Actor::System, TRANSFER.to_owned(), out);
         }
         out.effects.push(Effect::Changed);
     }
@@ -240,7 +240,7 @@ impl Call {
 
     fn goes_on_with_party(&mut self, now: Now, out: &mut Outbox) {
         if self.transfers.is_covered() {
-            self.lift(now, &Holder::Transfer, Actor::System, out);
+            self.lift(now, Actor::System, |holder| *holder == Holder::Transfer, out);
         }
     }
 

@@ -194,8 +194,8 @@ impl Thread {
                 self.step_named(&call_id, Input::Pause { by, reason });
                 let _ = done.send(());
             }
-            ToMedia::Resume(call_id, by, done) => {
-                self.step_named(&call_id, Input::Resume { by });
+            ToMedia::Resume(call_id, by, reason, done) => {
+                self.step_named(&call_id, Input::Resume { by, reason });
                 let _ = done.send(());
             }
             ToMedia::Revoked(call_id, entry, done) => {

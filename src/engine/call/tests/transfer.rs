@@ -118,7 +118,7 @@ fn nobodys_resuming_lets_in_a_party_that_is_not_covered() {
     rig.start_with(Mode::Capture, [true, true], None).quiet(1_000);
     rig.step(Input::Pause { by: manager(), reason: "PAYMENT".into() });
     for _ in 0..2 {
-        rig.step(Input::Resume { by: manager() });
+        rig.step(Input::Resume { by: manager(), reason: None });
         rig.quiet(1_000);
         assert_eq!((rig.captured.len(), rig.state().recording), (captured, RecordingState::Paused), "{}", rig.trace);
     }

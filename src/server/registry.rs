@@ -91,6 +91,8 @@ pub struct LiveCall {
     captions: OnceLock<broadcast::Sender<Shown>>,
     /// Another gateway has it: nothing is written of it here any more.
     disowned: AtomicBool,
+    /// Held by who hands it over.
+    pub(super) handing_over: tokio::sync::Mutex<()>,
     view: Mutex<View>,
 }
 
@@ -270,6 +272,7 @@ impl LiveCall {
             counters: Default::default(),
             captions: OnceLock::new(),
             disowned: AtomicBool::new(false),
+            handing_over: tokio::sync::Mutex::default(),
             view: Mutex::new(View { snapshot, recording_id: None, outcome: None, transcription: None, let_go: false, lost: false }),
         }
     }

@@ -249,7 +249,7 @@ impl Thread {
                     self.party_gone(call, why);
                 }
             }
-            ToMedia::NotTransferred(call_id) => self.step_named(&call_id, Input::NotTransferred),
+            ToMedia::NotTransferred(call_id, no) => self.step_named(&call_id, Input::NotTransferred(no)),
             ToMedia::Shutdown => {
                 self.stopping = true;
                 for call in self.calls.keys().collect::<Vec<_>>() {

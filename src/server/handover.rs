@@ -1,5 +1,5 @@
 //! A live call is handed over, by the gateway that has it. The gate is held first, then Twilio is asked; asked twice for one
-//! party, it is handed over once.
+//! party, it is handed over once, and asked for another meanwhile, to that one.
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
@@ -43,15 +43,17 @@ async fn asked(app: &App, id: &str, by: Actor, party: Party) -> Result<Value, Pr
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("no call can be handed over: set {key}, and start callgate again"))
     })?;
     let bot = party.to.clone();
+    // One after the other: who is asked for last is the one whom Twilio is told of last.
+    let _turn = live.handing_over.lock().await;
     let (done, handing) = oneshot::channel();
     live.owner.send(ToMedia::Transfer(id.to_owned(), by, party, done));
-    let forks = match handing.await.map_err(|_| over())?.map_err(|why| conflict(&why.to_string()))? {
+    let (no, forks) = match handing.await.map_err(|_| over())?.map_err(|why| conflict(&why.to_string()))? {
         Handing::Again => return Ok(live.json()),
-        Handing::Captured => true,
-        Handing::Uncaptured => false,
+        Handing::Captured(no) => (no, true),
+        Handing::Uncaptured(no) => (no, false),
     };
-    let twiml = handed_over(app, &announced, route.map_or(Handover::Bot(&bot), Handover::Agent), forks);
-    let failed = || live.owner.send(ToMedia::NotTransferred(id.to_owned()));
+    let twiml = handed_over(app, &announced, route.map_or(Handover::Bot(&bot), Handover::Agent), no, forks);
+    let failed = || live.owner.send(ToMedia::NotTransferred(id.to_owned(), no));
     match twilio.update(&call_sid, &twiml).await {
         Ok(()) => Ok(live.json()),
         Err(CallError::Refused { code, .. }) if GONE.contains(&code) => {

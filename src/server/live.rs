@@ -19,7 +19,7 @@ use crate::engine::audio::frame::{Channel, StreamNo};
 use crate::engine::audio::prompts::Language;
 use crate::engine::call::{
     BotSaid, Call, CallIdentity, Effect, Handing, Input, Mode, NotHanded, NotSealed, Outbox, Party, Phase, RecordingEnd, RecordingState,
-    Standing, StreamStart, ToBot, Told,
+    Standing, StreamStart, ToBot, Told, TransferNo,
 };
 use crate::engine::consent::keys::Answer;
 use crate::engine::consent::{Actor, ConsentRecord, ConsentStatus, Direction, Queues, UnrecordedReason};
@@ -270,7 +270,8 @@ impl Live {
             self.bot_start = Some(start.clone());
         }
         let bridged = told("bridge").is_some_and(|bridge| !bridge.is_empty());
-        let begins = StreamStart { stream_sid: start.stream_sid.clone(), mode, tracks, leg, answered_by, bot, bridged };
+        let transfer = told("transfer").and_then(|no| no.parse().ok()).map(TransferNo);
+        let begins = StreamStart { stream_sid: start.stream_sid.clone(), mode, tracks, leg, answered_by, bot, bridged, transfer };
         self.step(world, outbox, Input::StreamStarted(begins))
     }
 

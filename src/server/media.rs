@@ -21,7 +21,7 @@ use super::socket::Socket;
 use super::world::World;
 use crate::engine::audio::frame::{Place, StreamNo};
 use crate::engine::audio::prompts::Language;
-use crate::engine::call::{CallIdentity, Handing, NotHanded, NotSealed, Party, Standing, Unreached};
+use crate::engine::call::{CallIdentity, Handing, NotHanded, NotSealed, Party, Standing, TransferNo, Unreached};
 use crate::engine::consent::keys::Answer;
 use crate::engine::consent::{Actor, Grant, GrantSeq, Receipt};
 use crate::engine::time::WallTime;
@@ -68,8 +68,8 @@ pub(super) enum ToMedia {
     Objected(String, StreamNo, Place),
     /// What follows must not be captured. Answered when nothing more is taken in.
     Pause(String, Actor, String, oneshot::Sender<()>),
-    /// A holder of a pause lets go. Answered when it is done.
-    Resume(String, Actor, oneshot::Sender<()>),
+    /// A holder of a pause lets go, of what it holds for this reason or of all. Answered when it is done.
+    Resume(String, Actor, Option<String>, oneshot::Sender<()>),
     /// The client's consent was withdrawn, at this entry of the chain if it stands there yet. Answered when the gate is shut.
     Revoked(String, Option<GrantSeq>, oneshot::Sender<()>),
     /// A call that Twilio's webhooks tell of begins, before or without a stream.
@@ -94,8 +94,8 @@ pub(super) enum ToMedia {
     Bot(Arc<str>, StreamNo, Heard),
     /// Somebody hands the call over. Answered when nothing more is taken in, or with why not.
     Transfer(String, Actor, Party, oneshot::Sender<Result<Handing, NotHanded>>),
-    /// Twilio did not do it.
-    NotTransferred(String),
+    /// Twilio did not do this one.
+    NotTransferred(String, TransferNo),
     /// Twilio has placed the call to the other party of a bridged call, under this id.
     PartyCalled(String, String),
     /// The other party of a bridged call was not reached, or is gone.

@@ -99,8 +99,8 @@ pub(super) enum Command {
     },
     /// What follows must not be captured.
     Pause { call_id: String, by: Actor, reason: String },
-    /// A holder lets go.
-    Resume { call_id: String, by: Actor },
+    /// A holder lets go, of what it holds for this reason or of all.
+    Resume { call_id: String, by: Actor, reason: Option<String> },
     /// Consent was withdrawn, at this entry of the chain if it stands there yet.
     Revoked { call_id: String, entry: Option<u64> },
     /// The call goes to somebody else.
@@ -404,7 +404,7 @@ async fn perform(app: &App, command: Command) -> Value {
             ToMedia::OptOut(call_id, actor, reason, since, done)
         }
         Command::Pause { call_id, by, reason } => ToMedia::Pause(call_id, by, reason, done),
-        Command::Resume { call_id, by } => ToMedia::Resume(call_id, by, done),
+        Command::Resume { call_id, by, reason } => ToMedia::Resume(call_id, by, reason, done),
         Command::Revoked { call_id, entry } => ToMedia::Revoked(call_id, entry.map(GrantSeq), done),
     };
     let Some(live) = app.registry.owned(&call_id) else { return Value::Null };

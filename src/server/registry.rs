@@ -91,6 +91,8 @@ pub struct LiveCall {
     captions: OnceLock<broadcast::Sender<Shown>>,
     /// Another gateway has it: nothing is written of it here any more.
     disowned: AtomicBool,
+    /// Held by who hands it over.
+    pub(super) handing_over: tokio::sync::Mutex<()>,
     view: Mutex<View>,
 }
 
@@ -270,6 +272,7 @@ impl LiveCall {
             counters: Default::default(),
             captions: OnceLock::new(),
             disowned: AtomicBool::new(false),
+            handing_over: tokio::sync::Mutex::default(),
             view: Mutex::new(View { snapshot, recording_id: None, outcome: None, transcription: None, let_go: false, lost: false }),
         }
     }
@@ -381,20 +384,24 @@ impl LiveCall {
     /// The JSON of `GET /api/calls/{callId}`.
     #[must_use]
     pub fn json(&self) -> Value {
-        self.told(&self.view())
+        let view = self.view();
+        told(&view, &self.counted(&view))
     }
 
     /// Gives the row of its call to `to`. Under the view's lock, so that rows come there in the order of their states,
-    /// whoever hands them over: `to` must not wait. Nothing of a call that is another gateway's.
+    /// whoever hands them over: `to` must not wait. Nothing of a call that is another gateway's; and of what somebody said in words of
+    /// their own only the kind, since rows become events (P11).
     pub fn hand_over(&self, to: impl FnOnce(CallRow)) {
         if self.is_disowned() {
             return;
         }
         let view = self.view();
-        to(row(self.told(&view)));
+        let mut snapshot = self.counted(&view);
+        snapshot.pauses = snapshot.pauses.into_iter().map(PauseView::in_a_word).collect();
+        to(row(told(&view, &snapshot)));
     }
 
-    fn told(&self, view: &View) -> Value {
+    fn counted(&self, view: &View) -> Snapshot {
         let mut snapshot = view.snapshot.clone();
         // A published snapshot may be older than the last frame.
         let counted = |n: usize| self.counters[n].load(Ordering::Relaxed);
@@ -408,13 +415,17 @@ impl LiveCall {
                 last.end_ms.0 = last.end_ms.0.max(counted(4));
             }
         }
-        let transcription = view.transcription.as_ref().map(|(id, state, _)| (id.as_str(), *state));
-        call_json(&snapshot, view.recording_id.as_deref(), view.outcome.as_ref(), transcription, view.lost)
+        snapshot
     }
 
     fn view(&self) -> std::sync::MutexGuard<'_, View> {
         self.view.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn told(view: &View, snapshot: &Snapshot) -> Value {
+    let transcription = view.transcription.as_ref().map(|(id, state, _)| (id.as_str(), *state));
+    call_json(snapshot, view.recording_id.as_deref(), view.outcome.as_ref(), transcription, view.lost)
 }
 
 /// The row of a call that nobody owns yet.

@@ -29,7 +29,7 @@ use super::registry::{Announced, Made};
 use super::unserved;
 use crate::engine::audio::key::Key;
 use crate::engine::audio::prompts::{Language, Line, Prompt};
-use crate::engine::call::{CallIdentity, PROMPT_PLAYS_MAX, Standing, Unreached};
+use crate::engine::call::{CallIdentity, PROMPT_PLAYS_MAX, Standing, TransferNo, Unreached};
 use crate::engine::consent::keys::{self, Answer};
 use crate::engine::consent::{ConsentStatus, Direction};
 use crate::engine::policy::Places;
@@ -530,17 +530,21 @@ fn relayed(app: &App, about: &About, announced: &Announced, bot: &str) -> Connec
 
 /// What is next, after the capture fork if it is to start. A stream that stays is captured itself, and where nobody talks there is nothing to capture.
 fn forked(app: &App, announced: &Announced, forks: bool, line: Option<&Prompt>, next: &Next) -> Response {
-    xml(forked_twiml(app, announced, forks, line, next))
+    xml(forked_twiml(app, announced, forks, None, line, next))
 }
 
 /// The TwiML by which a live call is handed over: to a bot on a stream that stays, or to a person, after a fork if they are captured.
-pub(super) fn handed_over(app: &App, announced: &Announced, to: Handover<'_>, forks: bool) -> String {
+pub(super) fn handed_over(app: &App, announced: &Announced, to: Handover<'_>, no: TransferNo, forks: bool) -> String {
     let about = About { id: Some(announced.identity.call_id.clone()), announced: Some(announced.clone()) };
     let next = match to {
-        Handover::Bot(name) => Next::Connect(Box::new(relayed(app, &about, announced, name))),
+        Handover::Bot(name) => {
+            let mut connect = relayed(app, &about, announced, name);
+            connect.parameters.push(("transfer", no.0.to_string()));
+            Next::Connect(Box::new(connect))
+        }
         Handover::Agent(route) => Next::Dial(route),
     };
-    forked_twiml(app, announced, forks, None, &next)
+    forked_twiml(app, announced, forks, Some(no), None, &next)
 }
 
 /// Whom a live call is handed to.
@@ -551,8 +555,10 @@ pub(super) enum Handover<'a> {
     Agent(Route),
 }
 
-fn forked_twiml(app: &App, announced: &Announced, forks: bool, line: Option<&Prompt>, next: &Next) -> String {
-    let parameters = [("callId", announced.identity.call_id.as_str()), ("token", &announced.token), ("mode", "capture")];
+fn forked_twiml(app: &App, announced: &Announced, forks: bool, transfer: Option<TransferNo>, line: Option<&Prompt>, next: &Next) -> String {
+    let transfer = transfer.map(|no| no.0.to_string());
+    let mut parameters = vec![("callId", announced.identity.call_id.as_str()), ("token", &announced.token), ("mode", "capture")];
+    parameters.extend(transfer.as_deref().map(|no| ("transfer", no)));
     let (socket, status) = (socket_url(app), format!("{}{STATUS}", app.public_url));
     let stream = Stream { url: &socket, parameters: &parameters, status_url: &status };
     let has_talk = !matches!(next, Next::Connect(_) | Next::HangUp);

@@ -66,6 +66,7 @@ impl Recorded {
             answered_by: None,
             bot: None,
             bridged: false,
+            transfer: None,
         };
         call.step(now(0), Input::StreamStarted(start), &mut out);
         for n in 0..250 {

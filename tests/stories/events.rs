@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::common::sse::{Follower, ask, kinds};
-use crate::common::{Caller, PERMISSIONS, Rig, Served, claims};
+use crate::common::{Caller, PERMISSIONS, Rig, Served, claims, files};
 use callgate::io::database::{CallRow, Database, Work};
 use callgate::server::{Gateway, Given};
 use serde_json::{Value, json};
@@ -65,6 +65,29 @@ async fn a_call_is_told_from_its_first_state_to_its_last_in_order_and_once() {
     let mut new = kinds(&all);
     new.retain(|kind| *kind != "call.updated");
     assert_eq!(new, ["consent.granted", "recording.finished"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_pause_is_for_in_somebodys_own_words_is_in_no_event_and_on_no_disk() {
+    let rig = Rig::start(Given::default()).await;
+    let mut caller = Caller::talking(&rig, "CAwords").await;
+    caller.frames(50).await;
+    let id = id_of(&rig, "CAwords").await;
+    let said = json!({ "reason": "card 4111111111111111 cvv 123" });
+    let (status, state) = rig.post_as(&format!("/api/calls/{id}/pause"), said.clone(), &rig.token).await;
+    assert_eq!((status, &state["recording"]["pauses"][0]["reason"]), (200, &said["reason"]), "who looks on now is told: {state}");
+    caller.frames(50).await;
+    assert_eq!(rig.post_as(&format!("/api/calls/{id}/resume"), said, &rig.token).await.0, 200);
+    caller.stop().await;
+    rig.call("CAwords", |call| call["recording"]["state"] == "FINISHED" && call["phase"] == "ENDED").await;
+    let told = Follower::open(&rig, &id, None).await.rest().await;
+    let reasons: Vec<_> = told.iter().filter_map(|(_, state)| state["recording"]["pauses"][0]["reason"].as_str()).collect();
+    assert!(!reasons.is_empty() && reasons.iter().all(|reason| *reason == "OTHER"), "{reasons:?}");
+    assert!(!format!("{told:?}").contains("4111"), "{told:?}");
+    for file in files(rig.folder.path()) {
+        let bytes = std::fs::read(&file).unwrap();
+        assert!(!bytes.windows(16).any(|window| window == b"4111111111111111"), "{}", file.display());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -34,7 +34,12 @@ async fn what_is_said_in_a_pause_is_in_no_recording_and_a_pause_is_its_holders()
         caller.frames(100).await;
         let call = rig.call("CApause", |call| call["recording"]["framesCaptured"]["inbound"].as_u64() >= Some(88)).await;
         assert_eq!(post(&rig, &call, "pause", json!({}), &maria).await.0, 400, "a pause has a reason");
-        assert_eq!(post(&rig, &call, "resume", json!({}), &maria).await.0, 409, "nothing is paused");
+        let (status, state) = post(&rig, &call, "resume", json!({}), &maria).await;
+        assert_eq!(
+            (status, state["recording"]["state"].as_str()),
+            (200, Some("ACTIVE")),
+            "nothing is paused, and nothing changes: {state}"
+        );
         let (status, state) = post(&rig, &call, "pause", json!({ "reason": "PAYMENT" }), &maria).await;
         assert_eq!((status, state["recording"]["state"].as_str()), (200, Some("PAUSED")), "{state}");
         assert_eq!(state["recording"]["pauses"][0]["by"]["id"], "u-maria");
@@ -83,6 +88,51 @@ async fn what_is_said_in_a_pause_is_in_no_recording_and_a_pause_is_its_holders()
         assert_eq!(kinds, ["recording.paused", "recording.paused", "recording.resumed", "recording.resumed"]);
         assert!(!serde_json::to_string(&chain).unwrap().contains("letter"), "free text enters no link");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_token_holds_as_many_pauses_as_it_has_reasons_and_lifts_each_by_its_name() {
+    let rig = Rig::start(Given::default()).await;
+    let mut caller = Caller::talking(&rig, "CAnested").await;
+    caller.frames(100).await;
+    let call = rig.call("CAnested", |call| call["recording"]["framesCaptured"]["inbound"].as_u64() >= Some(88)).await;
+    let ask = async |what: &str, body: Value| post(&rig, &call, what, body, &rig.token).await;
+    let reasons = |state: &Value| -> Vec<String> {
+        state["recording"]["pauses"].as_array().unwrap().iter().map(|pause| pause["reason"].as_str().unwrap().to_owned()).collect()
+    };
+    for (what, reason, left) in [
+        ("pause", "PAYMENT", vec!["PAYMENT"]),
+        ("pause", "PAYMENT", vec!["PAYMENT"]),
+        ("pause", "MEDICAL", vec!["PAYMENT", "MEDICAL"]),
+        ("pause", "reads a letter aloud", vec!["PAYMENT", "MEDICAL", "reads a letter aloud"]),
+        ("resume", "MEDICAL", vec!["PAYMENT", "reads a letter aloud"]),
+        ("resume", "MEDICAL", vec!["PAYMENT", "reads a letter aloud"]),
+        ("resume", "reads a letter aloud", vec!["PAYMENT"]),
+        ("resume", "IDENTITY", vec!["PAYMENT"]),
+    ] {
+        let (status, state) = ask(what, json!({ "reason": reason })).await;
+        assert_eq!((status, state["recording"]["state"].as_str()), (200, Some("PAUSED")), "{what} {reason}: {state}");
+        assert_eq!(reasons(&state), left, "{what} {reason}");
+    }
+    for (what, body) in [
+        ("pause", json!({ "reason": "OPT_OUT_HEARD" })),
+        ("pause", json!({ "reason": "TRANSFER" })),
+        ("resume", json!({ "reason": " " })),
+        ("resume", json!({ "reason": 5 })),
+        ("resume", json!({ "why": "PAYMENT" })),
+    ] {
+        assert_eq!(ask(what, body.clone()).await.0, 400, "{what} {body}");
+    }
+    let (status, state) = ask("resume", json!({ "reason": "PAYMENT" })).await;
+    assert_eq!((status, state["recording"]["state"].as_str()), (200, Some("ACTIVE")), "{state}");
+    // Without a reason, all of one's own.
+    ask("pause", json!({ "reason": "PAYMENT" })).await;
+    ask("pause", json!({ "reason": "MEDICAL" })).await;
+    let url = format!("http://{}/api/calls/{}/resume", rig.address(), call["callId"].as_str().unwrap());
+    let answer = reqwest::Client::new().post(url).bearer_auth(&rig.token).send().await.unwrap();
+    let (status, state) = (answer.status(), answer.json::<Value>().await.unwrap());
+    assert_eq!((status.as_u16(), state["recording"]["state"].as_str()), (200, Some("ACTIVE")), "a resume without a body: {state}");
+    caller.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -433,8 +433,20 @@ async fn a_case_manager_confirms_a_spoken_no_or_reopens() {
         let recogniser = Recogniser::start(Mood::Faithful, &NO).await;
         let (rig, mut caller, call) = says_no(&recogniser, given(&recogniser.deepgram())).await;
         let path = format!("/api/calls/{}", call["callId"].as_str().unwrap());
-        let what = if reopens { "resume" } else { "opt-out" };
-        let (status, state) = rig.post_as(&format!("{path}/{what}"), json!({}), &rig.token).await;
+        let (what, body) = if reopens { ("resume", json!({ "reason": "OPT_OUT_HEARD" })) } else { ("opt-out", json!({})) };
+        if reopens {
+            // A double click of whoever ends a pause of their own judges nothing.
+            let payment = json!({ "reason": "PAYMENT" });
+            assert_eq!(rig.post_as(&format!("{path}/pause"), payment.clone(), &rig.token).await.0, 200);
+            for body in [payment.clone(), payment, json!({}), json!({})] {
+                let (status, state) = rig.post_as(&format!("{path}/resume"), body.clone(), &rig.token).await;
+                let named = body != json!({});
+                assert_eq!(status, if named { 200 } else { 409 }, "{body}: {state}");
+                assert!(named || state["detail"].as_str().unwrap().contains("OPT_OUT_HEARD"), "it says what to name: {state}");
+                rig.call("CAno", |call| call["recording"]["pauses"][0]["reason"] == "OPT_OUT_HEARD").await;
+            }
+        }
+        let (status, state) = rig.post_as(&format!("{path}/{what}"), body, &rig.token).await;
         assert_eq!((status, state["recording"]["state"].as_str()), (200, Some(if reopens { "ACTIVE" } else { "HALTED" })), "{state}");
         let from = caller.chunk + 1;
         caller.frames(100).await;

@@ -98,6 +98,68 @@ async fn an_agent_hands_over_to_another_in_one_call_and_one_recording() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_was_asked_for_by_mistake_and_answers_is_not_taken_for_who_was_meant() {
+    let twilio = Twilio::start().await;
+    let rig = rig(&twilio, Given::default()).await;
+    let phone = Phone::inbound("CA00000000000000000000000000000a17");
+    let (call, fork) = talking(&rig, &phone, "1").await;
+    for to in ["client:maria", "client:bob"] {
+        let (status, state) = hand(&rig, &call, json!({ "to": to, "kind": "AGENT" })).await;
+        assert_eq!((status, state["recording"]["state"].as_str()), (200, Some("PAUSED")), "{state}");
+    }
+    fork.unwrap().stop().await;
+    let twiml: Vec<_> = twilio.updated().into_iter().map(|(_, twiml)| twiml).collect();
+    assert!(twiml.len() == 2 && twiml[1].ends_with("<Dial><Client>bob</Client></Dial></Response>"), "{twiml:?}");
+    let captured = |call: &Value| call["recording"]["framesCaptured"]["inbound"].as_u64().unwrap();
+    let withheld = |call: &Value| call["recording"]["framesWithheld"]["inbound"].as_u64().unwrap();
+    // Maria's stream was under way.
+    let before = rig.call(&phone.sid, |_| true).await;
+    let mut marias = phone.stream(&rig, &twiml[0]).await;
+    marias.frames(100).await;
+    let state = rig.call(&phone.sid, |call| withheld(call) >= withheld(&before) + 100).await;
+    assert_eq!((state["recording"]["state"].as_str(), captured(&state)), (Some("PAUSED"), captured(&before)), "{state}");
+    marias.stop().await;
+    let mut bobs = phone.stream(&rig, &twiml[1]).await;
+    bobs.frames(100).await;
+    let state = rig.call(&phone.sid, |call| captured(call) >= captured(&before) + 85).await;
+    assert_eq!((state["phase"].as_str(), state["recording"]["state"].as_str()), (Some("CONNECTED"), Some("ACTIVE")), "{state}");
+    assert_eq!(state["transfers"].as_array().unwrap().len(), 2, "both were asked for: {state}");
+    bobs.stop().await;
+    phone.status(&rig, "completed").await;
+    rig.call(&phone.sid, |call| call["recording"]["state"] == "FINISHED" && call["phase"] == "ENDED").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_opt_out_between_two_parties_cuts_at_the_moment_that_it_names() {
+    let twilio = Twilio::start().await;
+    let rig = rig(&twilio, Given::default()).await;
+    let phone = Phone::inbound("CA00000000000000000000000000000a18");
+    let (call, fork) = talking(&rig, &phone, "1").await;
+    let mut fork = fork.unwrap();
+    let mut pace = tokio::time::interval(Duration::from_millis(20));
+    let mut moment = (String::new(), 0);
+    for n in 0..150 {
+        pace.tick().await;
+        if n == 75 {
+            moment = (callgate::io::clock::wall().to_string(), fork.chunk);
+        }
+        fork.frames(1).await;
+    }
+    assert_eq!(hand(&rig, &call, json!({ "to": "client:maria", "kind": "AGENT" })).await.0, 200);
+    fork.stop().await;
+    rig.call(&phone.sid, |call| call["recording"]["framesCaptured"]["inbound"].as_u64() >= Some(fork.chunk)).await;
+    let path = format!("/api/calls/{}/opt-out", call["callId"].as_str().unwrap());
+    let (status, state) = rig.post_as(&path, json!({ "effectiveAt": moment.0 }), &rig.token).await;
+    assert_eq!((status, state["recording"]["state"].as_str()), (200, Some("HALTED")), "{state}");
+    let captured = state["recording"]["framesCaptured"]["inbound"].as_u64().unwrap();
+    assert!(captured <= moment.1 + 2 && captured + 25 > moment.1, "{captured} of {}, the moment was at {}", fork.chunk, moment.1);
+    let chain = rig.chain_of(&call["callId"]).await;
+    let halted = chain.iter().find(|entry| entry["kind"] == "recording.halted").unwrap();
+    assert_eq!(halted["position"]["streamSid"], state["recording"]["segments"][0]["streamSid"], "{halted}");
+    phone.status(&rig, "completed").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_goes_along() {
     let twilio = Twilio::start().await;
     let rig = rig(&twilio, Given::default()).await;

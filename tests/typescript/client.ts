@@ -53,6 +53,12 @@ export async function optOut(callId: string): Promise<CallState | undefined> {
   return data;
 }
 
+/** What must not be recorded is over; what was held for another reason stays held. */
+export async function resume(callId: string): Promise<CallState | undefined> {
+  const { data } = await api.POST("/api/calls/{callId}/resume", { params: { path: { callId } }, body: { reason: "PAYMENT" } });
+  return data;
+}
+
 /** Where a client stands. */
 export async function standing(clientId: string): Promise<string> {
   const { data } = await api.GET("/api/clients/{clientId}/consent", { params: { path: { clientId } } });

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::relay::{Bot, BotSaid};
-use super::transfer::{Covers, Party};
+use super::transfer::{Covers, Party, TransferNo};
 use crate::engine::audio::frame::{Channel, Place, StreamNo};
 use crate::engine::audio::key::Key;
 use crate::engine::audio::prompts::{Language, PromptLibrary, library};
@@ -123,6 +123,8 @@ pub struct StreamStart {
     pub bot: Option<Bot>,
     /// Whether the other party comes on a leg of its own, which is joined to this one here.
     pub bridged: bool,
+    /// The transfer whose party it brings, if it is one's.
+    pub transfer: Option<TransferNo>,
 }
 
 /// The instants at which an input is handled.
@@ -250,6 +252,8 @@ pub enum Input<'a> {
     Resume {
         /// Who.
         by: Actor,
+        /// Of what they hold for this reason, or of all that they hold. What the client was heard to say is let go of only by its name.
+        reason: Option<String>,
     },
     /// The call is handed over, if it may be; see [`super::Call::handing`].
     Transfer {
@@ -258,8 +262,8 @@ pub enum Input<'a> {
         /// To whom.
         to: Party,
     },
-    /// Twilio did not hand it over.
-    NotTransferred,
+    /// Twilio did not hand it over this time.
+    NotTransferred(TransferNo),
     /// The spool cannot take any more.
     SinkFailed,
     /// This gateway can no longer be told of a revocation: nothing may stay open, and nothing open now.

@@ -40,11 +40,11 @@ pub use input::{CallIdentity, Clock, Input, Mode, NotSealed, Now, OnOptOut, Sett
 pub use leg::Leg;
 pub use news::{News, is_over};
 pub use outbox::{Effect, Outbox, RecordingEnd};
-pub use pause::{PAUSE_MAX_MS, PAUSERS_MAX, PauseView};
+pub use pause::{OPT_OUT_HEARD, PAUSE_MAX_MS, PAUSERS_MAX, PauseView};
 pub use reach::{HEARD_WITHIN_MS, Initiation, TALK_MAX_MS};
 pub use relay::{Bot, BotSaid, Piece, Speech, ToBot};
 pub use snapshot::{ConsentView, Frames, Phase, RecordingState, Segment, Snapshot, Told};
-pub use transfer::{Covers, HANDED_WITHIN_MS, Handing, NotHanded, Party, PartyKind, TransferView};
+pub use transfer::{Covers, HANDED_WITHIN_MS, Handing, NotHanded, Party, PartyKind, TRANSFER, TransferNo, TransferView};
 
 use ask::Asking;
 use ear::Ear;
@@ -265,9 +265,9 @@ impl Call {
             Input::Revoked { entry } => self.revoked(now, entry, out),
             Input::Objected { stream, at } => self.objected(now, stream, at, out),
             Input::Pause { by, reason } => self.pause(now, by, reason, out),
-            Input::Resume { by } => self.resume(now, by, out),
+            Input::Resume { by, reason } => self.resume(now, by, reason.as_deref(), out),
             Input::Transfer { by, to } => self.transfer(now, by, to, out),
-            Input::NotTransferred => self.not_transferred(now, out),
+            Input::NotTransferred(no) => self.not_transferred(now, no, out),
             Input::SinkFailed => self.capture_fails(now, "the spool could not take the audio", out),
             Input::LeaseLost => self.lease_lost(now, out),
             Input::Disowned => self.disowned(now, out),
@@ -329,7 +329,7 @@ impl Call {
 
     fn stream_started(&mut self, now: Now, start: StreamStart, out: &mut Outbox) {
         let Some(no) = self.next_stream() else { return };
-        let StreamStart { stream_sid, mode, mut tracks, leg, answered_by, bot, bridged } = start;
+        let StreamStart { stream_sid, mode, mut tracks, leg, answered_by, bot, bridged, transfer } = start;
         if answered_by.is_some() {
             self.answered_by = answered_by;
         }
@@ -356,13 +356,16 @@ impl Call {
             live: true,
             silent: false,
         });
-        let handed = self.transfers.is_pending() && mode != Mode::Consent;
+        let handed = mode != Mode::Consent && self.transfers.awaits(transfer);
+        // While the party that replaced it is awaited it is a stream like any other: whoever is on the line, nothing of them is taken in.
+        let is_past = !self.transfers.is_pending() && self.transfers.is_past(transfer);
         if handed {
             self.party_came(now, out);
         }
         match (&self.state, mode) {
             (State::Over, _) => out.effects.push(Effect::Close { stream: no }),
             (State::Open(_), Mode::Capture | Mode::Stay) => match rival {
+                _ if is_past => self.turn_away(now, usize::from(no.0), out),
                 Some(rival) if !self.streams[rival].silent && !handed => self.turn_away(now, usize::from(no.0), out),
                 Some(rival) => {
                     self.turn_away(now, rival, out);

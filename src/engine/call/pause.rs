@@ -1,13 +1,13 @@
 //! Pauses: stretches of a conversation that must not be captured, such as a card number or an examination.
 //!
-//! Whoever asks for a pause holds it: one's resuming does not lift another's. Consent stands all the while, and the client's keys are
-//! heard. A pause that is forgotten ends *closed*: after [`PAUSE_MAX_MS`] nothing more of the call is captured, and that is an alarm.
+//! Whoever asks for a pause holds it, for the reason that they gave: one's resuming does not lift another's, nor their own for another
+//! reason. Asked for twice it is one, and lifted twice it is lifted. Consent stands all the while, and the client's keys are heard. A pause that is forgotten ends *closed*: after [`PAUSE_MAX_MS`] nothing more of the call is captured, and that is an alarm.
 
 use serde_json::json;
 
 use super::outbox::{Effect, RecordingEnd};
 use super::talk::Shut;
-use super::transfer::REASON;
+use super::transfer::TRANSFER;
 use super::{Call, Now, Outbox, RecordingState, State};
 use crate::engine::audio::prompts::Line;
 use crate::engine::consent::{Actor, UnrecordedReason};
@@ -16,10 +16,10 @@ use crate::engine::time::{Tick, WallTime};
 
 /// The longest pause.
 pub const PAUSE_MAX_MS: u64 = 15 * 60 * 1_000;
-/// People who may hold a pause at once; one more is refused.
+/// Pauses that people may hold at once, each one person's for one reason; one more is refused.
 pub const PAUSERS_MAX: usize = 8;
 
-/// The client was heard to say no: whether it was one, a case manager says. Reason of a pause that callgate holds.
+/// The client was heard to say no: whether it was one, a case manager says.
 pub const OPT_OUT_HEARD: &str = "OPT_OUT_HEARD";
 
 /// A pause in force, as others see it.
@@ -34,12 +34,20 @@ pub struct PauseView {
     pub since: WallTime,
 }
 
+impl PauseView {
+    /// The same for what is kept and sent: of what they said in words of their own, `OTHER`.
+    #[must_use]
+    pub fn in_a_word(self) -> Self {
+        Self { reason: kind(&self.reason).to_owned(), ..self }
+    }
+}
+
 /// Who lets go of a pause, and nobody else does.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Holder {
-    /// Whoever asked for it, by their id: a name may be spelt otherwise in the next token.
-    Person(String),
-    /// The client was heard to say no; any case manager judges it.
+    /// Whoever asked for it, by their id, since a name may be spelt otherwise in the next token; and what for.
+    Person { id: String, reason: String },
+    /// The client was heard to say no; any case manager judges it, who must name it.
     Objection,
     /// A party that has not come, or is not covered by what the client was told: the next one's coming.
     Transfer,
@@ -85,30 +93,24 @@ impl Pauses {
         let view = PauseView { by: Actor::System, reason: OPT_OUT_HEARD.to_owned(), since: now.wall };
         self.held.push(Held { holder: Holder::Objection, view, until: now.tick.plus_ms(PAUSE_MAX_MS) });
     }
+}
 
-    fn of(&mut self, holder: &Holder) -> Option<&mut PauseView> {
-        self.held.iter_mut().find(|held| held.holder == *holder).map(|held| &mut held.view)
+/// Who asks through the API.
+fn id_of(by: &Actor) -> &str {
+    match by {
+        Actor::User { id, .. } | Actor::Client { id } => id,
+        Actor::System => "",
     }
 }
 
-impl Holder {
-    /// Who asks through the API.
-    fn asking(by: &Actor) -> Self {
-        Self::Person(match by {
-            Actor::User { id, .. } | Actor::Client { id } => id.clone(),
-            Actor::System => String::new(),
-        })
-    }
-}
-
-/// What of a reason may stand in the chain: a word of ours, never free text.
+/// What of a reason may be kept: a word of ours, never free text.
 fn kind(reason: &str) -> &'static str {
     match reason {
         "PAYMENT" => "PAYMENT",
         "IDENTITY" => "IDENTITY",
         OPT_OUT_HEARD => OPT_OUT_HEARD,
         "MEDICAL" => "MEDICAL",
-        REASON => REASON,
+        TRANSFER => TRANSFER,
         _ => "OTHER",
     }
 }
@@ -117,31 +119,31 @@ impl Call {
     /// Somebody asks that nothing more be taken in until they resume. Without an open gate there is nothing to pause.
     pub(super) fn pause(&mut self, now: Now, by: Actor, reason: String, out: &mut Outbox) {
         let State::Open(open) = &mut self.state else { return };
-        let holder = Holder::asking(&by);
-        let people = open.pauses.held.iter().filter(|held| matches!(held.holder, Holder::Person(_))).count();
-        if people < PAUSERS_MAX || open.pauses.is_held_by(&holder) {
-            self.hold(now, holder, by, reason, out);
+        let people = open.pauses.held.iter().filter(|held| matches!(held.holder, Holder::Person { .. })).count();
+        if people < PAUSERS_MAX {
+            self.hold(now, Holder::Person { id: id_of(&by).to_owned(), reason: reason.clone() }, by, reason, out);
         }
     }
 
-    /// Somebody lets go of what they hold. What the client was heard to say is any case manager's to judge, once their own pause is over.
-    pub(super) fn resume(&mut self, now: Now, by: Actor, out: &mut Outbox) {
-        let State::Open(open) = &self.state else { return };
-        let own = Holder::asking(&by);
-        let lifted = if open.pauses.is_held_by(&own) { own } else { Holder::Objection };
-        self.lift(now, &lifted, by, out);
+    /// Somebody lets go of what they hold for this reason, or without one of all that they hold. What the client was heard to say is any
+    /// case manager's to judge, and only by its name: whoever ends a pause of their own has judged nothing.
+    pub(super) fn resume(&mut self, now: Now, by: Actor, reason: Option<&str>, out: &mut Outbox) {
+        let who = id_of(&by).to_owned();
+        let lets_go = |holder: &Holder| match holder {
+            Holder::Person { id, reason: held } => *id == who && reason.is_none_or(|reason| reason == held),
+            Holder::Objection => reason == Some(OPT_OUT_HEARD),
+            Holder::Transfer => false,
+        };
+        self.lift(now, by, lets_go, out);
     }
 
-    /// Nothing is taken in until each holder lets go. Whoever holds one already has but its reason changed.
+    /// Nothing is taken in until each holder lets go.
     pub(super) fn hold(&mut self, now: Now, holder: Holder, by: Actor, reason: String, out: &mut Outbox) {
         let State::Open(open) = &mut self.state else { return };
-        let word = kind(&reason);
-        if let Some(pause) = open.pauses.of(&holder) {
-            pause.reason = reason;
-            out.effects.push(Effect::Changed);
+        if open.pauses.is_held_by(&holder) {
             return;
         }
-        let first = !open.pauses.in_force();
+        let (word, first) = (kind(&reason), !open.pauses.in_force());
         // One of a transfer ends with the next party, or never: nobody has forgotten it.
         let until = if holder == Holder::Transfer { Tick(u64::MAX) } else { now.tick.plus_ms(PAUSE_MAX_MS) };
         open.pauses.held.push(Held { holder, view: PauseView { by: by.clone(), reason, since: now.wall }, until });
@@ -155,12 +157,11 @@ impl Call {
         out.effects.push(Effect::Changed);
     }
 
-    /// One holder lets go; what is captured begins again with the last of them.
-    pub(super) fn lift(&mut self, now: Now, holder: &Holder, by: Actor, out: &mut Outbox) {
+    /// Who lets go lets go; what is captured begins again with the last of all.
+    pub(super) fn lift(&mut self, now: Now, by: Actor, lets_go: impl Fn(&Holder) -> bool, out: &mut Outbox) {
         let State::Open(open) = &mut self.state else { return };
-        let before = open.pauses.held.len();
-        open.pauses.held.retain(|held| held.holder != *holder);
-        if open.pauses.held.len() == before {
+        let lifted: Vec<_> = open.pauses.held.extract_if(.., |held| lets_go(&held.holder)).map(|held| kind(&held.view.reason)).collect();
+        if lifted.is_empty() {
             return;
         }
         let over = !open.pauses.in_force();
@@ -175,7 +176,10 @@ impl Call {
         if over {
             self.take_in_from_here();
         }
-        self.audit_by(now, EventKind::RecordingResumed, by, json!({ "captured": over }), out);
+        for (n, word) in lifted.iter().enumerate() {
+            let captured = over && n + 1 == lifted.len();
+            self.audit_by(now, EventKind::RecordingResumed, by.clone(), json!({ "reason": word, "captured": captured }), out);
+        }
         out.effects.push(Effect::Changed);
     }
 

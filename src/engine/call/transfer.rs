@@ -3,6 +3,9 @@
 //!
 //! From the moment of the decision until the new party's stream begins nothing is taken in, whoever is on the line meanwhile. It is
 //! a pause that the gateway itself holds, so it is in the recording's manifest with its times.
+//!
+//! Each transfer has a number, which its party's stream brings along: who was asked for by mistake, and replaced a moment later, may
+//! have answered meanwhile. Their stream is not taken for that of the party asked for last, and its end not for the end of the call.
 
 use std::fmt;
 
@@ -20,7 +23,7 @@ use crate::engine::time::{Tick, WallTime};
 /// The new party's stream begins within this, or what there is goes on without it.
 pub const HANDED_WITHIN_MS: u64 = 30_000;
 /// Why nothing is captured meanwhile.
-pub(super) const REASON: &str = "TRANSFER";
+pub const TRANSFER: &str = "TRANSFER";
 
 /// What somebody is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -51,13 +54,17 @@ pub struct Covers {
     pub bot: bool,
 }
 
+/// Which transfer of its call, counted from 1.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TransferNo(pub u32);
+
 /// What asking for a transfer comes to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Handing {
-    /// It may be asked for at Twilio; the new party is captured in a stream of its own.
-    Captured,
+    /// It may be asked for at Twilio, under this number; the new party is captured in a stream of its own.
+    Captured(TransferNo),
     /// It may be asked for, and no stream need be opened for a capture.
-    Uncaptured,
+    Uncaptured(TransferNo),
     /// It was asked for before.
     Again,
 }
@@ -93,15 +100,20 @@ pub struct TransferView {
 #[derive(Default)]
 pub(super) struct Transfers {
     done: Vec<Done>,
-    /// The last one's new party has not come: it has until then.
-    by: Option<Tick>,
+    /// How many were asked for, also of those that Twilio refused.
+    asked: u32,
 }
 
 struct Done {
+    no: TransferNo,
     party: Party,
     view: TransferView,
+    /// It has not come: it has until then.
+    by: Option<Tick>,
     /// It comes with a stream of its own.
     brings_stream: bool,
+    /// Its stream came.
+    has_come: bool,
     /// And no stream came: nobody knows whether it is there.
     is_missing: bool,
 }
@@ -140,17 +152,29 @@ impl Transfers {
         self.done.iter().map(|done| done.view.clone()).collect()
     }
 
-    pub(super) const fn is_pending(&self) -> bool {
-        self.by.is_some()
+    pub(super) fn is_pending(&self) -> bool {
+        self.by().is_some()
     }
 
-    pub(super) const fn by(&self) -> Option<Tick> {
-        self.by
+    pub(super) fn by(&self) -> Option<Tick> {
+        self.done.last()?.by
     }
 
-    /// Whether the party on the line is covered: the one the call began with is.
+    /// Whether a stream that brings this number is that of the party which is about to come.
+    pub(super) fn awaits(&self, brought: Option<TransferNo>) -> bool {
+        self.is_pending() && self.done.last().map(|last| last.no) == brought
+    }
+
+    /// Whether this number is of a party to whom the call was not handed after all, or that somebody else has replaced.
+    pub(super) fn is_past(&self, brought: Option<TransferNo>) -> bool {
+        brought.is_some() && self.done.last().map(|last| last.no) != brought
+    }
+
+    /// Whether whoever may be on the line is covered: the party that came last with its stream, and each that was asked for since. The
+    /// one the call began with is.
     fn is_covered(&self) -> bool {
-        self.done.last().is_none_or(|last| last.view.captured)
+        let last_come = self.done.iter().rposition(|done| done.has_come).unwrap_or(0);
+        self.done.iter().skip(last_come).all(|done| done.view.captured)
     }
 }
 
@@ -173,7 +197,8 @@ impl Call {
             return Err(NotHanded::TooOften);
         }
         // A party that is not covered has a stream too: consent may come to cover whoever is next.
-        Ok(if open { Handing::Captured } else { Handing::Uncaptured })
+        let no = TransferNo(self.transfers.asked + 1);
+        Ok(if open { Handing::Captured(no) } else { Handing::Uncaptured(no) })
     }
 
     /// Whether this party is on the call by the last transfer, or is about to be. A bot that has hung up is not: whoever came after it
@@ -188,9 +213,7 @@ impl Call {
     }
 
     pub(super) fn transfer(&mut self, now: Now, by: Actor, to: Party, out: &mut Outbox) {
-        if !matches!(self.handing(&to), Ok(Handing::Captured | Handing::Uncaptured)) {
-            return;
-        }
+        let Ok(Handing::Captured(no) | Handing::Uncaptured(no)) = self.handing(&to) else { return };
         let open = matches!(self.state, State::Open(_));
         let captured = open && self.settings.transfer_covers.covers(to.kind);
         let detail = json!({ "kind": to.kind, "consentStatus": self.consent.status, "captured": captured });
@@ -203,44 +226,44 @@ impl Call {
             let at = self.streams.get(usize::from(stream.0)).map_or(Place(0), |stream| stream.clock);
             out.effects.push(Effect::Transferred { stream, at, view: view.clone() });
         }
-        self.transfers.done.push(Done { party: to, view, brings_stream: open, is_missing: false });
-        self.transfers.by = Some(now.tick.plus_ms(HANDED_WITHIN_MS));
+        let by = Some(now.tick.plus_ms(HANDED_WITHIN_MS));
+        self.transfers.asked = no.0;
+        self.transfers.done.push(Done { no, party: to, view, by, brings_stream: open, has_come: false, is_missing: false });
         if open {
-            self.hold(now, Holder::Transfer, Actor::System, REASON.to_owned(), out);
+            self.hold(now, Holder::Transfer, Actor::System, TRANSFER.to_owned(), out);
         }
         out.effects.push(Effect::Changed);
     }
 
-    /// Twilio did not hand it over: the party that was there is there.
-    pub(super) fn not_transferred(&mut self, now: Now, out: &mut Outbox) {
-        if self.transfers.by.take().is_none() {
-            return;
-        }
-        self.transfers.done.pop();
+    /// Twilio did not hand it over: the party that was there is there, or is still awaited.
+    pub(super) fn not_transferred(&mut self, now: Now, no: TransferNo, out: &mut Outbox) {
+        let Some(failed) = self.transfers.done.iter().position(|done| done.no == no && done.by.is_some()) else { return };
+        self.transfers.done.remove(failed);
         self.audit(now, EventKind::TransferFailed, json!({}), out);
         self.goes_on_with_party(now, out);
         out.effects.push(Effect::Changed);
     }
 
-    /// A stream begins in a call that was handed over: it is the new party's.
+    /// The stream of the party that was awaited begins.
     pub(super) fn party_came(&mut self, now: Now, out: &mut Outbox) {
-        self.transfers.by = None;
+        if let Some(last) = self.transfers.done.last_mut() {
+            (last.by, last.has_come) = (None, true);
+        }
         self.goes_on_with_party(now, out);
     }
 
     /// No stream came for the new party. What there is carries whoever is on the line.
     pub(super) fn party_never_came(&mut self, now: Now, out: &mut Outbox) {
-        self.transfers.by = None;
         if let Some(last) = self.transfers.done.last_mut() {
-            last.is_missing = last.brings_stream;
+            (last.by, last.is_missing) = (None, last.brings_stream);
         }
         self.goes_on_with_party(now, out);
         out.effects.push(Effect::Changed);
     }
 
     fn goes_on_with_party(&mut self, now: Now, out: &mut Outbox) {
-        if self.transfers.is_covered() {
-            self.lift(now, &Holder::Transfer, Actor::System, out);
+        if !self.transfers.is_pending() && self.transfers.is_covered() {
+            self.lift(now, Actor::System, |holder| *holder == Holder::Transfer, out);
         }
     }
 

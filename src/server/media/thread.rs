@@ -194,8 +194,8 @@ impl Thread {
                 self.step_named(&call_id, Input::Pause { by, reason });
                 let _ = done.send(());
             }
-            ToMedia::Resume(call_id, by, done) => {
-                self.step_named(&call_id, Input::Resume { by });
+            ToMedia::Resume(call_id, by, reason, done) => {
+                self.step_named(&call_id, Input::Resume { by, reason });
                 let _ = done.send(());
             }
             ToMedia::Revoked(call_id, entry, done) => {
@@ -252,7 +252,7 @@ impl Thread {
                     self.party_gone(call, why);
                 }
             }
-            ToMedia::NotTransferred(call_id) => self.step_named(&call_id, Input::NotTransferred),
+            ToMedia::NotTransferred(call_id, no) => self.step_named(&call_id, Input::NotTransferred(no)),
             ToMedia::Shutdown => {
                 self.stopping = true;
                 for call in self.calls.keys().collect::<Vec<_>>() {

@@ -45,7 +45,7 @@ fn it_does_not_sound_in_a_pause_nor_after_a_no() {
     rig.step(Input::Pause { by: by(), reason: "PAYMENT".into() });
     rig.quiet(30_000);
     assert_eq!(beeps(&rig).len(), before, "{}", rig.trace);
-    rig.step(Input::Resume { by: by() });
+    rig.step(Input::Resume { by: by(), reason: None });
     rig.quiet(40);
     assert_eq!(beeps(&rig).len(), before + 1, "recorded again, and told so at once: {}", rig.trace);
     rig.quiet(3_000).key('2').quiet(3_000);
@@ -79,7 +79,7 @@ fn a_short_line_tells_what_has_become_of_the_recording_if_somebody_wants_it() {
         let mut rig = talking(Settings { announces, ..Settings::default() });
         rig.step(Input::Pause { by: by(), reason: "PAYMENT".into() });
         rig.quiet(3_000);
-        rig.step(Input::Resume { by: by() });
+        rig.step(Input::Resume { by: by(), reason: None });
         rig.quiet(3_000).key('2').quiet(5_000);
         let lines = rig.trace.lines().filter_map(|line| line.trim_start().split_once(' ')).map(|(_, told)| told.to_owned());
         lines.filter(|told| told.starts_with("plays")).skip(2).collect::<Vec<_>>()

@@ -379,7 +379,7 @@ fn a_line_is_heard_by_both_and_nothing_comes_later_for_it() {
     assert_eq!(&rig.said[begins..begins + paused.len()], paused, "in one piece");
     assert!(rig.said[begins + paused.len()..].iter().all(|code| *code == 0x11), "then the other is heard again");
     // And what the other says below a line goes on to be captured.
-    rig.step(Input::Resume { by: by() });
+    rig.step(Input::Resume { by: by(), reason: None });
     rig.captured.clear();
     both_talk(&mut rig, 6_000);
     rig.quiet(500);

@@ -28,6 +28,11 @@ fn cm() -> Actor {
     Actor::User { id: "cm".into(), name: String::new() }
 }
 
+/// The case manager says that it was no no.
+fn heard() -> Input<'static> {
+    Input::Resume { by: cm(), reason: Some("OPT_OUT_HEARD".into()) }
+}
+
 #[test]
 fn it_closes_first_and_everything_from_the_phrase_on_leaves_every_sink() {
     let mut rig = talking(Settings::default());
@@ -55,7 +60,7 @@ fn a_case_manager_confirms_it() {
 fn a_case_manager_reopens_and_what_was_said_meanwhile_is_nowhere() {
     let mut rig = talking(Settings::default());
     let said_at = says_no(&mut rig);
-    rig.quiet(2_000).step(Input::Resume { by: cm() });
+    rig.quiet(2_000).step(heard());
     let resumed = ends_at(&rig);
     assert!(resumed <= said_at);
     rig.quiet(2_000).stop();
@@ -115,9 +120,16 @@ fn it_lifts_nobody_elses_pause_and_is_not_lifted_with_it() {
     rig.step(Input::Pause { by: cm(), reason: "PAYMENT".into() });
     rig.quiet(1_000).step(Input::Objected { stream: StreamNo(0), at: Place(said_at) });
     assert!(ends_at(&rig) <= said_at, "said before the pause, told in it");
-    rig.step(Input::Resume { by: cm() });
-    assert_eq!((rig.state().recording, rig.state().pauses.len()), (RecordingState::Paused, 1));
-    rig.step(Input::Resume { by: cm() });
+    // A retry, a double click, a resume of everything: whoever ends a pause of their own has judged nothing.
+    for reason in [Some("PAYMENT"), Some("PAYMENT"), None, None] {
+        rig.step(Input::Resume { by: cm(), reason: reason.map(str::to_owned) });
+        assert_eq!((rig.state().recording, rig.state().pauses.len()), (RecordingState::Paused, 1), "{reason:?}: {}", rig.trace);
+        assert_eq!(rig.state().pauses[0].reason, "OPT_OUT_HEARD");
+    }
+    rig.step(Input::Pause { by: cm(), reason: "PAYMENT".into() });
+    rig.step(heard());
+    assert_eq!(rig.state().pauses[0].reason, "PAYMENT", "judged while their own pause goes on: {}", rig.trace);
+    rig.step(Input::Resume { by: cm(), reason: None });
     assert_eq!(rig.state().recording, RecordingState::Active);
 }
 

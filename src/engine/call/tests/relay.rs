@@ -134,7 +134,7 @@ fn a_bot_that_keeps_what_it_hears_hears_what_the_gate_lets_out() {
     assert_eq!(keys(&rig), "", "nor are the keys of a pause told to whoever keeps them");
     rig.to_bot.clear();
     rig.captured.clear();
-    rig.step(Input::Resume { by: Actor::System });
+    rig.step(Input::Resume { by: Actor::System, reason: None });
     rig.quiet(2_000).key('4').quiet(2_000);
     assert!(heard(&rig).ends_with(&self::captured(&rig, Channel::Client)) && !rig.captured.is_empty());
     assert_eq!(keys(&rig), "4");

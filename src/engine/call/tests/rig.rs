@@ -8,7 +8,8 @@ use crate::engine::audio::frame::{Channel, StreamNo};
 use crate::engine::audio::g711;
 use crate::engine::audio::key::Key;
 use crate::engine::call::{
-    Bot, Call, CallIdentity, Effect, Input, LAST_WORDS_MS, Mode, NotSealed, Now, Outbox, Settings, Snapshot, Standing, StreamStart, ToBot,
+    Bot, Call, CallIdentity, Effect, Handing, Input, LAST_WORDS_MS, Mode, NotSealed, Now, Outbox, Settings, Snapshot, Standing,
+    StreamStart, ToBot, TransferNo,
 };
 use crate::engine::consent::{ConsentRecord, ConsentStatus, Direction, Grant, Method, Receipt};
 use crate::engine::ledger::Committed;
@@ -53,6 +54,8 @@ pub(crate) struct Rig {
     pub(crate) bot: Option<Bot>,
     /// Whether the other party comes on a leg of its own.
     pub(crate) bridged: bool,
+    /// The transfer that the next stream names: the newest one that was asked for.
+    pub(crate) transfer: Option<TransferNo>,
     /// What was said into streams since somebody looked, and how many samples in all.
     pub(crate) said: Vec<u8>,
     pub(crate) spoken: u64,
@@ -108,6 +111,7 @@ impl Rig {
             standing_by: Method::Keypress,
             bot: None,
             bridged: false,
+            transfer: None,
             said: Vec::new(),
             spoken: 0,
             to_bot: Vec::new(),
@@ -174,6 +178,7 @@ impl Rig {
             answered_by: answered_by.map(str::to_owned),
             bot,
             bridged: self.bridged,
+            transfer: self.transfer,
         }));
         self
     }
@@ -293,6 +298,11 @@ impl Rig {
     }
 
     pub(crate) fn step(&mut self, input: Input<'_>) {
+        if let Input::Transfer { to, .. } = &input
+            && let Ok(Handing::Captured(no) | Handing::Uncaptured(no)) = self.call.handing(to)
+        {
+            self.transfer = Some(no);
+        }
         let now = self.now();
         let mut out = std::mem::take(&mut self.out);
         self.deadline = self.call.step(now, input, &mut out);

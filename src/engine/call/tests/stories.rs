@@ -585,16 +585,16 @@ fn nothing_is_captured_in_a_pause_and_one_holder_does_not_lift_anothers() {
     let before = rig.captured.len();
     rig.quiet(5_000);
     rig.step(Input::Pause { by: user("supervisor"), reason: "she reads her diagnosis".into() });
-    rig.step(Input::Resume { by: user("cm") });
+    rig.step(Input::Resume { by: user("cm"), reason: None });
     rig.quiet(3_000);
     let state = rig.state();
     assert_eq!((state.recording, state.pauses.len()), (RecordingState::Paused, 1), "{}", rig.trace);
     assert_eq!(rig.captured.len(), before, "what waited in the line was consented to; nothing since is in a sink");
     assert!(!rig.trace.contains("diagnosis"), "free text enters no link: {}", rig.trace);
-    rig.step(Input::Resume { by: user("nobody") });
+    rig.step(Input::Resume { by: user("nobody"), reason: None });
     assert_eq!(rig.state().recording, RecordingState::Paused);
     let resumed_at = rig.chunk() * 20;
-    rig.step(Input::Resume { by: user("supervisor") });
+    rig.step(Input::Resume { by: user("supervisor"), reason: None });
     rig.quiet(2_000).stop();
     let state = rig.state();
     let segments: Vec<_> = state.segments.iter().map(|segment| (segment.start_ms.0, segment.end_ms.0)).collect();
@@ -610,7 +610,7 @@ fn what_was_said_in_a_pause_is_not_captured_however_late_it_comes() {
     rig.quiet(1_000).step(Input::Pause { by: user("cm"), reason: "PAYMENT".into() });
     rig.quiet(400);
     let (sequence, chunk, timestamp) = overtaken(&mut rig);
-    rig.quiet(20).step(Input::Resume { by: user("cm") });
+    rig.quiet(20).step(Input::Resume { by: user("cm"), reason: None });
     rig.quiet(20).raw(sequence, chunk, timestamp, &CANARY, Track::Inbound);
     rig.quiet(1_000).stop();
     assert!(rig.captured.iter().all(|(_, _, codes)| codes[..] != CANARY), "{}", rig.trace);
@@ -619,10 +619,44 @@ fn what_was_said_in_a_pause_is_not_captured_however_late_it_comes() {
 }
 
 #[test]
+fn one_persons_pauses_nest_and_the_same_asked_for_twice_is_one() {
+    let mut rig = talking();
+    let pause = |reason: &str| Input::Pause { by: user("the main app"), reason: reason.to_owned() };
+    let resume = |reason: Option<&str>| Input::Resume { by: user("the main app"), reason: reason.map(str::to_owned) };
+    for reason in ["PAYMENT", "MEDICAL", "PAYMENT", "she reads her diagnosis"] {
+        rig.step(pause(reason));
+    }
+    rig.quiet(1_000);
+    let reasons = |rig: &Rig| rig.state().pauses.iter().map(|pause| pause.reason.clone()).collect::<Vec<_>>();
+    assert_eq!(reasons(&rig), ["PAYMENT", "MEDICAL", "she reads her diagnosis"], "in the order in which they began");
+    let captured = rig.captured.len();
+    for (reason, left) in [("MEDICAL", 2), ("MEDICAL", 2), ("IDENTITY", 2), ("she reads her diagnosis", 1)] {
+        rig.step(resume(Some(reason)));
+        rig.quiet(1_000);
+        let state = rig.state();
+        assert_eq!(
+            (state.recording, state.pauses.len(), rig.captured.len()),
+            (RecordingState::Paused, left, captured),
+            "{reason}: {}",
+            rig.trace
+        );
+    }
+    rig.step(resume(Some("PAYMENT")));
+    rig.quiet(1_000);
+    assert!(rig.state().recording == RecordingState::Active && rig.captured.len() > captured, "{}", rig.trace);
+    // Without a reason all of one's own, and nobody else's.
+    rig.step(pause("PAYMENT"));
+    rig.step(pause("MEDICAL"));
+    rig.step(Input::Pause { by: user("supervisor"), reason: "PAYMENT".into() });
+    rig.step(resume(None));
+    assert_eq!(rig.state().pauses.iter().map(|pause| pause.by.clone()).collect::<Vec<_>>(), [user("supervisor")]);
+}
+
+#[test]
 fn a_short_pause_is_a_new_segment_too() {
     let mut rig = talking();
     rig.quiet(1_000).step(Input::Pause { by: user("cm"), reason: "PAYMENT".into() });
-    rig.quiet(200).step(Input::Resume { by: user("cm") });
+    rig.quiet(200).step(Input::Resume { by: user("cm"), reason: None });
     rig.quiet(1_000).stop();
     assert_eq!(rig.state().segments.len(), 2);
 }
@@ -637,7 +671,7 @@ fn a_forgotten_pause_ends_closed_and_the_client_may_still_say_no() {
     assert_eq!((state.recording, state.unrecorded_reason), (RecordingState::Halted, Some(UnrecordedReason::ManualOverride)));
     assert_eq!(state.consent.status, ConsentStatus::Granted);
     assert!(rig.trace.contains("recording.pause_expired"), "{}", rig.trace);
-    rig.step(Input::Resume { by: user("cm") });
+    rig.step(Input::Resume { by: user("cm"), reason: None });
     rig.step(Input::Pause { by: user("cm"), reason: "MEDICAL".into() });
     rig.quiet(1_000).key('2').quiet(3_000);
     assert_eq!((rig.captured.len(), rig.state().consent.status), (captured, ConsentStatus::Revoked), "{}", rig.trace);
@@ -649,7 +683,7 @@ fn a_no_in_a_pause_is_a_no_and_nothing_resumes_after_it() {
     rig.quiet(1_000).step(Input::Pause { by: user("cm"), reason: "IDENTITY".into() });
     rig.quiet(1_000).key('2').quiet(3_000);
     let captured = rig.captured.len();
-    rig.step(Input::Resume { by: user("cm") });
+    rig.step(Input::Resume { by: user("cm"), reason: None });
     rig.quiet(2_000).stop();
     assert_eq!((rig.captured.len(), rig.state().recording), (captured, RecordingState::Halted), "{}", rig.trace);
 }

@@ -235,7 +235,7 @@ fn a_cut_that_goes_back_over_a_pause_says_so_everywhere() {
     rig.quiet(8_000);
     rig.step(Input::Pause { by: manager(), reason: "PAYMENT".into() });
     rig.quiet(5_000);
-    rig.step(Input::Resume { by: manager() });
+    rig.step(Input::Resume { by: manager(), reason: None });
     rig.quiet(3_000);
     assert_eq!(rig.state().segments.len(), 2, "{}", rig.trace);
     let since = crate::engine::time::WallTime(rig.now().wall.0 - 10_000);

@@ -4,7 +4,7 @@ use super::rig::Rig;
 use crate::engine::audio::frame::{Channel, Place, StreamNo};
 use crate::engine::call::{
     Bot, BotSaid, Covers, HANDED_WITHIN_MS, Handing, Input, Mode, NotHanded, PAUSE_MAX_MS, Party, PartyKind, Phase, RecordingState,
-    Settings,
+    Settings, TransferNo,
 };
 use crate::engine::consent::{Actor, ConsentStatus, UnrecordedReason};
 
@@ -64,7 +64,7 @@ fn a_refusal_goes_along() {
     rig.key('2').quiet(3_000);
     rig.step(Input::OptOut { actor: manager(), reason: None, since: None });
     let captured = rig.captured.len();
-    assert_eq!(rig.call.handing(&agent("client:maria")), Ok(Handing::Uncaptured));
+    assert_eq!(rig.call.handing(&agent("client:maria")), Ok(Handing::Uncaptured(TransferNo(1))));
     hand(&mut rig, agent("client:maria"));
     rig.stop();
     rig.start_with(Mode::Capture, [true, true], None).quiet(2_000);
@@ -118,7 +118,7 @@ fn nobodys_resuming_lets_in_a_party_that_is_not_covered() {
     rig.start_with(Mode::Capture, [true, true], None).quiet(1_000);
     rig.step(Input::Pause { by: manager(), reason: "PAYMENT".into() });
     for _ in 0..2 {
-        rig.step(Input::Resume { by: manager() });
+        rig.step(Input::Resume { by: manager(), reason: None });
         rig.quiet(1_000);
         assert_eq!((rig.captured.len(), rig.state().recording), (captured, RecordingState::Paused), "{}", rig.trace);
     }
@@ -164,11 +164,11 @@ fn asked_twice_it_is_handed_over_once_and_when_twilio_does_not_nothing_has_chang
     assert_eq!(rig.call.handing(&agent("client:maria")), Ok(Handing::Again));
     hand(&mut rig, agent("client:maria"));
     assert_eq!(rig.state().transfers.len(), 1);
-    rig.step(Input::NotTransferred);
+    rig.step(Input::NotTransferred(TransferNo(1)));
     rig.quiet(1_000);
     assert_eq!((rig.state().transfers.len(), rig.state().recording), (0, RecordingState::Active), "{}", rig.trace);
     assert!(rig.captured.len() >= 137 && rig.trace.contains("call.transfer_failed"), "{}: {}", rig.captured.len(), rig.trace);
-    assert_eq!(rig.call.handing(&agent("client:maria")), Ok(Handing::Captured), "it may be tried again");
+    assert_eq!(rig.call.handing(&agent("client:maria")), Ok(Handing::Captured(TransferNo(2))), "it may be tried again");
 }
 
 #[test]
@@ -184,14 +184,95 @@ fn a_party_that_has_left_or_never_came_may_be_handed_to_again() {
     // The bot hangs up, and its `then` brings Maria, which is no transfer.
     rig.step(Input::Bot { stream: StreamNo(1), said: BotSaid::Closed });
     rig.start_with(Mode::Capture, [true, true], None).quiet(1_000);
-    assert_eq!(rig.call.handing(&pay()), Ok(Handing::Captured), "Maria is on the line: {}", rig.trace);
+    assert_eq!(rig.call.handing(&pay()), Ok(Handing::Captured(TransferNo(2))), "Maria is on the line: {}", rig.trace);
     hand(&mut rig, pay());
     assert_eq!(rig.state().transfers.len(), 2);
     // Twilio did not say, and nobody came with a stream.
     let mut rig = talking(Covers::ALL);
     hand(&mut rig, agent("client:maria"));
     rig.quiet(HANDED_WITHIN_MS + 100);
-    assert_eq!(rig.call.handing(&agent("client:maria")), Ok(Handing::Captured), "{}", rig.trace);
+    assert_eq!(rig.call.handing(&agent("client:maria")), Ok(Handing::Captured(TransferNo(2))), "{}", rig.trace);
+}
+
+/// The stream of the party of this transfer begins.
+fn comes(rig: &mut Rig, no: u32) {
+    rig.transfer = Some(TransferNo(no));
+    rig.start_with(Mode::Capture, [true, true], None);
+}
+
+#[test]
+fn who_was_asked_for_by_mistake_is_not_taken_for_who_was_asked_for_after_them() {
+    // Anna by a slip of the finger, then the bot; what the client was told covers bots alone, and Anna has answered meanwhile.
+    let mut rig = talking(Covers { agent: false, bot: true });
+    hand(&mut rig, agent("client:anna"));
+    rig.stop();
+    let captured = rig.captured.len();
+    hand(&mut rig, Party { kind: PartyKind::Bot, to: "front".into() });
+    comes(&mut rig, 1);
+    rig.quiet(1_000);
+    let state = rig.state();
+    assert_eq!((rig.captured.len(), state.recording), (captured, RecordingState::Paused), "nobody is captured but the bot: {}", rig.trace);
+    rig.bot = Some(Bot { name: "front".into(), captures: false });
+    rig.transfer = Some(TransferNo(2));
+    rig.start(Mode::Stay).quiet(1_000);
+    assert!(rig.captured.len() > captured && rig.state().recording == RecordingState::Active, "{}", rig.trace);
+    // Not even if her stream begins after the bot's.
+    let captured = rig.state().captured.outbound;
+    comes(&mut rig, 1);
+    rig.quiet(1_000);
+    assert!(rig.closed && rig.state().captured.outbound == captured, "{}", rig.trace);
+}
+
+#[test]
+fn the_end_of_a_replaced_partys_stream_is_not_the_end_of_the_call() {
+    let mut rig = talking(Covers::ALL);
+    hand(&mut rig, agent("client:anna"));
+    rig.stop();
+    rig.pass(200);
+    hand(&mut rig, agent("client:bob"));
+    comes(&mut rig, 1);
+    rig.quiet(1_000);
+    let captured = rig.captured.len();
+    rig.stop();
+    assert!(!rig.over && rig.state().phase == Phase::Connected, "Bob is about to come: {}", rig.trace);
+    comes(&mut rig, 2);
+    rig.quiet(1_000);
+    assert_eq!(
+        (rig.captured.len(), rig.closed, rig.state().recording),
+        (captured + 50 - 12, false, RecordingState::Active),
+        "{}",
+        rig.trace
+    );
+}
+
+#[test]
+fn when_the_second_of_two_is_refused_the_first_is_still_awaited() {
+    let mut rig = talking(Covers::ALL);
+    hand(&mut rig, agent("client:anna"));
+    rig.stop();
+    hand(&mut rig, agent("client:bob"));
+    let captured = rig.captured.len();
+    rig.step(Input::NotTransferred(TransferNo(2)));
+    assert_eq!((rig.state().transfers.len(), rig.state().recording), (1, RecordingState::Paused), "{}", rig.trace);
+    comes(&mut rig, 2);
+    rig.quiet(1_000);
+    assert_eq!(rig.captured.len(), captured, "Twilio said that Bob does not come: {}", rig.trace);
+    comes(&mut rig, 1);
+    rig.quiet(1_000);
+    assert!(rig.captured.len() > captured && rig.state().recording == RecordingState::Active, "{}", rig.trace);
+}
+
+#[test]
+fn where_nobody_knows_who_of_two_is_on_the_line_both_must_be_covered() {
+    for (covers, captured) in [(Covers { agent: false, bot: true }, false), (Covers::ALL, true)] {
+        let mut rig = talking(covers);
+        hand(&mut rig, agent("client:anna"));
+        rig.quiet(500);
+        hand(&mut rig, Party { kind: PartyKind::Bot, to: "front".into() });
+        let before = rig.captured.len();
+        rig.quiet(HANDED_WITHIN_MS + 2_000);
+        assert_eq!(rig.captured.len() > before, captured, "the fork of before lives on, and nobody came: {}", rig.trace);
+    }
 }
 
 #[test]

@@ -36,7 +36,7 @@ fn pause() -> Input<'static> {
 }
 
 fn resume() -> Input<'static> {
-    Input::Resume { by: manager() }
+    Input::Resume { by: manager(), reason: None }
 }
 
 fn simulate(seed: u64) -> Outcome {

@@ -536,6 +536,7 @@ impl Call {
     }
 
     fn hung_up(&mut self, now: Now, out: &mut Outbox) {
+        self.hear_out(now, out);
         self.settle_keys(now, out);
         match &self.state {
             State::Asking(_) => self.abandoned_by(now, out),
@@ -562,6 +563,7 @@ impl Call {
             out.effects.push(Effect::Over);
             return;
         }
+        self.hear_out(now, out);
         self.settle_keys(now, out);
         if matches!(self.state, State::Open(_)) {
             self.end_recording_with_everything(now, out);
@@ -602,6 +604,7 @@ impl Call {
     }
 
     fn line_went_dead(&mut self, now: Now, no: StreamNo, out: &mut Outbox) {
+        self.hear_out(now, out);
         match &mut self.state {
             State::Asking(asking) if asking.stream == no => {
                 let why = "the line went dead while the client was being asked";

@@ -444,6 +444,75 @@ fn key_tones_never_reach_a_sink_and_nothing_else_is_lost() {
     assert_eq!(loud, 0, "not even its first milliseconds");
 }
 
+/// The keys that can be heard on the client's channel of what was captured, laid out by place.
+fn keys_captured(rig: &Rig) -> Vec<crate::engine::audio::keytone::Heard> {
+    let end = rig.captured.iter().map(|(_, at, codes)| *at as usize + codes.len()).max().unwrap_or(0);
+    let mut samples = vec![0i16; end];
+    for (_, at, codes) in rig.captured.iter().filter(|(channel, _, _)| channel.index() == 0) {
+        for (sample, code) in samples[*at as usize..].iter_mut().zip(codes) {
+            *sample = crate::engine::audio::g711::decode(*code);
+        }
+    }
+    let (mut detector, mut keys) = (crate::engine::audio::keytone::Detector::new(), Vec::new());
+    detector.feed(&samples, |heard| keys.push(heard));
+    keys
+}
+
+/// Says a tone of which some frames come `after_ms` later.
+fn say_with_late(rig: &mut Rig, tone: &[u8], late: std::ops::Range<usize>, after_ms: u64) {
+    let mut behind = Vec::new();
+    for (n, codes) in tone.chunks(160).enumerate() {
+        if late.contains(&n) {
+            behind.push((overtaken(rig), codes));
+        } else {
+            rig.frame(codes);
+        }
+    }
+    rig.quiet(after_ms);
+    for ((sequence, chunk, timestamp), codes) in behind {
+        rig.raw(sequence, chunk, timestamp, codes, Track::Inbound);
+    }
+}
+
+#[test]
+fn no_key_tone_reaches_a_sink_because_a_part_of_it_comes_late() {
+    // What stands in order hides most of it: 300 ms with 80 missing; or hardly any: 80 ms with 40 missing.
+    for (ms, late) in [(300, 5..9), (300, 8..14), (80, 1..3), (60, 1..2)] {
+        for after_ms in [0, 20, 60, 100, 160, 240, 400, 900] {
+            let mut rig = talking();
+            rig.quiet(1_000);
+            let (said, count) = (tone('5', ms, 0), late.len() as u64);
+            say_with_late(&mut rig, &said, late.clone(), after_ms);
+            rig.quiet(2_000).stop();
+            let story = format!("{ms} ms, {late:?} late by {after_ms} ms");
+            assert_eq!(keys_captured(&rig), [], "{story}");
+            let state = rig.state();
+            let heard = 300 + 250 + 50 + said.len() as u64 / 160 + after_ms / 20 + 100;
+            assert_eq!(state.captured.inbound + state.withheld.inbound, heard, "{story}: and what is left out is counted");
+            assert!(state.withheld.inbound <= 300 + count, "{story}");
+        }
+    }
+}
+
+#[test]
+fn a_two_whose_middle_is_overtaken_is_a_no_at_the_finger() {
+    for after_ms in [0, 20] {
+        let mut rig = talking();
+        rig.quiet(1_000);
+        let finger = rig.media_ms * 8;
+        say_with_late(&mut rig, &tone('2', 60, 0), 1..2, after_ms);
+        rig.quiet(3_000);
+        assert_eq!((rig.state().consent.status, rig.cut_backs), (ConsentStatus::Revoked, 0), "{after_ms}: {}", rig.trace);
+        let end = rig.captured.iter().map(|(_, at, codes)| at + codes.len() as u64).max().unwrap();
+        assert!(end <= finger && finger - end <= 480, "{after_ms}: captured up to {end}, the finger came down at {finger}");
+    }
+    // And so it is if nothing more comes after the frames that wait for it.
+    let mut rig = talking();
+    let two = tone('2', 100, 0);
+    rig.quiet(1_000).lose(20).say(&two[..480]).pass(3_000);
+    assert_eq!(rig.state().consent.status, ConsentStatus::Revoked, "{}", rig.trace);
+}
+
 #[test]
 fn a_timestamp_that_leaps_loses_nothing_of_what_comes_after_it() {
     let mut rig = talking();

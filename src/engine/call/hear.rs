@@ -149,7 +149,7 @@ impl Call {
                 self.refuse(now, Actor::Client { id: self.identity.client_id.clone() }, None, out)
             }
             State::Open(_) => self.pressed_in_talk(now, no, key, heard, at, new, out),
-            State::Refused(_) if new => self.listen_on(now, out, |keys| keys.pressed(no, key, at, at)),
+            State::Refused(_) if new => self.listen_on(now, out, |keys| keys.pressed(now.tick, no, key, at, at)),
             State::Created | State::Asking(_) | State::Sealing(_) | State::Refused(_) | State::Over => {}
         }
     }

@@ -575,6 +575,10 @@ impl Call {
     }
 
     fn wake(&mut self, now: Now, out: &mut Outbox) {
+        if self.keys_due().is_some_and(|by| now.tick >= by) {
+            self.hear_out(now, out);
+            self.settle_keys(now, out);
+        }
         for index in 0..self.streams.len() {
             let stream = &mut self.streams[index];
             let quiet_ms = now.tick.ms_since(stream.last_media);
@@ -637,7 +641,7 @@ impl Call {
             State::Asking(_) | State::Over => None,
         };
         let relay = self.relay.as_ref().and_then(|relay| relay.deadline(&self.streams));
-        streams.chain(phase).chain(relay).chain(self.transfers.by()).min()
+        streams.chain(phase).chain(relay).chain(self.transfers.by()).chain(self.keys_due()).min()
     }
 }
 

@@ -528,6 +528,28 @@ fn a_timestamp_that_leaps_loses_nothing_of_what_comes_after_it() {
 }
 
 #[test]
+fn a_two_stands_alone_by_the_wall_if_the_clients_track_goes_no_further() {
+    for fails in [false, true] {
+        let mut rig = inbound();
+        rig.start_with(Mode::Stay, [true, true], None).quiet(6_000).key('1').quiet(5_000);
+        if fails {
+            rig.step(Input::SinkFailed);
+        }
+        rig.key('2');
+        let (clock, chunk) = (rig.media_ms, rig.chunk());
+        for n in 0..110 {
+            rig.pass(20);
+            let other = rig.floor();
+            rig.raw(rig.sequence, chunk + 1 + n, MediaTime(clock + n * 20), &other, Track::Outbound);
+            if n == 70 {
+                assert_eq!(rig.refusals, 0, "another key may follow");
+            }
+        }
+        assert_eq!((rig.refusals, rig.state().consent.status), (1, ConsentStatus::Revoked), "{}", rig.trace);
+    }
+}
+
+#[test]
 fn a_voicemail_and_a_fax_never_grant_by_silence() {
     let beep: Vec<u8> = (0..4_000)
         .map(|n| crate::engine::audio::g711::encode((9_000.0 * (f64::from(n) * std::f64::consts::TAU / 8.0).sin()) as i16))

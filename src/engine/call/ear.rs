@@ -17,7 +17,7 @@ const HOLE_ENDS_KEY_MS: u64 = 100;
 /// beginning has left the gate's delay line.
 pub(super) const WAITS_MS: u64 = 60;
 /// Frames that wait at most, however short.
-const WAITING_MAX: usize = 4;
+const WAITING_MAX: usize = 3;
 /// Holes between which the detector's count and the stream's places are kept apart.
 const SPLICES_MAX: usize = 4;
 

@@ -378,7 +378,9 @@ impl Gate {
         let end = frame.end();
         let (stream, from) = &mut self.from;
         if *stream == frame.stream {
-            from[frame.channel.index()] = end;
+            // What waited while the gate was shut, in a short pause, lies before it.
+            let from = &mut from[frame.channel.index()];
+            *from = end.max(*from);
         }
         if self.reached.is_none_or(|(stream, reached)| stream != frame.stream || reached < end) {
             self.reached = Some((frame.stream, end));

@@ -697,16 +697,23 @@ fn nothing_is_captured_in_a_pause_and_one_holder_does_not_lift_anothers() {
 
 #[test]
 fn what_was_said_in_a_pause_is_not_captured_however_late_it_comes() {
-    let mut rig = talking();
-    rig.quiet(1_000).step(Input::Pause { by: user("cm"), reason: "PAYMENT".into() });
-    rig.quiet(400);
-    let (sequence, chunk, timestamp) = overtaken(&mut rig);
-    rig.quiet(20).step(Input::Resume { by: user("cm") });
-    rig.quiet(20).raw(sequence, chunk, timestamp, &CANARY, Track::Inbound);
-    rig.quiet(1_000).stop();
-    assert!(rig.captured.iter().all(|(_, _, codes)| codes[..] != CANARY), "{}", rig.trace);
-    let state = rig.state();
-    assert_eq!((state.captured.inbound, state.withheld.inbound), (250 + 50 + 51, 300 + 20 + 2));
+    // Of a short one, what was said before it is still on its way through the line when it is over.
+    for pause_ms in [40, 100, 400, 3_000] {
+        for after_ms in [0, 20, 40, 240] {
+            let mut rig = talking();
+            rig.quiet(1_000).step(Input::Pause { by: user("cm"), reason: "PAYMENT".into() });
+            rig.quiet(pause_ms - 40);
+            let (sequence, chunk, timestamp) = overtaken(&mut rig);
+            rig.quiet(20).step(Input::Resume { by: user("cm") });
+            rig.quiet(after_ms).raw(sequence, chunk, timestamp, &CANARY, Track::Inbound);
+            rig.quiet(1_000).stop();
+            let story = format!("{pause_ms} ms, late by {after_ms}");
+            assert!(rig.captured.iter().all(|(_, _, codes)| codes[..] != CANARY), "{story}: {}", rig.trace);
+            let state = rig.state();
+            let counts = (state.captured.inbound, state.withheld.inbound);
+            assert_eq!(counts, (250 + 50 + after_ms / 20 + 50, 300 + pause_ms / 20), "{story}");
+        }
+    }
 }
 
 #[test]

@@ -35,7 +35,7 @@
 //!
 //! | | promise | kept by |
 //! |---|---|---|
-//! | P1 | **No record, no recording.** No frame reaches a sink before the consent record that allows it is durable. | `p1_no_frame_is_captured_before_the_grant_is_durable` |
+//! | P1 | **No record, no recording.** No frame reaches a sink before the consent record that allows it is durable, nor later if it was said before then. | `p1_no_frame_is_captured_before_the_grant_is_durable` |
 //! | P2 | **Decline wins.** In every race the outcome is the refusal. | `p2_decline_wins_every_race` |
 //! | P3 | **The cut is at the finger, not at the message.** The last captured frame is the one before the key tone began; where only the `dtmf` event tells, the one before the delay line. | `p3_the_cut_falls_at_the_finger` |
 //! | P4 | **Silence needs a listener.** A dead line, a machine, a muted or cleared prompt never grants. | `p4_silence_without_a_listener_never_grants` |

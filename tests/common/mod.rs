@@ -306,26 +306,44 @@ impl Caller {
     }
 
     pub async fn frame(&mut self, codes: &[u8]) {
-        self.sequence += 1;
         self.chunk += 1;
-        let payload = base64_simd::STANDARD.encode_to_string(codes);
-        let (sequence, chunk) = (self.sequence.to_string(), self.chunk.to_string());
-        let timestamp = (100 + (self.chunk - 1) * 20).to_string();
-        let sid = format!("MZ{}", self.sid);
-        self.say(json!({ "event": "media", "sequenceNumber": sequence, "streamSid": sid,
-                         "media": { "track": "inbound", "chunk": chunk, "timestamp": timestamp, "payload": payload } }))
-            .await;
+        self.media("inbound", self.chunk, self.now_ms(), codes).await;
     }
 
     /// The other party says something, at the time of the client's last frame.
     pub async fn other_frame(&mut self, codes: &[u8]) {
+        self.media("outbound", self.chunk, self.now_ms(), codes).await;
+    }
+
+    /// A frame that others overtake, by its number: [`Self::comes_late`].
+    pub fn overtaken(&mut self) -> u64 {
+        self.sequence += 1;
+        self.chunk += 1;
+        self.chunk
+    }
+
+    /// Now it comes, numbered as it was.
+    pub async fn comes_late(&mut self, chunk: u64) {
+        self.media("inbound", chunk, 100 + (chunk - 1) * 20, &numbered(chunk)).await;
+    }
+
+    /// A numbered frame with a timestamp that is none.
+    pub async fn frame_at(&mut self, timestamp: u64) {
+        self.chunk += 1;
+        self.media("inbound", self.chunk, timestamp, &numbered(self.chunk)).await;
+    }
+
+    /// When the client's last frame was said.
+    fn now_ms(&self) -> u64 {
+        100 + (self.chunk - 1) * 20
+    }
+
+    async fn media(&mut self, track: &str, chunk: u64, timestamp: u64, codes: &[u8]) {
         self.sequence += 1;
         let payload = base64_simd::STANDARD.encode_to_string(codes);
-        let (sequence, chunk) = (self.sequence.to_string(), self.chunk.to_string());
-        let timestamp = (100 + (self.chunk - 1) * 20).to_string();
-        let sid = format!("MZ{}", self.sid);
+        let (sequence, sid) = (self.sequence.to_string(), format!("MZ{}", self.sid));
         self.say(json!({ "event": "media", "sequenceNumber": sequence, "streamSid": sid,
-                         "media": { "track": "outbound", "chunk": chunk, "timestamp": timestamp, "payload": payload } }))
+                         "media": { "track": track, "chunk": chunk.to_string(), "timestamp": timestamp.to_string(), "payload": payload } }))
             .await;
     }
 

@@ -136,6 +136,48 @@ async fn one_token_holds_as_many_pauses_as_it_has_reasons_and_lifts_each_by_its_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_comes_late_is_recorded_by_when_it_was_said_and_not_by_when_it_comes() {
+    let rig = Rig::start(Given::default()).await;
+    let mut caller = Caller::connect(rig.address(), "CAlate", json!({ "mode": "stay", "clientId": "client-CAlate" })).await;
+    caller.frames(248).await;
+    let before_yes = caller.overtaken();
+    caller.frames(1).await;
+    caller.key("1").await;
+    rig.call("CAlate", |call| call["recording"]["state"] == "ACTIVE").await;
+    caller.comes_late(before_yes).await;
+    caller.frames(100).await;
+    let captured = |call: &Value| call["recording"]["framesCaptured"]["inbound"].as_u64().unwrap();
+    let call = rig.call("CAlate", |call| captured(call) >= 80).await;
+    let (status, state) = post(&rig, &call, "pause", json!({ "reason": "PAYMENT" }), &rig.token).await;
+    assert_eq!(status, 200, "{state}");
+    let withheld = |call: &Value| call["recording"]["framesWithheld"]["inbound"].as_u64().unwrap();
+    let before = withheld(&state);
+    caller.frames(50).await;
+    let in_pause = caller.overtaken();
+    caller.frames(1).await;
+    rig.call("CAlate", |call| withheld(call) >= before + 51).await;
+    assert_eq!(post(&rig, &call, "resume", json!({}), &rig.token).await.0, 200);
+    caller.comes_late(in_pause).await;
+    caller.frames(100).await;
+    let in_talk = caller.overtaken();
+    caller.frames(2).await;
+    caller.comes_late(in_talk).await;
+    // A timestamp that leaps by hours is none: nothing that follows it is lost.
+    caller.frame_at(30_000_000).await;
+    let leapt = caller.chunk;
+    caller.frames(100).await;
+    caller.stop().await;
+
+    let (frames, manifest) = recorded(&rig, "CAlate", caller.chunk).await;
+    assert!(!frames.contains(&before_yes) && !frames.contains(&in_pause), "{before_yes} or {in_pause} is there: {frames:?}");
+    let talk: Vec<_> = (in_pause + 2..=caller.chunk).collect();
+    assert!(frames.ends_with(&talk), "{in_talk}, {leapt} and all that came after: {frames:?}");
+    let call = rig.call("CAlate", |_| true).await;
+    assert_eq!((captured(&call), withheld(&call)), (frames.len() as u64, caller.chunk - frames.len() as u64), "{call}");
+    assert_eq!((manifest["frames"][0].as_u64(), &manifest["damage"]), (Some(frames.len() as u64), &Value::Null), "{manifest}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_opt_out_that_names_an_earlier_moment_ends_the_recording_there() {
     let rig = Rig::start(Given::default()).await;
     let mut caller = Caller::talking(&rig, "CAsince").await;

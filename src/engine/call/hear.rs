@@ -34,9 +34,9 @@ impl Call {
             return;
         };
         let placed = ear.place(chunk, timestamp, codes.len() as u64);
-        let (at, hole) = match placed {
-            Placed::Next { at, hole } => (at, Some(hole)),
-            Placed::Late(at) => (at, None),
+        let (at, is_next) = match placed {
+            Placed::Next { at, .. } => (at, true),
+            Placed::Late(at) => (at, false),
             Placed::Repeat => return,
         };
         if side == 0 || stream.ears[0].is_none() {
@@ -44,25 +44,52 @@ impl Call {
         }
         let timestamp = stamp(at, timestamp);
         let client = channel == Channel::Client;
+        let mut taken = 0;
         for (piece, codes) in codes.chunks(FRAME_SAMPLES).enumerate() {
             let offset = (piece * FRAME_SAMPLES) as u64;
-            if let Some(hole) = hole {
-                if let Some(ear) = &mut self.streams[index].ears[side] {
-                    ear.listen(at.plus(offset), if piece == 0 { hole } else { 0 }, codes);
-                }
-                if let (State::Asking(asking), true) = (&mut self.state, client) {
-                    asking.listen(at.plus(offset + codes.len() as u64), codes);
-                }
+            let stamp = timestamp + offset / SAMPLES_PER_MS;
+            let frame = Frame::new(channel, no, at.plus(offset), stamp, codes);
+            let ear = self.streams[index].ears[side].as_mut();
+            if ear.is_some_and(|ear| !ear.hear(&frame)) {
+                self.withheld[channel.index()] += 1; // too late to be heard
+                continue;
+            }
+            taken += codes.len() as u64;
+            if let (State::Asking(asking), true, true) = (&mut self.state, client, is_next) {
+                asking.listen(frame.end(), codes);
+            }
+            self.take_tones(now, no, side, out);
+            if let (Some(relay), true) = (&mut self.relay, client) {
+                relay.hear(no, frame.at, stamp, codes, out);
+            }
+            self.capture(frame, out);
+        }
+        self.wait_no_longer(now, no, at.plus(codes.len() as u64), out);
+        if client && taken > 0 {
+            self.media_passed(now, no, taken, out);
+        }
+    }
+
+    /// A stream has come to `to`, on either track: what waits on any for something that is missing may have waited long enough.
+    fn wait_no_longer(&mut self, now: Now, no: StreamNo, to: Place, out: &mut Outbox) {
+        for side in 0..2 {
+            if let Some(ear) = &mut self.streams[usize::from(no.0)].ears[side] {
+                ear.passed(to);
                 self.take_tones(now, no, side, out);
             }
-            let stamp = timestamp + offset / SAMPLES_PER_MS;
-            if let (Some(relay), true) = (&mut self.relay, client) {
-                relay.hear(no, at.plus(offset), stamp, codes, out);
-            }
-            self.capture(Frame::new(channel, no, at.plus(offset), stamp, codes), out);
         }
-        if client {
-            self.media_passed(now, no, codes.len() as u64, out);
+    }
+
+    /// Nothing more is coming, for now or at all: what waits to be heard is heard before anything is decided.
+    pub(super) fn hear_out(&mut self, now: Now, out: &mut Outbox) {
+        for index in 0..self.streams.len() {
+            let Ok(no) = u8::try_from(index).map(StreamNo) else { continue };
+            for side in 0..2 {
+                if let Some(ear) = &mut self.streams[index].ears[side] {
+                    ear.hear_out();
+                    self.take_tones(now, no, side, out);
+                }
+            }
         }
     }
 
@@ -122,7 +149,7 @@ impl Call {
                 self.refuse(now, Actor::Client { id: self.identity.client_id.clone() }, None, out)
             }
             State::Open(_) => self.pressed_in_talk(now, no, key, heard, at, new, out),
-            State::Refused(_) if new => self.listen_on(now, out, |keys| keys.pressed(no, key, at, at)),
+            State::Refused(_) if new => self.listen_on(now, out, |keys| keys.pressed(now.tick, no, key, at, at)),
             State::Created | State::Asking(_) | State::Sealing(_) | State::Refused(_) | State::Over => {}
         }
     }

@@ -562,6 +562,7 @@ impl Call {
         if self.streams.iter().any(|stream| stream.live) {
             return;
         }
+        self.hear_out(now, out);
         self.settle_keys(now, out);
         match &self.state {
             State::Asking(_) => self.abandoned_by(now, out),
@@ -588,6 +589,7 @@ impl Call {
             out.effects.push(Effect::Over);
             return;
         }
+        self.hear_out(now, out);
         self.settle_keys(now, out);
         if matches!(self.state, State::Open(_)) {
             self.end_recording_with_everything(now, out);
@@ -602,6 +604,10 @@ impl Call {
         if self.hung_up_by.is_some_and(|by| now.tick >= by) {
             self.turn_all_away(now, out);
             self.part_without_streams(now, out);
+        }
+        if self.keys_due().is_some_and(|by| now.tick >= by) {
+            self.hear_out(now, out);
+            self.settle_keys(now, out);
         }
         for index in 0..self.streams.len() {
             let stream = &mut self.streams[index];
@@ -633,6 +639,7 @@ impl Call {
     }
 
     fn line_went_dead(&mut self, now: Now, no: StreamNo, out: &mut Outbox) {
+        self.hear_out(now, out);
         match &mut self.state {
             State::Asking(asking) if asking.stream == no => {
                 let why = "the line went dead while the client was being asked";
@@ -666,7 +673,7 @@ impl Call {
             State::Over => None,
         };
         let relay = self.relay.as_ref().and_then(|relay| relay.deadline(&self.streams));
-        streams.chain(phase).chain(relay).chain(self.transfers.by()).chain(self.hung_up_by).min()
+        streams.chain(phase).chain(relay).chain(self.transfers.by()).chain(self.hung_up_by).chain(self.keys_due()).min()
     }
 }
 

@@ -134,7 +134,7 @@ impl Call {
             Holder::Objection => reason == Some(OPT_OUT_HEARD),
             Holder::Transfer => false,
         };
-        self.lift(now, by, lets_go, out);
+        self.lift(now, &by, lets_go, out);
     }
 
     /// Nothing is taken in until each holder lets go.
@@ -158,7 +158,7 @@ impl Call {
     }
 
     /// Who lets go lets go; what is captured begins again with the last of all.
-    pub(super) fn lift(&mut self, now: Now, by: Actor, lets_go: impl Fn(&Holder) -> bool, out: &mut Outbox) {
+    pub(super) fn lift(&mut self, now: Now, by: &Actor, lets_go: impl Fn(&Holder) -> bool, out: &mut Outbox) {
         let State::Open(open) = &mut self.state else { return };
         let lifted: Vec<_> = open.pauses.held.extract_if(.., |held| lets_go(&held.holder)).map(|held| kind(&held.view.reason)).collect();
         if lifted.is_empty() {

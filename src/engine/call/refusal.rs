@@ -12,7 +12,7 @@ use crate::engine::audio::prompts::Line;
 use crate::engine::consent::keys::{Conversation, Heard, Verdict};
 use crate::engine::consent::{Actor, ConsentStatus, Cut, DELAY_LINE_MS, GrantSeq, Method, UnrecordedReason};
 use crate::engine::ledger::EventKind;
-use crate::engine::time::{MediaTime, SAMPLES_PER_MS, WallTime};
+use crate::engine::time::{MediaTime, SAMPLES_PER_MS, Tick, WallTime};
 
 /// After a key that only Twilio's event tells of, its tone is looked for so long.
 const EVENT_LOOK_MS: u64 = 300;
@@ -38,18 +38,27 @@ impl Call {
             // "1, then 2": the question was still open in the client's ear.
             self.decline_after_all(now, no, cut, out);
         } else {
-            let verdict = open.keys.pressed(no, key, at, cut);
+            let verdict = open.keys.pressed(now.tick, no, key, at, cut);
             self.act_on(now, no, verdict, out);
+        }
+    }
+
+    fn keys(&self) -> Option<&Conversation> {
+        match &self.state {
+            State::Open(open) => Some(&open.keys),
+            State::Refused(refused) => Some(&refused.keys),
+            State::Created | State::Asking(_) | State::Sealing(_) | State::Over => None,
         }
     }
 
     /// The stream on which it is open what the client's last keys come to.
     pub(super) fn keys_pending_on(&self) -> Option<StreamNo> {
-        match &self.state {
-            State::Open(open) => open.keys.pending_on(),
-            State::Refused(refused) => refused.keys.pending_on(),
-            State::Created | State::Asking(_) | State::Sealing(_) | State::Over => None,
-        }
+        self.keys().and_then(Conversation::pending_on)
+    }
+
+    /// By then it is open no more.
+    pub(super) fn keys_due(&self) -> Option<Tick> {
+        self.keys().and_then(Conversation::due)
     }
 
     /// No key follows on the stream of the last one: a 2 stood alone, and is a no before anything else is decided.

@@ -78,8 +78,7 @@ impl Timeline {
         let hole = if gap > noticed && !leaps { whole_messages(gap, samples) } else { 0 };
         let at = next.plus(hole);
         if hole > 0 {
-            self.holes.rotate_right(1);
-            self.holes[0] = Some(Hole { from: next, to: at, told });
+            self.remember(Hole { from: next, to: at, told });
         }
         self.next = Some(at.plus(samples));
         Placed::Next { at, hole }
@@ -90,18 +89,27 @@ impl Timeline {
         self.next
     }
 
+    fn remember(&mut self, hole: Hole) {
+        // What is filled needs no place.
+        let free = self.holes.iter().position(Option::is_none).unwrap_or(HOLES_MAX - 1);
+        self.holes[..=free].rotate_right(1);
+        self.holes[0] = Some(hole);
+    }
+
     fn late(&mut self, told: Place, samples: u64) -> Placed {
         // Less than half a message: what was there before the hole does not go into it once more.
         let slack = Place::default().plus_ms(JITTER_MS).0.min(samples.saturating_sub(1) / 2);
-        for slot in &mut self.holes {
-            let Some(hole) = *slot else { continue };
+        for n in 0..HOLES_MAX {
+            let Some(hole) = self.holes[n] else { continue };
             let Some(back) = hole.told.0.checked_sub(told.0) else { continue };
             let at = hole.to.minus(back);
             if at.0 + slack >= hole.from.0 && at.0 + samples <= hole.to.0 + slack {
                 let at = at.min(hole.to.minus(samples)).max(hole.from);
-                // What lies before a late frame in its hole is given up for lost.
                 let left = at.plus(samples);
-                *slot = (left < hole.to).then_some(Hole { from: left, ..hole });
+                self.holes[n] = (left < hole.to).then_some(Hole { from: left, ..hole });
+                if hole.from < at {
+                    self.remember(Hole { to: at, told, ..hole });
+                }
                 return Placed::Late(at);
             }
         }
@@ -146,6 +154,19 @@ mod tests {
         assert_eq!(line.place(7, MediaTime(275), 160), Placed::Next { at: ms(275), hole: 0 });
         // One frame lost, told a little off.
         assert_eq!(line.place(9, MediaTime(316), 160), Placed::Next { at: ms(315), hole: 160 });
+    }
+
+    #[test]
+    fn what_is_missing_finds_its_place_in_whatever_order_it_comes() {
+        for order in [[2, 3, 4, 5], [5, 4, 3, 2], [4, 2, 5, 3]] {
+            let mut line = Timeline::default();
+            line.place(1, MediaTime(100), 160);
+            assert_eq!(line.place(6, MediaTime(200), 160), Placed::Next { at: ms(200), hole: 640 });
+            for chunk in order {
+                assert_eq!(line.place(chunk, MediaTime(80 + chunk * 20), 160), Placed::Late(ms(80 + chunk * 20)), "{order:?}");
+            }
+            assert_eq!(line.place(3, MediaTime(140), 160), Placed::Repeat);
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::grant::{Grant, GrantSeq, Receipt};
+use super::keys::LONE_BY_WALL_MS;
 use super::record::ConsentRecord;
 use crate::engine::audio::frame::{Channel, FRAME_SAMPLES, Frame, Place, StreamNo};
 use crate::engine::audio::g711;
@@ -23,7 +24,7 @@ use crate::engine::time::MediaTime;
 /// How long a frame waits before it is let out. Detectors know a key 55 ms after its onset at p95, hard ones later.
 pub const DELAY_LINE_MS: u64 = 240;
 /// How long, beyond the delay line, frames may be held back while it is open whether a key means "stop".
-pub const HOLD_MAX_MS: u64 = 1_500;
+pub const HOLD_MAX_MS: u64 = LONE_BY_WALL_MS;
 /// Audio blanked before a key tone's told onset, which may be up to 2 ms late.
 const BLANK_LEAD_MS: u64 = 5;
 /// Audio blanked after a key tone's told end.
@@ -377,7 +378,9 @@ impl Gate {
         let end = frame.end();
         let (stream, from) = &mut self.from;
         if *stream == frame.stream {
-            from[frame.channel.index()] = end;
+            // What waited while the gate was shut, in a short pause, lies before it.
+            let from = &mut from[frame.channel.index()];
+            *from = end.max(*from);
         }
         if self.reached.is_none_or(|(stream, reached)| stream != frame.stream || reached < end) {
             self.reached = Some((frame.stream, end));

@@ -2,14 +2,19 @@
 //!
 //! A press may be told twice, by Twilio's `dtmf` event and by its tone in the audio; [`Presses`] makes one of the
 //! two. [`Conversation`] tells a lone 2 ("people were told: press 2") from a 2 in a card number. Places are on the
-//! stream they are told with, in samples of media time, and no two streams have one time line; no clock is read.
+//! stream they are told with, in samples of media time, and no two streams have one time line; no clock is read. A key that nothing
+//! follows, because the media have stopped, is settled by the wall.
 
 use crate::engine::audio::frame::{Place, StreamNo};
 use crate::engine::audio::key::Key;
 use crate::engine::audio::prompts::{Language, PromptLibrary};
+use crate::engine::time::Tick;
 
 /// No other key this long before and after: then a 2 stands alone.
 pub const LONE_WITHIN_MS: u64 = 1_500;
+/// Where the media clock of its stream does not tell, because the track went no further, the wall does: so long after the key was
+/// told. Media that go on may come in bursts; they tell it first.
+pub const LONE_BY_WALL_MS: u64 = LONE_WITHIN_MS + 500;
 /// How far apart the event and the tone of one press may lie.
 pub const SAME_PRESS_MS: u64 = 1_500;
 /// Unmatched presses remembered; more are a key storm, in which the oldest is forgotten.
@@ -128,6 +133,7 @@ struct Pending {
     stream: StreamNo,
     cut: Place,
     until: Place,
+    by: Tick,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -149,14 +155,20 @@ impl Conversation {
         self.pending.map(|pending| pending.stream)
     }
 
-    /// A key was pressed on `stream` at `at`; if it opts out the cut falls at `cut`. What is pending on another stream has
+    /// By then [nothing follows](Self::ended) any more, whatever the media clock says.
+    #[must_use]
+    pub fn due(&self) -> Option<Tick> {
+        self.pending.map(|pending| pending.by)
+    }
+
+    /// A key was pressed on `stream` at `at`, and told `now`; if it opts out the cut falls at `cut`. What is pending on another stream has
     /// [ended](Self::ended) before.
-    pub fn pressed(&mut self, stream: StreamNo, key: Key, at: Place, cut: Place) -> Verdict {
+    pub fn pressed(&mut self, now: Tick, stream: StreamNo, key: Key, at: Place, cut: Place) -> Verdict {
         let near = |last: Place| at.0.saturating_sub(last.0) <= Place::default().plus_ms(LONE_WITHIN_MS).0;
         let alone = self.last.is_none_or(|(on, last)| on != stream || !near(last));
         self.last = Some((stream, at));
         let pending = self.pending.take();
-        let until = at.plus_ms(LONE_WITHIN_MS);
+        let (until, by) = (at.plus_ms(LONE_WITHIN_MS), now.plus_ms(LONE_BY_WALL_MS));
         match (key.symbol(), pending) {
             ('2', Some(pending)) if pending.what == Maybe::Star => Verdict::OptOut(pending.cut),
             // A second 2 does not take the first one back.
@@ -165,11 +177,11 @@ impl Conversation {
                 Verdict::Nothing
             }
             ('2', _) if alone && self.rules.lone_2 => {
-                self.pending = Some(Pending { what: Maybe::Lone2, stream, cut, until });
+                self.pending = Some(Pending { what: Maybe::Lone2, stream, cut, until, by });
                 Verdict::Hold(cut)
             }
             ('*', _) if self.rules.star_2 => {
-                self.pending = Some(Pending { what: Maybe::Star, stream, cut, until });
+                self.pending = Some(Pending { what: Maybe::Star, stream, cut, until, by });
                 // A hold of an earlier key ends here.
                 Verdict::Hold(cut)
             }
@@ -222,6 +234,7 @@ mod tests {
     }
 
     const ON: StreamNo = StreamNo(0);
+    const NOW: Tick = Tick(0);
 
     fn at(ms: u64) -> Place {
         Place::default().plus_ms(ms)
@@ -235,7 +248,7 @@ mod tests {
         for ms in 0..20_000 {
             let mut said = vec![conversation.passed(ON, at(ms))];
             while let Some((_, symbol)) = presses.next_if(|(when, _)| *when == ms) {
-                said.push(conversation.pressed(ON, key(*symbol), at(ms), at(ms)));
+                said.push(conversation.pressed(NOW, ON, key(*symbol), at(ms), at(ms)));
             }
             seen.extend(said.into_iter().filter(|verdict| *verdict != Verdict::Nothing).map(|verdict| (ms, verdict)));
         }
@@ -280,16 +293,16 @@ mod tests {
     #[test]
     fn hanging_up_after_a_two_is_an_opt_out() {
         let mut conversation = Conversation::new(OptOutKeys::ALL);
-        conversation.pressed(ON, key('2'), at(100), at(90));
+        conversation.pressed(NOW, ON, key('2'), at(100), at(90));
         assert_eq!(conversation.ended(), Verdict::OptOut(at(90)));
     }
 
     #[test]
     fn a_two_on_a_new_stream_stands_alone_whatever_was_pressed_on_the_last() {
         let mut conversation = Conversation::new(OptOutKeys::ALL);
-        conversation.pressed(ON, key('5'), at(300_000), at(300_000));
+        conversation.pressed(NOW, ON, key('5'), at(300_000), at(300_000));
         let next = StreamNo(1);
-        assert_eq!(conversation.pressed(next, key('2'), at(4_000), at(4_000)), Verdict::Hold(at(4_000)));
+        assert_eq!(conversation.pressed(NOW, next, key('2'), at(4_000), at(4_000)), Verdict::Hold(at(4_000)));
         assert_eq!(conversation.passed(ON, at(310_000)), Verdict::Nothing, "the old stream's clock says nothing about it");
         assert_eq!(conversation.passed(next, at(5_501)), Verdict::OptOut(at(4_000)));
     }

@@ -89,11 +89,14 @@ fn simulate(seed: u64) -> Outcome {
                 // A frame comes after the ones that follow it, and after what somebody does meanwhile.
                 let (sequence, chunk, timestamp, codes) = (rig.sequence + 1, rig.chunk() + 1, MediaTime(rig.media_ms), rig.floor());
                 let streams = rig.call.next_stream();
+                if random.below(2) == 0 {
+                    rig.step(pause());
+                }
                 rig.lose(20).quiet(20 * (1 + random.below(3)));
-                match random.below(4) {
+                match random.below(5) {
                     0 => drop(rig.key('1')),
                     1 => rig.step(pause()),
-                    2 => rig.step(resume()),
+                    2 | 3 => rig.step(resume()),
                     _ => {}
                 }
                 rig.quiet(20 * random.below(3));

@@ -444,6 +444,75 @@ fn key_tones_never_reach_a_sink_and_nothing_else_is_lost() {
     assert_eq!(loud, 0, "not even its first milliseconds");
 }
 
+/// The keys that can be heard on the client's channel of what was captured, laid out by place.
+fn keys_captured(rig: &Rig) -> Vec<crate::engine::audio::keytone::Heard> {
+    let end = rig.captured.iter().map(|(_, at, codes)| *at as usize + codes.len()).max().unwrap_or(0);
+    let mut samples = vec![0i16; end];
+    for (_, at, codes) in rig.captured.iter().filter(|(channel, _, _)| channel.index() == 0) {
+        for (sample, code) in samples[*at as usize..].iter_mut().zip(codes) {
+            *sample = crate::engine::audio::g711::decode(*code);
+        }
+    }
+    let (mut detector, mut keys) = (crate::engine::audio::keytone::Detector::new(), Vec::new());
+    detector.feed(&samples, |heard| keys.push(heard));
+    keys
+}
+
+/// Says a tone of which some frames come `after_ms` later.
+fn say_with_late(rig: &mut Rig, tone: &[u8], late: std::ops::Range<usize>, after_ms: u64) {
+    let mut behind = Vec::new();
+    for (n, codes) in tone.chunks(160).enumerate() {
+        if late.contains(&n) {
+            behind.push((overtaken(rig), codes));
+        } else {
+            rig.frame(codes);
+        }
+    }
+    rig.quiet(after_ms);
+    for ((sequence, chunk, timestamp), codes) in behind {
+        rig.raw(sequence, chunk, timestamp, codes, Track::Inbound);
+    }
+}
+
+#[test]
+fn no_key_tone_reaches_a_sink_because_a_part_of_it_comes_late() {
+    // What stands in order hides most of it: 300 ms with 80 missing; or hardly any: 80 ms with 40 missing.
+    for (ms, late) in [(300, 5..9), (300, 8..14), (80, 1..3), (60, 1..2)] {
+        for after_ms in [0, 20, 60, 100, 160, 240, 400, 900] {
+            let mut rig = talking();
+            rig.quiet(1_000);
+            let (said, count) = (tone('5', ms, 0), late.len() as u64);
+            say_with_late(&mut rig, &said, late.clone(), after_ms);
+            rig.quiet(2_000).stop();
+            let story = format!("{ms} ms, {late:?} late by {after_ms} ms");
+            assert_eq!(keys_captured(&rig), [], "{story}");
+            let state = rig.state();
+            let heard = 300 + 250 + 50 + said.len() as u64 / 160 + after_ms / 20 + 100;
+            assert_eq!(state.captured.inbound + state.withheld.inbound, heard, "{story}: and what is left out is counted");
+            assert!(state.withheld.inbound <= 300 + count, "{story}");
+        }
+    }
+}
+
+#[test]
+fn a_two_whose_middle_is_overtaken_is_a_no_at_the_finger() {
+    for after_ms in [0, 20] {
+        let mut rig = talking();
+        rig.quiet(1_000);
+        let finger = rig.media_ms * 8;
+        say_with_late(&mut rig, &tone('2', 60, 0), 1..2, after_ms);
+        rig.quiet(3_000);
+        assert_eq!((rig.state().consent.status, rig.cut_backs), (ConsentStatus::Revoked, 0), "{after_ms}: {}", rig.trace);
+        let end = rig.captured.iter().map(|(_, at, codes)| at + codes.len() as u64).max().unwrap();
+        assert!(end <= finger && finger - end <= 480, "{after_ms}: captured up to {end}, the finger came down at {finger}");
+    }
+    // And so it is if nothing more comes after the frames that wait for it.
+    let mut rig = talking();
+    let two = tone('2', 100, 0);
+    rig.quiet(1_000).lose(20).say(&two[..480]).pass(3_000);
+    assert_eq!(rig.state().consent.status, ConsentStatus::Revoked, "{}", rig.trace);
+}
+
 #[test]
 fn a_timestamp_that_leaps_loses_nothing_of_what_comes_after_it() {
     let mut rig = talking();
@@ -456,6 +525,28 @@ fn a_timestamp_that_leaps_loses_nothing_of_what_comes_after_it() {
     assert!(rig.captured.iter().all(|(_, at, codes)| at + codes.len() as u64 <= end * 8), "no place is beyond what was said");
     let segments: Vec<_> = rig.state().segments.iter().map(|segment| segment.end_ms.0 - segment.start_ms.0).collect();
     assert_eq!(segments, [351 * 20]);
+}
+
+#[test]
+fn a_two_stands_alone_by_the_wall_if_the_clients_track_goes_no_further() {
+    for fails in [false, true] {
+        let mut rig = inbound();
+        rig.start_with(Mode::Stay, [true, true], None).quiet(6_000).key('1').quiet(5_000);
+        if fails {
+            rig.step(Input::SinkFailed);
+        }
+        rig.key('2');
+        let (clock, chunk) = (rig.media_ms, rig.chunk());
+        for n in 0..110 {
+            rig.pass(20);
+            let other = rig.floor();
+            rig.raw(rig.sequence, chunk + 1 + n, MediaTime(clock + n * 20), &other, Track::Outbound);
+            if n == 70 {
+                assert_eq!(rig.refusals, 0, "another key may follow");
+            }
+        }
+        assert_eq!((rig.refusals, rig.state().consent.status), (1, ConsentStatus::Revoked), "{}", rig.trace);
+    }
 }
 
 #[test]
@@ -606,16 +697,23 @@ fn nothing_is_captured_in_a_pause_and_one_holder_does_not_lift_anothers() {
 
 #[test]
 fn what_was_said_in_a_pause_is_not_captured_however_late_it_comes() {
-    let mut rig = talking();
-    rig.quiet(1_000).step(Input::Pause { by: user("cm"), reason: "PAYMENT".into() });
-    rig.quiet(400);
-    let (sequence, chunk, timestamp) = overtaken(&mut rig);
-    rig.quiet(20).step(Input::Resume { by: user("cm"), reason: None });
-    rig.quiet(20).raw(sequence, chunk, timestamp, &CANARY, Track::Inbound);
-    rig.quiet(1_000).stop();
-    assert!(rig.captured.iter().all(|(_, _, codes)| codes[..] != CANARY), "{}", rig.trace);
-    let state = rig.state();
-    assert_eq!((state.captured.inbound, state.withheld.inbound), (250 + 50 + 51, 300 + 20 + 2));
+    // Of a short one, what was said before it is still on its way through the line when it is over.
+    for pause_ms in [40, 100, 400, 3_000] {
+        for after_ms in [0, 20, 40, 240] {
+            let mut rig = talking();
+            rig.quiet(1_000).step(Input::Pause { by: user("cm"), reason: "PAYMENT".into() });
+            rig.quiet(pause_ms - 40);
+            let (sequence, chunk, timestamp) = overtaken(&mut rig);
+            rig.quiet(20).step(Input::Resume { by: user("cm"), reason: None });
+            rig.quiet(after_ms).raw(sequence, chunk, timestamp, &CANARY, Track::Inbound);
+            rig.quiet(1_000).stop();
+            let story = format!("{pause_ms} ms, late by {after_ms}");
+            assert!(rig.captured.iter().all(|(_, _, codes)| codes[..] != CANARY), "{story}: {}", rig.trace);
+            let state = rig.state();
+            let counts = (state.captured.inbound, state.withheld.inbound);
+            assert_eq!(counts, (250 + 50 + after_ms / 20 + 50, 300 + pause_ms / 20), "{story}");
+        }
+    }
 }
 
 #[test]

@@ -107,17 +107,14 @@ impl Call {
 
     /// The gate goes, whoever it is that shuts it; the client's keys go on being listened to, in the midst of one as well.
     pub(super) fn take_gate(&mut self) -> Option<Shut> {
-        match std::mem::replace(&mut self.state, State::Over) {
-            State::Open(open) => {
-                let Open { gate, begun, recorded, keys, .. } = *open;
-                self.state = State::Refused(Refused { closing: None, keys });
-                Some(Shut { gate, begun, recorded })
-            }
-            other => {
-                self.state = other;
-                None
-            }
-        }
+        let state = std::mem::replace(&mut self.state, State::Over);
+        let State::Open(open) = state else {
+            self.state = state;
+            return None;
+        };
+        let Open { gate, begun, recorded, keys, .. } = *open;
+        self.state = State::Refused(Refused { closing: None, keys });
+        Some(Shut { gate, begun, recorded })
     }
 
     /// Ears for the client's keys, of which none has been pressed yet.

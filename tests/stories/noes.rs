@@ -218,3 +218,40 @@ async fn a_no_that_a_dead_gateway_has_left_is_written_by_the_one_that_takes_over
     assert_eq!(told(&other, "c", "consent.revoked").await, 1);
     assert_eq!(told(&other, "c", "consent.revocation_late").await, 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_kept_while_the_database_is_asked_where_the_client_stands_however_much_came_before_it() {
+    let url = databases::fresh().await;
+    let rig = Rig::start(Given { database_url: Some(url.clone()), ..Given::default() }).await;
+    let mut raw = databases::raw(&url).await;
+    raw.execute(r#"BEGIN; LOCK TABLE "ConsentRecord""#).await.unwrap();
+    let mut caller = Caller::connect(rig.address(), "CAfast", json!({ "mode": "stay", "clientId": "c" })).await;
+    // More than is kept of audio, in far less time than the database is given.
+    caller.frames(300).await;
+    caller.key("2").await;
+    caller.frames(5).await;
+    assert_eq!(rig.get("/api/calls?callSid=CAfast").await.1["calls"], json!([]), "nobody knows the client yet");
+    release(&mut raw).await;
+    let call = rig.call("CAfast", |call| call["consent"]["status"] == "REVOKED").await;
+    assert_eq!((&call["unrecordedReason"], &call["consent"]["method"]), (&json!("CLIENT_OPT_OUT"), &json!("KEYPRESS")), "{call}");
+    until("written", async || rig.get("/api/clients/c/consent").await.1["recording"]["status"] == "REVOKED").await;
+    caller.stop().await;
+    rig.call("CAfast", |call| call["phase"] == "ENDED").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_presses_2_and_hangs_up_before_the_database_has_answered_has_said_no() {
+    let url = databases::fresh().await;
+    let rig = Rig::start(Given { database_url: Some(url.clone()), ..Given::default() }).await;
+    let mut raw = databases::raw(&url).await;
+    raw.execute(r#"BEGIN; LOCK TABLE "ConsentRecord""#).await.unwrap();
+    let mut caller = Caller::connect(rig.address(), "CAquick", json!({ "mode": "stay", "clientId": "c" })).await;
+    caller.frames(20).await;
+    caller.key("2").await;
+    caller.stop().await;
+    drop(caller);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    release(&mut raw).await;
+    until("written", async || rig.get("/api/clients/c/consent").await.1["recording"]["status"] == "REVOKED").await;
+    rig.call("CAquick", |call| call["phase"] == "ENDED").await;
+}

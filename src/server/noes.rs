@@ -28,7 +28,7 @@ pub(super) const NOES_MAX: usize = 16_384;
 /// A database that is well takes one within this; then it lies on the disk as well.
 const ASIDE_AFTER: Duration = Duration::from_millis(500);
 /// A record that stands so much later than it says has a line of its own beside it.
-const LATE_AFTER: Duration = Duration::from_secs(3);
+const LATE_AFTER_MS: i64 = 3_000;
 /// Pauses between tries double from the one to the other. When one is taken all others are tried at once.
 const PAUSE_FIRST: Duration = Duration::from_millis(250);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
@@ -223,7 +223,7 @@ impl Noes {
     }
 
     async fn write(self: Arc<Self>, revocation: Revocation, mut file: Option<SpoolFile>) {
-        let (began, recovered) = (Instant::now(), file.is_some());
+        let recovered = file.is_some();
         let (mut aside, mut failed) = (false, false);
         let mut pause = PAUSE_FIRST;
         let revoked = loop {
@@ -254,7 +254,7 @@ impl Noes {
         if aside {
             self.metrics.noes_unwritten.dec();
         }
-        if recovered || began.elapsed() >= LATE_AFTER {
+        if recovered || wall().0 - revocation.record.at.0 >= LATE_AFTER_MS {
             self.tell_late(&revocation.record);
         }
         if let Some(file) = file {
@@ -312,7 +312,7 @@ impl Noes {
             client_id: Some(record.client_id.clone()),
             at: wall(),
             position: None,
-            detail: json!({ "recordId": record.id, "saidAt": record.at, "why": "the database did not take the record at once; the gate was shut" }),
+            detail: json!({ "recordId": record.id, "saidAt": record.at, "why": "the gate was shut, and the record was not written at once, or not by whoever shut it" }),
         };
         if self.database.ledger().append(Work::Audit(event, None)).is_err() {
             tracing::error!(consent.id = %record.id, "noes: written late, and the chain does not say so: the ledger's queue is full");

@@ -1,9 +1,12 @@
 //! A client's no while the database takes nothing: it is in force at once, is never forgotten, and is called written only when it is.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use super::transcripts::{LAST, NO, recorded};
 use crate::common::databases::{self, Raw};
+use crate::common::recogniser::{Mood, Recogniser};
 use crate::common::{Caller, Door, Rig, Served, files, on_postgres};
 use callgate::server::Given;
 use serde_json::{Value, json};
@@ -254,4 +257,87 @@ async fn who_presses_2_and_hangs_up_before_the_database_has_answered_has_said_no
     release(&mut raw).await;
     until("written", async || rig.get("/api/clients/c/consent").await.1["recording"]["status"] == "REVOKED").await;
     rig.call("CAquick", |call| call["phase"] == "ENDED").await;
+}
+
+/// Talks until the recogniser has told of the no, which nobody judges.
+async fn says_no_in_words<'a>(address: SocketAddr, seen_by: impl Into<Door<'a>>) -> Caller {
+    let mut caller = Caller::connect(address, "CAsaid", json!({ "mode": "stay", "clientId": "c" })).await;
+    caller.frames(250).await;
+    caller.key("1").await;
+    let seen_by: Door<'_> = seen_by.into();
+    seen_by.call("CAsaid", |call| call["recording"]["state"] == "ACTIVE").await;
+    caller.frames(250).await;
+    let call = seen_by.call("CAsaid", |call| call["recording"]["state"] == "PAUSED").await;
+    assert_eq!((&call["recording"]["pauses"][0]["reason"], &call["consent"]["status"]), (&json!("OPT_OUT_HEARD"), &json!("GRANTED")));
+    caller.frames(50).await;
+    // A kill loses half a second at most: not what this is about.
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    caller
+}
+
+/// It was a no, on this call and to the next one.
+async fn was_a_no(by: &Door<'_>, caller: &Caller, discards: bool) {
+    let call = by.call("CAsaid", |call| call["phase"] == "ENDED" && call["recording"]["state"] != "HALTED").await;
+    let consent = (&call["consent"]["status"], &call["consent"]["method"], &call["unrecordedReason"]);
+    assert_eq!(consent, (&json!("REVOKED"), &json!("VERBAL"), &json!("CLIENT_OPT_OUT")), "{call}");
+    assert_eq!(call["recording"]["pauses"], json!([]), "nobody is waited for any more: {call}");
+    let standing = by.get("/api/clients/c/consent").await.1;
+    assert_eq!((&standing["recording"]["status"], &standing["recording"]["method"]), (&json!("REVOKED"), &json!("VERBAL")), "{standing}");
+    let chain = by.chain("c").await;
+    let of = |kind: &str| chain.iter().filter(|entry| entry["kind"] == kind).collect::<Vec<_>>();
+    assert_eq!(of("consent.revoked").len(), 1, "{chain:?}");
+    if discards {
+        assert_eq!(call["recording"]["state"], "DISCARDED", "{call}");
+    } else {
+        assert_eq!(call["recording"]["state"], "FINISHED", "{call}");
+        let kept = recorded(*by, &call, caller.chunk).await;
+        assert!(kept.last().is_some_and(|last| (LAST - 3..=LAST + 1).contains(last)), "cut where it was heard: {kept:?}");
+    }
+    let mut next = Caller::connect(by.address, "CAnext", json!({ "mode": "stay", "clientId": "c", "direction": "OUTBOUND" })).await;
+    next.frames(100).await;
+    let refused = |call: &Value| call["unrecordedReason"] == "PRIOR_OPT_OUT" && call["isRecorded"] == false && captured(call) == 0;
+    by.call("CAnext", refused).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_spoken_no_that_nobody_had_judged_when_the_gateway_was_killed_is_written_at_the_next_start() {
+    for discards in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let recogniser = Recogniser::start(Mood::Faithful, &NO).await;
+        let transcriber = recogniser.vosk();
+        let then = if discards { "discard-call" } else { "keep-consented" };
+        let given = [("CALLGATE_TRANSCRIBER", &*transcriber), ("CALLGATE_ON_OPT_OUT", then), ("CALLGATE_PROMPT_IN_RECORDING", "false")];
+        let served = Served::start(folder.path(), &given);
+        let token = Served::token(folder.path());
+        let door = Door { address: served.address, folder: folder.path(), token: &token };
+        let caller = says_no_in_words(served.address, door).await;
+        served.signal("-KILL");
+        drop(served);
+        let served = Served::start(folder.path(), &given);
+        let door = Door { address: served.address, ..door };
+        was_a_no(&door, &caller, discards).await;
+        crate::common::chain_holds(folder.path());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_spoken_no_that_nobody_had_judged_is_written_by_the_gateway_that_takes_the_call_over() {
+    let url = databases::fresh().await;
+    let objects = tempfile::tempdir().unwrap();
+    let store = format!("file://{}", objects.path().display());
+    let other = Rig::start(Given { database_url: Some(url.clone()), objects: Some(store.clone()), ..Given::default() }).await;
+    let folder = tempfile::tempdir().unwrap();
+    let recogniser = Recogniser::start(Mood::Faithful, &NO).await;
+    let transcriber = recogniser.vosk();
+    let given = [
+        ("CALLGATE_DATABASE_URL", &*url),
+        ("CALLGATE_OBJECTS", &store),
+        ("CALLGATE_TRANSCRIBER", &transcriber),
+        ("CALLGATE_PROMPT_IN_RECORDING", "false"),
+    ];
+    let served = Served::start(folder.path(), &given);
+    let caller = says_no_in_words(served.address, &other).await;
+    served.signal("-KILL");
+    until("taken over", async || other.get("/api/calls?callSid=CAsaid").await.1["calls"][0]["phase"] == "ENDED").await;
+    was_a_no(&Door::from(&other), &caller, false).await;
 }

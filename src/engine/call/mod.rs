@@ -40,7 +40,7 @@ pub use input::{CallIdentity, Clock, Input, Mode, NotSealed, Now, OnOptOut, Sett
 pub use leg::Leg;
 pub use news::{News, is_over};
 pub use outbox::{Effect, Outbox, RecordingEnd};
-pub use pause::{PAUSE_MAX_MS, PAUSERS_MAX, PauseView};
+pub use pause::{OPT_OUT_HEARD, PAUSE_MAX_MS, PAUSERS_MAX, PauseView};
 pub use reach::{HEARD_WITHIN_MS, Initiation, TALK_MAX_MS};
 pub use relay::{Bot, BotSaid, Piece, Speech, ToBot};
 pub use snapshot::{ConsentView, Frames, Phase, RecordingState, Segment, Snapshot, Told};

@@ -341,3 +341,44 @@ async fn a_spoken_no_that_nobody_had_judged_is_written_by_the_gateway_that_takes
     until("taken over", async || other.get("/api/calls?callSid=CAsaid").await.1["calls"][0]["phase"] == "ENDED").await;
     was_a_no(&Door::from(&other), &caller, false).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silence_that_was_a_machines_is_taken_back_so_that_the_next_call_asks() {
+    let rig = Rig::start(Given { inbound_route: Some("client:anna".into()), ..Given::default() }).await;
+    let outbound = json!({ "mode": "stay", "clientId": "c", "direction": "OUTBOUND" });
+    let mut caller = Caller::connect(rig.address(), "CAmachine", outbound.clone()).await;
+    caller.hears_it_out().await;
+    caller.frames(520).await;
+    rig.call("CAmachine", |call| call["consent"]["method"] == "SILENCE_TIMEOUT" && call["recording"]["state"] == "ACTIVE").await;
+    caller.frames(100).await;
+    let status = reqwest::Client::new().post(format!("http://{}/api/webhooks/twilio/status", rig.address()));
+    let told = status.form(&[("CallSid", "CAmachine"), ("AnsweredBy", "machine_start")]).send().await.unwrap();
+    assert!(told.status().is_success(), "{told:?}");
+    let call = rig.call("CAmachine", |call| call["unrecordedReason"] == "SYSTEM_ERROR").await;
+    assert_eq!((&call["consent"]["status"], &call["consent"]["method"]), (&json!("PENDING"), &Value::Null), "{call}");
+    until("taken back", async || rig.get("/api/clients/c/consent").await.1["recording"]["status"] == "PENDING").await;
+    let standing = rig.get("/api/clients/c/consent").await.1;
+    assert_eq!((&standing["recording"]["method"], &standing["recording"]["grantedAt"]), (&Value::Null, &Value::Null), "{standing}");
+    let line = |n: usize| (standing["history"][n]["action"].clone(), standing["history"][n]["actor"].clone());
+    assert_eq!(
+        (line(0), line(1)),
+        ((json!("PENDING"), json!("callgate")), (json!("GRANTED"), json!("Client"))),
+        "both are told: {standing}"
+    );
+    let chain = rig.chain("c").await;
+    let of = |kind: &str| chain.iter().find(|entry| entry["kind"] == kind).unwrap_or_else(|| panic!("{kind}: {chain:?}"));
+    assert_eq!(of("consent.annulled")["detail"]["evidence"]["annuls"], of("consent.granted")["detail"]["recordId"]);
+    assert_eq!(of("consent.annulled")["detail"]["evidence"]["answeredBy"], "machine_start");
+    let mut next = Caller::connect(rig.address(), "CAnext", outbound).await;
+    next.frames(150).await;
+    let asked = rig.call("CAnext", |call| call["phase"] == "PROMPTING").await;
+    assert_eq!((&asked["consent"]["prior"], captured(&asked)), (&json!(false), 0), "{asked}");
+    // Somebody came to the telephone after all, and says no where nothing is captured.
+    caller.key("2").await;
+    caller.frames(150).await;
+    until("a no is a no", async || rig.get("/api/clients/c/consent").await.1["recording"]["status"] == "REVOKED").await;
+    caller.stop().await;
+    let ended = rig.call("CAmachine", |call| call["phase"] == "ENDED").await;
+    assert_eq!((&ended["recording"]["state"], &ended["isRecorded"]), (&json!("DISCARDED"), &json!(false)), "{ended}");
+    crate::common::chain_holds(rig.folder.path());
+}

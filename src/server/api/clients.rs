@@ -135,7 +135,7 @@ struct ConsentStatusResponse {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct RecordingConsent {
-    /// A client who was never asked is `PENDING`.
+    /// A client who was never asked is `PENDING`, and one whose yes turned out to be none.
     status: ConsentStatus,
     /// When consent was last given.
     granted_at: Option<WallTime>,
@@ -150,7 +150,7 @@ struct RecordingConsent {
 /// A line of a consent history.
 #[derive(Serialize, ToSchema)]
 struct ConsentChange {
-    /// `GRANTED` or `REVOKED`.
+    /// `GRANTED`, `REVOKED`, or `PENDING`: a yes is taken back that was none, such as a machine's silence.
     action: ConsentStatus,
     /// When.
     timestamp: WallTime,
@@ -232,7 +232,9 @@ async fn consent(State(app): State<App>, may: May<ViewClients>, Path(id): Path<S
 /// PX-735 `ConsentStatusResponse` of a history, newest first.
 fn status(history: &[HistoryRow]) -> ConsentStatusResponse {
     let newest = history.first().map(|row| &row.record);
-    let granted = history.iter().map(|row| &row.record).find(|record| record.status == ConsentStatus::Granted);
+    // Where the newest says that there was no yes, nothing before it is told as one.
+    let counts = newest.filter(|record| record.status != ConsentStatus::Pending);
+    let granted = history.iter().map(|row| &row.record).find(|record| record.status == ConsentStatus::Granted).filter(|_| counts.is_some());
     let revoked = newest.filter(|record| record.status == ConsentStatus::Revoked);
     let change = |row: &HistoryRow| ConsentChange {
         action: row.record.status,
@@ -243,7 +245,7 @@ fn status(history: &[HistoryRow]) -> ConsentStatusResponse {
     let recording = RecordingConsent {
         status: newest.map_or(ConsentStatus::Pending, |record| record.status),
         granted_at: granted.map(|record| record.at),
-        method: newest.map(|record| record.method),
+        method: counts.map(|record| record.method),
         revoked_at: revoked.map(|record| record.at),
         revoked_by: revoked.map(|record| named(&record.actor)).map(|(id, name)| Person { id: id.to_owned(), name: name.to_owned() }),
     };

@@ -34,6 +34,8 @@ pub(crate) struct Rig {
     pub(crate) over: bool,
     pub(crate) grants: u64,
     pub(crate) refusals: u64,
+    /// What took a yes back that was none.
+    pub(crate) annulled: Vec<ConsentRecord>,
     /// Frames captured while no grant was durable: must stay empty.
     pub(crate) too_early: u64,
     pub(crate) discarded: bool,
@@ -91,6 +93,7 @@ impl Rig {
             over: false,
             grants: 0,
             refusals: 0,
+            annulled: Vec::new(),
             too_early: 0,
             discarded: false,
             cut_backs: 0,
@@ -344,12 +347,17 @@ impl Rig {
             }
             Effect::Recall => {
                 let _ = writeln!(self.trace, "{at:>6} recalls");
-                let record = ConsentRecord { method: self.standing_by, ..crate::engine::consent::testing::record("prior") };
+                let (method, call_id) = (self.standing_by, Some("an earlier one".into()));
+                let record = ConsentRecord { method, call_id, ..crate::engine::consent::testing::record("prior") };
                 self.answer(Grant { record: record.into(), seen: 1 });
             }
             Effect::Refuse(record) => {
                 let _ = writeln!(self.trace, "{at:>6} refuses {:?}", record.method);
                 self.refusals += 1;
+            }
+            Effect::Annul(record) => {
+                let _ = writeln!(self.trace, "{at:>6} annuls {}", record.evidence["annuls"].as_str().unwrap());
+                self.annulled.push(*record);
             }
             Effect::Audit(event) => {
                 let why = event.detail.get("why").and_then(serde_json::Value::as_str).unwrap_or_default();

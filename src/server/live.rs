@@ -9,6 +9,7 @@ use super::bridge::{self, Party as OtherParty};
 use super::ids;
 use super::media::{MediaHandle, SocketKey, ToMedia};
 use super::metrics;
+use super::noes::Held;
 use super::registry::{Announced, LiveCall, Registry};
 use super::relay;
 use super::scribe::{ScribeBehind, ScribeFeed};
@@ -417,6 +418,10 @@ impl Live {
                 tracing::info!(call.id = %self.shared.identity.call_id, "call: the client said no");
                 refuse(world, *record, std::mem::take(&mut self.waiting));
             }
+            Effect::Annul(record) => {
+                tracing::info!(call.id = %self.shared.identity.call_id, "call: the client's silence was a machine's: it was no yes");
+                drop(world.noes.keep(Revocation { record: *record, queues: Queues::Nothing })); // it is written whoever waits for it
+            }
             Effect::Audit(event) => submit(world, Work::Audit(*event, None)),
             Effect::RecordingBegins { grant, record, lead } => {
                 let lead = lead.map(|(prompt, samples)| Lead {
@@ -681,17 +686,20 @@ pub(super) fn write(world: &World, call: &LiveCall) {
 
 /// Hands work to the ledger. If its queue is full, whoever waits is told so at once: capture fails closed.
 pub(super) fn submit(world: &World, work: Work) {
-    let refused = if let Work::Grant(grant, _) = &work {
+    let held = if let Work::Grant(grant, _) = &work {
         world.noes.holds(&grant.record.org_id, &grant.record.client_id)
     } else if let Work::Recall { org_id, client_id, .. } = &work {
         world.noes.holds(org_id, client_id)
     } else {
-        false
+        None
     };
-    // A no that is not in the ledger yet is a no (P2).
-    if refused && let Work::Grant(_, then) | Work::Recall { then, .. } = work {
-        return then(Err(NotSealed::Superseded));
-    }
+    let work = match (held, work) {
+        // A no that is not in the ledger yet is a no (P2).
+        (Some(Held::No), Work::Grant(_, then) | Work::Recall { then, .. }) => return then(Err(NotSealed::Superseded)),
+        // And a yes that was none is none.
+        (Some(Held::NoYes), Work::Recall { then, .. }) => return then(Err(NotSealed::Annulled)),
+        (_, work) => work,
+    };
     if let Err(LedgerFull(work)) = world.database.ledger().append(work) {
         world.metrics.ledger_full.inc();
         tracing::error!("ledger: queue full; the database cannot keep up");

@@ -28,6 +28,7 @@ mod revocation;
 mod scribe;
 mod seal;
 mod socket;
+mod unjudged;
 mod unserved;
 mod webhooks;
 mod world;

@@ -1,6 +1,7 @@
 //! A client's no, from the moment at which a gate has shut for it until the ledger has it: it is kept and tried again for as long
 //! as the process lives, whatever becomes of its call, and counts as a no meanwhile (P2). One that the database does not take at
-//! once lies beside the spool as well, so that the next process writes it if this one cannot.
+//! once lies beside the spool as well, so that the next process writes it if this one cannot. What takes back a yes that was none
+//! is kept like it, and counts meanwhile as well.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -28,7 +29,7 @@ pub(super) const NOES_MAX: usize = 16_384;
 /// A database that is well takes one within this; then it lies on the disk as well.
 const ASIDE_AFTER: Duration = Duration::from_millis(500);
 /// A record that stands so much later than it says has a line of its own beside it.
-const LATE_AFTER: Duration = Duration::from_secs(3);
+const LATE_AFTER_MS: i64 = 3_000;
 /// Pauses between tries double from the one to the other. When one is taken all others are tried at once.
 const PAUSE_FIRST: Duration = Duration::from_millis(250);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
@@ -55,8 +56,18 @@ pub struct Noes {
     written: Notify,
 }
 
+/// What is kept of a client's, the stronger last.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Held {
+    /// Their yes was none: they stand as if never asked.
+    NoYes,
+    /// A no.
+    No,
+}
+
 /// One of them.
 struct Kept {
+    what: Held,
     record_id: String,
     /// The call that it was said on; none if it came from outside every call.
     call_id: Option<String>,
@@ -108,26 +119,31 @@ impl Noes {
             return written;
         }
         self.count.fetch_add(1, Ordering::Relaxed);
-        kept.push(Kept { record_id: record.id.clone(), call_id: record.call_id.clone(), at: record.at, waiting: vec![done] });
+        let what = if revocation.annuls() { Held::NoYes } else { Held::No };
+        kept.push(Kept { what, record_id: record.id.clone(), call_id: record.call_id.clone(), at: record.at, waiting: vec![done] });
         drop(kept);
         let noes = Arc::clone(self);
         self.tokio.spawn(async move { noes.write(revocation, file).await });
         written
     }
 
-    /// Whether a client has said a no that is not in the ledger yet.
-    pub(super) fn holds(&self, org_id: &str, client_id: &str) -> bool {
-        self.since(org_id, client_id, None).is_some()
+    /// What of a client's is not in the ledger yet.
+    pub(super) fn holds(&self, org_id: &str, client_id: &str) -> Option<Held> {
+        if self.count.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        self.kept.get(&(org_id.to_owned(), client_id.to_owned()))?.iter().map(|kept| kept.what).max()
     }
 
-    /// When the client said it: on this call, if one of this call is kept.
+    /// When a client said the no that is not in the ledger yet: on this call, if one of this call is kept.
     pub(super) fn since(&self, org_id: &str, client_id: &str, call_id: Option<&str>) -> Option<WallTime> {
         if self.count.load(Ordering::Relaxed) == 0 {
             return None;
         }
         let kept = self.kept.get(&(org_id.to_owned(), client_id.to_owned()))?;
-        let of_call = kept.iter().find(|kept| call_id.is_some() && kept.call_id.as_deref() == call_id);
-        of_call.or(kept.first()).map(|kept| kept.at)
+        let noes = || kept.iter().filter(|kept| kept.what == Held::No);
+        let of_call = noes().find(|kept| call_id.is_some() && kept.call_id.as_deref() == call_id);
+        of_call.or(noes().next()).map(|kept| kept.at)
     }
 
     /// Waits until every no of a client is in the ledger, and no longer than `bound`. If one is not: when it was said.
@@ -223,7 +239,7 @@ impl Noes {
     }
 
     async fn write(self: Arc<Self>, revocation: Revocation, mut file: Option<SpoolFile>) {
-        let (began, recovered) = (Instant::now(), file.is_some());
+        let recovered = file.is_some();
         let (mut aside, mut failed) = (false, false);
         let mut pause = PAUSE_FIRST;
         let revoked = loop {
@@ -254,7 +270,8 @@ impl Noes {
         if aside {
             self.metrics.noes_unwritten.dec();
         }
-        if recovered || began.elapsed() >= LATE_AFTER {
+        let late = recovered || wall().0 - revocation.record.at.0 >= LATE_AFTER_MS;
+        if late && !revocation.annuls() {
             self.tell_late(&revocation.record);
         }
         if let Some(file) = file {
@@ -312,7 +329,7 @@ impl Noes {
             client_id: Some(record.client_id.clone()),
             at: wall(),
             position: None,
-            detail: json!({ "recordId": record.id, "saidAt": record.at, "why": "the database did not take the record at once; the gate was shut" }),
+            detail: json!({ "recordId": record.id, "saidAt": record.at, "why": "the gate was shut, and the record was not written at once, or not by whoever shut it" }),
         };
         if self.database.ledger().append(Work::Audit(event, None)).is_err() {
             tracing::error!(consent.id = %record.id, "noes: written late, and the chain does not say so: the ledger's queue is full");
@@ -388,7 +405,7 @@ mod tests {
         for n in 0..4 {
             drop(noes.keep(no(n)));
         }
-        assert!(noes.holds("org", "client-0") && !noes.holds("org", "client-9"));
+        assert!(noes.holds("org", "client-0") == Some(Held::No) && noes.holds("org", "client-9").is_none());
         let lie = || noes_left_behind(folder.path()).unwrap().len();
         for _ in 0..400 {
             if lie() == 4 {

@@ -14,6 +14,7 @@ use serde_json::json;
 use super::live::{event, submit};
 use super::scribe::{LastWords, Scribes};
 use super::seal::{PAUSE_FIRST, PAUSE_MAX, Sealer, TRIES};
+use super::unjudged;
 use crate::engine::call::{OnOptOut, RecordingState};
 use crate::engine::consent::Actor;
 use crate::engine::ledger::{Event, EventKind};
@@ -35,6 +36,8 @@ pub(super) fn end(row: &mut CallRow) {
     row.state["phase"] = json!("ENDED");
     row.state["endedAt"] = json!(now);
     row.state["durationSeconds"] = json!(seconds);
+    // Nobody holds up what is over.
+    row.state["recording"]["pauses"] = json!([]);
     row.phase = "ENDED".to_owned();
     row.ended_at = Some(now.to_string());
 }
@@ -44,7 +47,9 @@ impl Sealer {
     /// several share a database.
     pub(super) async fn close_left_open(&self, node: Option<&str>) -> io::Result<()> {
         let database = &self.world.database;
-        for mut row in database.calls_left_open(node, LEFT_OPEN_MAX).await.map_err(io::Error::other)? {
+        let mut rows = database.calls_left_open(node, LEFT_OPEN_MAX).await.map_err(io::Error::other)?;
+        unjudged::write(&self.world, &mut rows).await?;
+        for mut row in rows {
             tracing::warn!(call.id = %row.id, "call: it was live when the gateway died; closed");
             if !row.is_recorded && row.state["unrecordedReason"].is_null() {
                 row.state["unrecordedReason"] = json!("SYSTEM_ERROR");

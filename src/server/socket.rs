@@ -51,6 +51,9 @@ pub(super) enum Gone {
     /// What came was no WebSocket.
     #[error("what came was no WebSocket frame")]
     Protocol,
+    /// More keys or marks than any call has.
+    #[error("there are more keys and marks than a call has")]
+    Flooded,
     /// The other side does not read.
     #[error("the other side does not read")]
     Stuck,
@@ -59,7 +62,7 @@ pub(super) enum Gone {
 impl Gone {
     /// Whether it is we who close.
     pub(super) const fn is_ours(self) -> bool {
-        matches!(self, Self::TooLarge | Self::NotText | Self::Protocol)
+        matches!(self, Self::TooLarge | Self::NotText | Self::Protocol | Self::Flooded)
     }
 }
 
@@ -181,12 +184,13 @@ impl Socket {
     }
 
     /// If it is we who close, the other side is told why, in the close frame.
-    fn give_up(&mut self, why: Gone, desk: &mut Desk) -> Gone {
+    pub(super) fn give_up(&mut self, why: Gone, desk: &mut Desk) -> Gone {
         let code = match why {
             Gone::Closed | Gone::Broken | Gone::Stuck => return why,
             Gone::TooLarge => CloseCode::Size,
             Gone::NotText => CloseCode::Invalid,
             Gone::Protocol => CloseCode::Protocol,
+            Gone::Flooded => CloseCode::Policy,
         };
         self.metrics.malformed.inc();
         self.given_up = true;

@@ -9,7 +9,7 @@ use super::bridge::Bridging;
 use super::config::Relays;
 use super::metrics::Metrics;
 use super::nodes::Lease;
-use super::noes::Noes;
+use super::noes::{Held, Noes};
 use super::scribe::Scribes;
 use crate::engine::call::{Settings, Standing};
 use crate::engine::consent::ConsentStatus;
@@ -76,10 +76,14 @@ impl World {
         // Looked for before and after: it may be said, or become durable, while the database is asked.
         let before = self.noes.holds(org_id, client_id);
         let row = self.database.standing(org_id, client_id).await;
-        if before || self.noes.holds(org_id, client_id) {
-            return Ok(Standing { status: ConsentStatus::Revoked, seen: row.map_or(0, |row| row.seen) });
+        match before.max(self.noes.holds(org_id, client_id)) {
+            Some(Held::No) => Ok(Standing { status: ConsentStatus::Revoked, seen: row.map_or(0, |row| row.seen) }),
+            Some(Held::NoYes) => row.map(|row| {
+                let status = if row.status == ConsentStatus::Granted { ConsentStatus::Pending } else { row.status };
+                Standing { status, seen: row.seen }
+            }),
+            None => row.map(|row| Standing { status: row.status, seen: row.seen }),
         }
-        row.map(|row| Standing { status: row.status, seen: row.seen })
     }
 
     /// Whether a client's newest word is a no, and when they said one last, if ever: as [`Self::standing`] looks.

@@ -1,9 +1,12 @@
 //! A client's no while the database takes nothing: it is in force at once, is never forgotten, and is called written only when it is.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use super::transcripts::{LAST, NO, recorded};
 use crate::common::databases::{self, Raw};
+use crate::common::recogniser::{Mood, Recogniser};
 use crate::common::{Caller, Door, Rig, Served, files, on_postgres};
 use callgate::server::Given;
 use serde_json::{Value, json};
@@ -247,4 +250,165 @@ async fn a_no_that_a_dead_gateway_has_left_is_written_by_the_one_that_takes_over
     until("and gone from the disk", async || kept(folder.path()).is_empty()).await;
     assert_eq!(told(&other, "c", "consent.revoked").await, 1);
     assert_eq!(told(&other, "c", "consent.revocation_late").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_kept_while_the_database_is_asked_where_the_client_stands_however_much_came_before_it() {
+    let url = databases::fresh().await;
+    let rig = Rig::start(Given { database_url: Some(url.clone()), ..Given::default() }).await;
+    let mut raw = databases::raw(&url).await;
+    raw.execute(r#"BEGIN; LOCK TABLE "ConsentRecord""#).await.unwrap();
+    let mut caller = Caller::connect(rig.address(), "CAfast", json!({ "mode": "stay", "clientId": "c" })).await;
+    // More than is kept of audio, in far less time than the database is given.
+    caller.frames(300).await;
+    caller.key("2").await;
+    caller.frames(5).await;
+    assert_eq!(rig.get("/api/calls?callSid=CAfast").await.1["calls"], json!([]), "nobody knows the client yet");
+    release(&mut raw).await;
+    let call = rig.call("CAfast", |call| call["consent"]["status"] == "REVOKED").await;
+    assert_eq!((&call["unrecordedReason"], &call["consent"]["method"]), (&json!("CLIENT_OPT_OUT"), &json!("KEYPRESS")), "{call}");
+    until("written", async || rig.get("/api/clients/c/consent").await.1["recording"]["status"] == "REVOKED").await;
+    caller.stop().await;
+    rig.call("CAfast", |call| call["phase"] == "ENDED").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_presses_2_and_hangs_up_before_the_database_has_answered_has_said_no() {
+    let url = databases::fresh().await;
+    let rig = Rig::start(Given { database_url: Some(url.clone()), ..Given::default() }).await;
+    let mut raw = databases::raw(&url).await;
+    raw.execute(r#"BEGIN; LOCK TABLE "ConsentRecord""#).await.unwrap();
+    let mut caller = Caller::connect(rig.address(), "CAquick", json!({ "mode": "stay", "clientId": "c" })).await;
+    caller.frames(20).await;
+    caller.key("2").await;
+    caller.stop().await;
+    drop(caller);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    release(&mut raw).await;
+    until("written", async || rig.get("/api/clients/c/consent").await.1["recording"]["status"] == "REVOKED").await;
+    rig.call("CAquick", |call| call["phase"] == "ENDED").await;
+}
+
+/// Talks until the recogniser has told of the no, which nobody judges.
+async fn says_no_in_words<'a>(address: SocketAddr, seen_by: impl Into<Door<'a>>) -> Caller {
+    let mut caller = Caller::connect(address, "CAsaid", json!({ "mode": "stay", "clientId": "c" })).await;
+    caller.frames(250).await;
+    caller.key("1").await;
+    let seen_by: Door<'_> = seen_by.into();
+    seen_by.call("CAsaid", |call| call["recording"]["state"] == "ACTIVE").await;
+    caller.frames(250).await;
+    let call = seen_by.call("CAsaid", |call| call["recording"]["state"] == "PAUSED").await;
+    assert_eq!((&call["recording"]["pauses"][0]["reason"], &call["consent"]["status"]), (&json!("OPT_OUT_HEARD"), &json!("GRANTED")));
+    caller.frames(50).await;
+    // A kill loses half a second at most: not what this is about.
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    caller
+}
+
+/// It was a no, on this call and to the next one.
+async fn was_a_no(by: &Door<'_>, caller: &Caller, discards: bool) {
+    let call = by.call("CAsaid", |call| call["phase"] == "ENDED" && call["recording"]["state"] != "HALTED").await;
+    let consent = (&call["consent"]["status"], &call["consent"]["method"], &call["unrecordedReason"]);
+    assert_eq!(consent, (&json!("REVOKED"), &json!("VERBAL"), &json!("CLIENT_OPT_OUT")), "{call}");
+    assert_eq!(call["recording"]["pauses"], json!([]), "nobody is waited for any more: {call}");
+    let standing = by.get("/api/clients/c/consent").await.1;
+    assert_eq!((&standing["recording"]["status"], &standing["recording"]["method"]), (&json!("REVOKED"), &json!("VERBAL")), "{standing}");
+    let chain = by.chain("c").await;
+    let of = |kind: &str| chain.iter().filter(|entry| entry["kind"] == kind).collect::<Vec<_>>();
+    assert_eq!(of("consent.revoked").len(), 1, "{chain:?}");
+    if discards {
+        assert_eq!(call["recording"]["state"], "DISCARDED", "{call}");
+    } else {
+        assert_eq!(call["recording"]["state"], "FINISHED", "{call}");
+        let kept = recorded(*by, &call, caller.chunk).await;
+        assert!(kept.last().is_some_and(|last| (LAST - 3..=LAST + 1).contains(last)), "cut where it was heard: {kept:?}");
+    }
+    let mut next = Caller::connect(by.address, "CAnext", json!({ "mode": "stay", "clientId": "c", "direction": "OUTBOUND" })).await;
+    next.frames(100).await;
+    let refused = |call: &Value| call["unrecordedReason"] == "PRIOR_OPT_OUT" && call["isRecorded"] == false && captured(call) == 0;
+    by.call("CAnext", refused).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_spoken_no_that_nobody_had_judged_when_the_gateway_was_killed_is_written_at_the_next_start() {
+    for discards in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let recogniser = Recogniser::start(Mood::Faithful, &NO).await;
+        let transcriber = recogniser.vosk();
+        let then = if discards { "discard-call" } else { "keep-consented" };
+        let given = [("CALLGATE_TRANSCRIBER", &*transcriber), ("CALLGATE_ON_OPT_OUT", then), ("CALLGATE_PROMPT_IN_RECORDING", "false")];
+        let served = Served::start(folder.path(), &given);
+        let token = Served::token(folder.path());
+        let door = Door { address: served.address, folder: folder.path(), token: &token };
+        let caller = says_no_in_words(served.address, door).await;
+        served.signal("-KILL");
+        drop(served);
+        let served = Served::start(folder.path(), &given);
+        let door = Door { address: served.address, ..door };
+        was_a_no(&door, &caller, discards).await;
+        crate::common::chain_holds(folder.path());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_spoken_no_that_nobody_had_judged_is_written_by_the_gateway_that_takes_the_call_over() {
+    let url = databases::fresh().await;
+    let objects = tempfile::tempdir().unwrap();
+    let store = format!("file://{}", objects.path().display());
+    let other = Rig::start(Given { database_url: Some(url.clone()), objects: Some(store.clone()), ..Given::default() }).await;
+    let folder = tempfile::tempdir().unwrap();
+    let recogniser = Recogniser::start(Mood::Faithful, &NO).await;
+    let transcriber = recogniser.vosk();
+    let given = [
+        ("CALLGATE_DATABASE_URL", &*url),
+        ("CALLGATE_OBJECTS", &store),
+        ("CALLGATE_TRANSCRIBER", &transcriber),
+        ("CALLGATE_PROMPT_IN_RECORDING", "false"),
+    ];
+    let served = Served::start(folder.path(), &given);
+    let caller = says_no_in_words(served.address, &other).await;
+    served.signal("-KILL");
+    until("taken over", async || other.get("/api/calls?callSid=CAsaid").await.1["calls"][0]["phase"] == "ENDED").await;
+    was_a_no(&Door::from(&other), &caller, false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silence_that_was_a_machines_is_taken_back_so_that_the_next_call_asks() {
+    let rig = Rig::start(Given { inbound_route: Some("client:anna".into()), ..Given::default() }).await;
+    let outbound = json!({ "mode": "stay", "clientId": "c", "direction": "OUTBOUND" });
+    let mut caller = Caller::connect(rig.address(), "CAmachine", outbound.clone()).await;
+    caller.hears_it_out().await;
+    caller.frames(520).await;
+    rig.call("CAmachine", |call| call["consent"]["method"] == "SILENCE_TIMEOUT" && call["recording"]["state"] == "ACTIVE").await;
+    caller.frames(100).await;
+    let status = reqwest::Client::new().post(format!("http://{}/api/webhooks/twilio/status", rig.address()));
+    let told = status.form(&[("CallSid", "CAmachine"), ("AnsweredBy", "machine_start")]).send().await.unwrap();
+    assert!(told.status().is_success(), "{told:?}");
+    let call = rig.call("CAmachine", |call| call["unrecordedReason"] == "SYSTEM_ERROR").await;
+    assert_eq!((&call["consent"]["status"], &call["consent"]["method"]), (&json!("PENDING"), &Value::Null), "{call}");
+    until("taken back", async || rig.get("/api/clients/c/consent").await.1["recording"]["status"] == "PENDING").await;
+    let standing = rig.get("/api/clients/c/consent").await.1;
+    assert_eq!((&standing["recording"]["method"], &standing["recording"]["grantedAt"]), (&Value::Null, &Value::Null), "{standing}");
+    let line = |n: usize| (standing["history"][n]["action"].clone(), standing["history"][n]["actor"].clone());
+    assert_eq!(
+        (line(0), line(1)),
+        ((json!("PENDING"), json!("callgate")), (json!("GRANTED"), json!("Client"))),
+        "both are told: {standing}"
+    );
+    let chain = rig.chain("c").await;
+    let of = |kind: &str| chain.iter().find(|entry| entry["kind"] == kind).unwrap_or_else(|| panic!("{kind}: {chain:?}"));
+    assert_eq!(of("consent.annulled")["detail"]["evidence"]["annuls"], of("consent.granted")["detail"]["recordId"]);
+    assert_eq!(of("consent.annulled")["detail"]["evidence"]["answeredBy"], "machine_start");
+    let mut next = Caller::connect(rig.address(), "CAnext", outbound).await;
+    next.frames(150).await;
+    let asked = rig.call("CAnext", |call| call["phase"] == "PROMPTING").await;
+    assert_eq!((&asked["consent"]["prior"], captured(&asked)), (&json!(false), 0), "{asked}");
+    // Somebody came to the telephone after all, and says no where nothing is captured.
+    caller.key("2").await;
+    caller.frames(150).await;
+    until("a no is a no", async || rig.get("/api/clients/c/consent").await.1["recording"]["status"] == "REVOKED").await;
+    caller.stop().await;
+    let ended = rig.call("CAmachine", |call| call["phase"] == "ENDED").await;
+    assert_eq!((&ended["recording"]["state"], &ended["isRecorded"]), (&json!("DISCARDED"), &json!(false)), "{ended}");
+    crate::common::chain_holds(rig.folder.path());
 }

@@ -45,7 +45,7 @@ pub(super) fn words(document: &Value) -> Vec<String> {
 }
 
 /// Which frames of a recording are the client's.
-async fn recorded<'a>(at: impl Into<Door<'a>>, call: &Value, of: u64) -> Vec<u64> {
+pub(super) async fn recorded<'a>(at: impl Into<Door<'a>>, call: &Value, of: u64) -> Vec<u64> {
     let at: Door<'_> = at.into();
     let url = format!("http://{}/api/recordings/{}/audio", at.address, call["recording"]["recordingId"].as_str().unwrap());
     frames_in(&left(&reqwest::Client::new().get(url).bearer_auth(at.token).send().await.unwrap().bytes().await.unwrap()), of)
@@ -369,9 +369,9 @@ async fn says_no(recogniser: &Recogniser, given: Given) -> (Rig, Caller, Value) 
     (rig, caller, call)
 }
 
-const NO: [(u64, &str); 4] = [(400, "please"), (401, "stop"), (402, "recording"), (403, "me")];
+pub(super) const NO: [(u64, &str); 4] = [(400, "please"), (401, "stop"), (402, "recording"), (403, "me")];
 /// The last frame that may be anywhere: half a second before the phrase.
-const LAST: u64 = 400 - 25;
+pub(super) const LAST: u64 = 400 - 25;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_spoken_no_closes_first_and_is_nowhere() {

@@ -161,6 +161,8 @@ pub enum Unreached {
 pub enum NotSealed {
     /// The client has revoked since the call began.
     Superseded,
+    /// What the client stood by turned out to be no yes.
+    Annulled,
     /// The database is full, gone, or slow.
     Unavailable,
 }

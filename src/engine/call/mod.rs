@@ -98,6 +98,8 @@ pub struct Call {
     captured: [u64; 2],
     withheld: [u64; 2],
     segments: Vec<Segment>,
+    /// The record of a yes by silence that this call has made durable: taken back if a machine turns out to have kept it.
+    silent_yes: Option<String>,
     /// The newest withdrawal of the client's consent that this call was told of.
     withdrawn_at: Option<GrantSeq>,
     /// The stream that is captured, or was last.
@@ -186,6 +188,7 @@ impl Call {
             captured: [0; 2],
             withheld: [0; 2],
             segments: Vec::new(),
+            silent_yes: None,
             withdrawn_at: None,
             concerned: None,
             resumed_at: None,

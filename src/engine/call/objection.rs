@@ -50,7 +50,7 @@ impl Call {
             out.effects.push(Effect::Paused { stream: recorded, at: cut_at, reason: OPT_OUT_HEARD });
             self.announce(Line::Paused, out);
         }
-        let detail = json!({ "reason": OPT_OUT_HEARD, "cutAtMs": at.media_time() });
+        let detail = json!({ "reason": OPT_OUT_HEARD, "cutAtMs": cut_at.media_time() });
         self.audit_by(now, EventKind::RecordingPaused, Actor::System, detail, out);
         out.effects.push(Effect::Changed);
     }

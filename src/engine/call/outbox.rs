@@ -94,6 +94,8 @@ pub enum Effect {
     Recall,
     /// Make this refusal durable. The gate is shut already.
     Refuse(Box<ConsentRecord>),
+    /// Make durable that a yes of this call was none: its client stands as if never asked. Nothing is captured by it any more.
+    Annul(Box<ConsentRecord>),
     /// A line for the audit chain.
     Audit(Box<Event>),
     /// A recording begins: `captured` may follow from the next step on.

@@ -10,10 +10,12 @@ use crate::engine::audio::frame::{Channel, Place};
 use crate::engine::audio::key::Key;
 use crate::engine::audio::prompts::Line;
 use crate::engine::consent::keys::{Conversation, Heard, Verdict};
-use crate::engine::consent::{Actor, ConsentStatus, Cut, DELAY_LINE_MS, GrantSeq, Method, UnrecordedReason};
+use crate::engine::consent::{Actor, ConsentRecord, ConsentStatus, Cut, DELAY_LINE_MS, GrantSeq, Method, UnrecordedReason};
 use crate::engine::ledger::EventKind;
 use crate::engine::time::{MediaTime, SAMPLES_PER_MS, Tick, WallTime};
 
+/// Why a yes by silence was none.
+pub(super) const A_MACHINE_ANSWERED: &str = "a machine answered the call: its silence was no consent";
 /// After a key that only Twilio's event tells of, its tone is looked for so long.
 const EVENT_LOOK_MS: u64 = 300;
 
@@ -116,17 +118,14 @@ impl Call {
 
     /// The gate goes, whoever it is that shuts it; the client's keys go on being listened to, in the midst of one as well.
     pub(super) fn take_gate(&mut self) -> Option<Shut> {
-        match std::mem::replace(&mut self.state, State::Over) {
-            State::Open(open) => {
-                let Open { gate, begun, recorded, keys, .. } = *open;
-                self.state = State::Refused(Refused { closing: None, keys });
-                Some(Shut { gate, begun, recorded })
-            }
-            other @ (State::Created | State::Asking(_) | State::Sealing(_) | State::Refused(_) | State::Over) => {
-                self.state = other;
-                None
-            }
-        }
+        let state = std::mem::replace(&mut self.state, State::Over);
+        let State::Open(open) = state else {
+            self.state = state;
+            return None;
+        };
+        let Open { gate, begun, recorded, keys, .. } = *open;
+        self.state = State::Refused(Refused { closing: None, keys });
+        Some(Shut { gate, begun, recorded })
     }
 
     /// Ears for the client's keys, of which none has been pressed yet.
@@ -379,23 +378,46 @@ impl Call {
         self.rest(now);
     }
 
+    /// A yes by silence that this call asked for is durable, whatever has become of the call meanwhile.
+    pub(super) fn note_silence(&mut self, now: Now, record: &ConsentRecord, out: &mut Outbox) {
+        if record.method == Method::SilenceTimeout && record.call_id.as_deref() == Some(&*self.identity.call_id) {
+            self.silent_yes = Some(record.id.clone());
+            if self.is_screened_out() {
+                self.annul(now, out);
+            }
+        }
+    }
+
+    /// The yes of this call was none, and so it is none for the next one: its client stands as if never asked (design 6.5).
+    fn annul(&mut self, now: Now, out: &mut Outbox) {
+        let Some(yes) = self.silent_yes.take() else { return };
+        let evidence = json!({ "position": self.position(), "annuls": yes, "answeredBy": self.answered_by });
+        let record = self.record(now, ConsentStatus::Pending, Method::SilenceTimeout, Actor::System, evidence);
+        out.effects.push(Effect::Annul(Box::new(record)));
+        if self.consent.status == ConsentStatus::Granted {
+            self.consent.status = ConsentStatus::Pending;
+            self.consent.method = None;
+            self.consent.granted_at = None;
+            out.effects.push(Effect::Changed);
+        }
+    }
+
     /// Twilio may know late that nobody listened: a silence that was taken for a yes was none, and nothing of it is kept.
     pub(super) fn answered_by(&mut self, now: Now, by: &str, out: &mut Outbox) {
         self.answered_by = Some(by.to_owned());
-        if !self.is_screened_out()
-            || !matches!(self.state, State::Open(_))
-            || self.consent.method != Some(Method::SilenceTimeout)
-            || self.consent.prior
-        {
+        if !self.is_screened_out() || self.silent_yes.is_none() {
+            return;
+        }
+        if !matches!(self.state, State::Open(_)) {
+            self.annul(now, out);
             return;
         }
         let no = StreamNo(u8::try_from(self.streams.len().saturating_sub(1)).unwrap_or(0));
         self.shut(now, no, Place(0), OnOptOut::DiscardCall, out);
         self.reason = Some(UnrecordedReason::SystemError);
-        self.consent.status = ConsentStatus::Pending;
-        self.consent.method = None;
-        let why = "a machine answered the call: its silence was no consent";
-        self.audit(now, EventKind::CallUnrecorded, json!({ "reason": UnrecordedReason::SystemError, "why": why }), out);
+        self.annul(now, out);
+        let detail = json!({ "reason": UnrecordedReason::SystemError, "why": A_MACHINE_ANSWERED });
+        self.audit(now, EventKind::CallUnrecorded, detail, out);
         self.rest(now);
     }
 

@@ -9,6 +9,7 @@ use super::ask::SILENCE_IS_NO_CONSENT;
 use super::outbox::{Effect, RecordingEnd};
 use super::pause::Pauses;
 use super::playback::{Playback, play_at_once};
+use super::refusal::A_MACHINE_ANSWERED;
 use super::{Call, FORK_WITHIN_MS, Mode, NotSealed, Now, Outbox, RecordingState, SEGMENT_GAP_MS, Segment, State, StreamNo};
 use crate::engine::audio::beep;
 use crate::engine::audio::frame::{Frame, Place};
@@ -64,6 +65,7 @@ impl Call {
     // === into the conversation ===
 
     pub(super) fn sealed(&mut self, now: Now, receipt: Receipt<Grant>, out: &mut Outbox) {
+        self.note_silence(now, receipt.record(), out);
         let State::Sealing(sealing) = &self.state else { return }; // refused meanwhile: decline wins
         let (prior, decided_at) = (sealing.prior, sealing.decided_at);
         if self.withdrawn_at.is_some_and(|entry| receipt.seq() < entry) {
@@ -73,8 +75,7 @@ impl Call {
         }
         let record = receipt.record();
         if !prior && record.method == Method::SilenceTimeout && self.is_screened_out() {
-            let why = "a machine answered the call: its silence was no consent";
-            self.go_unrecorded(now, UnrecordedReason::SystemError, why, None, out);
+            self.go_unrecorded(now, UnrecordedReason::SystemError, A_MACHINE_ANSWERED, None, out);
             return;
         }
         if record.method == Method::SilenceTimeout && !self.takes_silence() {
@@ -137,6 +138,15 @@ impl Call {
         match why {
             NotSealed::Superseded => {
                 self.go_unrecorded(now, UnrecordedReason::PriorOptOut, "consent was revoked while the client was being asked", None, out);
+            }
+            NotSealed::Annulled => {
+                self.go_unrecorded(
+                    now,
+                    UnrecordedReason::SystemError,
+                    "the consent of before turned out to be a machine's silence",
+                    None,
+                    out,
+                );
             }
             NotSealed::Unavailable => {
                 self.go_unrecorded(now, UnrecordedReason::SystemError, "the grant could not be made durable", None, out)

@@ -14,7 +14,7 @@ pub enum ConsentStatus {
     Granted,
     /// The client, or a case manager for the client, said no.
     Revoked,
-    /// Nobody has said anything that counts.
+    /// Nobody has said anything that counts, or what was taken for a yes was none.
     Pending,
 }
 
@@ -103,7 +103,7 @@ pub struct ConsentRecord {
     pub client_id: String,
     /// The call it came from, if it came from one.
     pub call_id: Option<String>,
-    /// `Granted` or `Revoked`; `Pending` is the absence of a record.
+    /// `Granted` or `Revoked`; `Pending` where a yes was none after all, and where there is no record.
     pub status: ConsentStatus,
     /// How.
     pub method: Method,

@@ -280,6 +280,7 @@ fn said(entry: &Value) -> String {
     let text = match kind {
         "consent.granted" => "Consent given",
         "consent.revoked" => "Consent withdrawn",
+        "consent.annulled" => "Consent was none: a machine's silence",
         "consent.abandoned" => "Hung up while being asked",
         "consent.viewed" => "Consent looked at",
         "call.placed" => "Call placed",

@@ -13,7 +13,15 @@ type Heading = (&'static str, fn(&str) -> bool);
 const HEADINGS: [Heading; 12] = [
     ("journey", |kind| kind.starts_with("call.") || matches!(kind, "interaction.logged" | "task.completed")),
     ("consent", |kind| {
-        matches!(kind, "consent.granted" | "consent.revoked" | "consent.revocation_late" | "consent.abandoned" | "call.unrecorded")
+        matches!(
+            kind,
+            "consent.granted"
+                | "consent.revoked"
+                | "consent.annulled"
+                | "consent.revocation_late"
+                | "consent.abandoned"
+                | "call.unrecorded"
+        )
     }),
     ("optOuts", |kind| matches!(kind, "consent.revoked" | "recording.halted")),
     ("recording", |kind| {

@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::chain::{Hash, hex};
 use super::{Event, EventKind, Position, canonical};
-use crate::engine::consent::{ConsentRecord, ConsentStatus};
+use crate::engine::consent::ConsentRecord;
 
 /// Domain of a commitment, so that it is no leaf (0) and no node (1) of RFC 6962.
 const COMMITMENT: u8 = 2;
@@ -66,7 +66,6 @@ impl Decision {
     /// Only if the evidence holds what JSON cannot.
     pub fn of(record: &ConsentRecord, version: u64, salt: Salt) -> Result<Self, serde_json::Error> {
         let text = canonical(record)?;
-        let granted = record.status == ConsentStatus::Granted;
         let position = record.evidence.get("position").and_then(|position| serde_json::from_value::<Position>(position.clone()).ok());
         let mut detail = json!({
             "recordId": record.id,
@@ -87,7 +86,7 @@ impl Decision {
         }
         let event = Event {
             org_id: record.org_id.clone(),
-            kind: if granted { EventKind::ConsentGranted } else { EventKind::ConsentRevoked },
+            kind: EventKind::of_decision(record.status),
             actor: record.actor.clone(),
             call_id: record.call_id.clone(),
             client_id: Some(record.client_id.clone()),
@@ -135,7 +134,7 @@ impl DecisionTold {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::consent::{Actor, Method};
+    use crate::engine::consent::{Actor, ConsentStatus, Method};
     use crate::engine::ledger::Head;
     use crate::engine::policy::{Basis, Class, Ground, Source};
     use crate::engine::time::WallTime;

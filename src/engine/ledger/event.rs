@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::engine::consent::Actor;
+use crate::engine::consent::{Actor, ConsentStatus};
 use crate::engine::time::WallTime;
 
 /// What happened. The words are stable: they stand in chains for years.
@@ -12,9 +12,12 @@ pub enum EventKind {
     /// Consent was given.
     #[serde(rename = "consent.granted")]
     ConsentGranted,
-    /// Consent was withdrawn, before or during a call.
+    /// It was withdrawn, before or during a call.
     #[serde(rename = "consent.revoked")]
     ConsentRevoked,
+    /// A yes turned out to be none: nobody had listened.
+    #[serde(rename = "consent.annulled")]
+    ConsentAnnulled,
     /// It was, and the database took the record only later. The gate was shut all the while.
     #[serde(rename = "consent.revocation_late")]
     RevocationLate,
@@ -210,6 +213,7 @@ impl EventKind {
         match self {
             Self::ConsentGranted => "consent.granted",
             Self::ConsentRevoked => "consent.revoked",
+            Self::ConsentAnnulled => "consent.annulled",
             Self::RevocationLate => "consent.revocation_late",
             Self::ConsentAbandoned => "consent.abandoned",
             Self::ConsentViewed => "consent.viewed",
@@ -255,6 +259,22 @@ impl EventKind {
         }
     }
 
+    /// Of a decision on a client's consent, which stands in the chain with its record or not at all.
+    #[must_use]
+    pub const fn of_decision(status: ConsentStatus) -> Self {
+        match status {
+            ConsentStatus::Granted => Self::ConsentGranted,
+            ConsentStatus::Revoked => Self::ConsentRevoked,
+            ConsentStatus::Pending => Self::ConsentAnnulled,
+        }
+    }
+
+    /// Whether it is one of those.
+    #[must_use]
+    pub const fn is_decision(self) -> bool {
+        matches!(self, Self::ConsentGranted | Self::ConsentRevoked | Self::ConsentAnnulled)
+    }
+
     /// PX-735 §5.1's action.
     #[must_use]
     pub const fn action(self) -> Action {
@@ -292,6 +312,7 @@ impl EventKind {
             | Self::ArtifactOverdue
             | Self::TaskCompleted => Action::Update,
             Self::ConsentRevoked
+            | Self::ConsentAnnulled
             | Self::RecordingDiscarded
             | Self::TranscriptionDiscarded
             | Self::RecordingQueued
@@ -335,6 +356,7 @@ impl EventKind {
             | Self::ArtifactRegistered
             | Self::InteractionLogged => Severity::Medium,
             Self::ConsentRevoked
+            | Self::ConsentAnnulled
             | Self::RevocationLate
             | Self::RecordingQueued
             | Self::RecordingDeleted

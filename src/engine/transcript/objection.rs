@@ -49,7 +49,7 @@ enum Slot {
 enum Before {
     Anything,
     /// One of these, as the word before it.
-    Unless(&'static [&'static str]),
+    Unless(&'static str),
     /// A denial, over words that carry it on: "I don't want you to …".
     Denied,
 }
@@ -58,7 +58,7 @@ enum Before {
 enum After {
     Anything,
     /// One of these, or nothing.
-    Only(&'static [&'static str]),
+    Only(&'static str),
     /// Nothing that is recorded elsewhere, or of something else.
     ThisCall,
 }
@@ -71,16 +71,16 @@ struct Phrase {
 
 /// The small words of a language, and its phrases.
 struct Tongue {
-    glue: &'static [&'static str],
+    glue: &'static str,
     /// Words that deny what comes after them, and those between that carry it on.
-    denied: &'static [&'static str],
-    carries: &'static [&'static str],
+    denied: &'static str,
+    carries: &'static str,
     /// Articles and the like, after which a thing is named.
-    articles: &'static [&'static str],
+    articles: &'static str,
     /// Things of this call.
-    ours: &'static [&'static str],
+    ours: &'static str,
     /// Things that are recorded elsewhere.
-    elsewhere: &'static [&'static str],
+    elsewhere: &'static str,
     phrases: LazyLock<Vec<Phrase>>,
 }
 
@@ -138,7 +138,7 @@ impl Tongue {
 
     fn fits(&self, slots: &[Slot], words: &[Said], at: usize, after: &After) -> bool {
         let Some((slot, rest)) = slots.split_first() else { return self.may_follow(words, at, after) };
-        let is = |choices: &[&str]| words.get(at).is_some_and(|said| said.is(choices));
+        let is = |choices: &[&str]| words.get(at).is_some_and(|said| choices.contains(&said.folded.as_str()));
         match slot {
             Slot::One(choices) => is(choices) && self.fits(rest, words, at + 1, after),
             Slot::Perhaps(choices) => (is(choices) && self.fits(rest, words, at + 1, after)) || self.fits(rest, words, at, after),
@@ -157,8 +157,8 @@ impl Tongue {
             After::Only(those) => rest.first().is_none_or(|next| next.is(those)),
             // "I don't want a record": of what?
             After::ThisCall if is_noun(&words[..end]) => {
-                rest.first().is_some_and(|of| of.is(&["of"]))
-                    && rest.get(1).is_some_and(|this| this.is(&["this", "it", "me", "us", "the", "our", "my"]))
+                rest.first().is_some_and(|of| of.is("of"))
+                    && rest.get(1).is_some_and(|this| this.is("this it me us the our my"))
                     && self.is_ours(rest)
             }
             After::ThisCall => self.is_ours(rest),
@@ -169,20 +169,17 @@ impl Tongue {
     fn is_ours(&self, rest: &[Said]) -> bool {
         let Some((first, rest)) = rest.split_first() else { return true };
         let next = rest.first();
-        if first.is(&["as", "como"]) || first.is(self.elsewhere) {
+        if first.is("as como") || first.is(self.elsewhere) {
             false
-        } else if first.is(&["on", "in", "into", "to", "under", "en"]) {
+        } else if first.is("on in into to under en") {
             // "in my file"; and "the recording to stop".
-            !rest
-                .iter()
-                .take(2)
-                .any(|said| said.is(&["file", "files", "chart", "record", "system", "account", "stop", "end", "expediente", "archivo"]))
-        } else if first.is(&["of", "about", "de", "del"]) {
+            !rest.iter().take(2).any(|said| said.is("file files chart record system account stop end expediente archivo"))
+        } else if first.is("of about de del") {
             self.is_ours(rest)
         } else if first.is(self.articles) {
             next.is_none_or(|thing| thing.is(self.ours))
         } else {
-            !(first.is(&["this", "that", "esta", "este", "ese", "esa"]) && next.is_some_and(|thing| thing.is(self.elsewhere)))
+            !(first.is("this that esta este ese esa") && next.is_some_and(|thing| thing.is(self.elsewhere)))
         }
     }
 
@@ -191,9 +188,9 @@ impl Tongue {
         for (at, said) in before.iter().enumerate().rev().take(DENIAL_MAX) {
             if said.is(self.denied) {
                 // "If you don't stop …", "until you stop …", "why don't you stop …": then nobody denies it.
-                let threat = before[..at].iter().rev().take(2).any(|said| said.is(&["if", "why", "si", "hasta"]));
-                let plain = said.is(&["dont", "no"]);
-                let waits = said.is(&["until", "unless"]) && before.get(at + 1).is_some_and(|who| who.is(&["you"]));
+                let threat = before[..at].iter().rev().take(2).any(|said| said.is("if why si hasta"));
+                let plain = said.is("dont no");
+                let waits = said.is("until unless") && before.get(at + 1).is_some_and(|who| who.is("you"));
                 return !(waits || (threat && plain));
             }
             if !said.is(self.carries) {
@@ -206,12 +203,13 @@ impl Tongue {
 
 /// Whether the last of these words is a record, and not to record.
 fn is_noun(words: &[Said]) -> bool {
-    matches!(words, [.., article, record] if record.is(&["record", "tape"]) && article.is(&["a", "any", "my", "the", "no", "your", "on"]))
+    matches!(words, [.., article, record] if record.is("record tape") && article.is("a any my the no your on"))
 }
 
 impl Said {
-    fn is(&self, choices: &[&str]) -> bool {
-        choices.contains(&self.folded.as_str())
+    /// Whether it is one of these words, with a space between each.
+    fn is(&self, words: &str) -> bool {
+        words.split(' ').any(|word| word == self.folded)
     }
 }
 
@@ -271,190 +269,17 @@ const CLASSES: &[(&str, &str)] = &[
     ),
 ];
 
-const TOLD_OF_SOMEBODY: &[&str] = &["i", "we", "they", "you", "he", "she", "who", "people", "it", "usually", "normally", "that", "why"];
-const TOLD_OF: &[&str] = &["was", "is", "theres", "had", "has", "have", "got", "with", "found", "heard", "were", "are"];
-const CLOSING: &[&str] = &["thanks", "thank", "sorry", "ok", "okay", "sir", "maam", "and", "so", "goodbye", "bye", "por", "gracias", "y"];
+const TOLD_OF_SOMEBODY: &str = "i we they you he she who people it usually normally that why";
+const TOLD_OF: &str = "was is theres had has have got with found heard were are";
+const CLOSING: &str = "thanks thank sorry ok okay sir maam and so goodbye bye por gracias y";
 
 static ENGLISH: Tongue = Tongue {
-    glue: &[
-        "i",
-        "im",
-        "me",
-        "us",
-        "we",
-        "were",
-        "you",
-        "youre",
-        "guys",
-        "they",
-        "theyre",
-        "them",
-        "it",
-        "its",
-        "this",
-        "that",
-        "these",
-        "my",
-        "our",
-        "your",
-        "the",
-        "a",
-        "any",
-        "all",
-        "anything",
-        "anyone",
-        "anybody",
-        "somebody",
-        "call",
-        "calls",
-        "conversation",
-        "conversations",
-        "phone",
-        "voice",
-        "line",
-        "audio",
-        "to",
-        "be",
-        "being",
-        "been",
-        "get",
-        "getting",
-        "have",
-        "having",
-        "is",
-        "are",
-        "was",
-        "for",
-        "of",
-        "with",
-        "about",
-        "if",
-        "on",
-        "in",
-        "by",
-        "go",
-        "going",
-        "keep",
-        "keeping",
-        "continue",
-        "start",
-        "ever",
-        "right",
-        "now",
-        "here",
-        "today",
-        "at",
-        "should",
-        "would",
-        "could",
-        "can",
-        "will",
-    ],
-    denied: &[
-        "dont", "not", "never", "didnt", "doesnt", "wont", "willnt", "shouldnt", "wouldnt", "havent", "did", "when", "if", "unless",
-        "until", "they", "he", "she", "why",
-    ],
-    carries: &[
-        "to", "you", "me", "us", "them", "want", "wants", "need", "have", "has", "like", "going", "ever", "would", "should", "we", "the",
-    ],
-    articles: &["my", "the", "a", "an", "his", "her", "their", "some", "any", "those", "these", "every", "your", "our"],
-    ours: &[
-        "call",
-        "calls",
-        "conversation",
-        "conversations",
-        "voice",
-        "voices",
-        "words",
-        "phone",
-        "audio",
-        "line",
-        "discussion",
-        "interview",
-        "session",
-        "chat",
-        "talk",
-        "thing",
-        "things",
-        "part",
-        "rest",
-        "whole",
-        "entire",
-        "private",
-        "personal",
-        "information",
-        "info",
-        "details",
-        "name",
-        "life",
-        "business",
-        "answer",
-        "answers",
-        "side",
-        "of",
-        "more",
-        "kind",
-        "way",
-        "mother",
-        "mom",
-        "father",
-        "dad",
-        "son",
-        "daughter",
-        "child",
-        "children",
-        "kid",
-        "kids",
-        "baby",
-        "wife",
-        "husband",
-        "family",
-    ],
-    elsewhere: &[
-        "hours",
-        "payment",
-        "payments",
-        "deposit",
-        "message",
-        "messages",
-        "mileage",
-        "miles",
-        "appointment",
-        "appointments",
-        "medication",
-        "medications",
-        "medicine",
-        "meeting",
-        "meetings",
-        "show",
-        "shows",
-        "music",
-        "song",
-        "songs",
-        "album",
-        "steps",
-        "weight",
-        "sugar",
-        "blood",
-        "temperature",
-        "symptoms",
-        "receipt",
-        "receipts",
-        "expenses",
-        "income",
-        "transaction",
-        "transactions",
-        "shift",
-        "shifts",
-        "visit",
-        "visits",
-        "game",
-        "movie",
-        "video",
-        "videos",
-        "label",
-        "contract",
-    ],
+    glue: "i im me us we were you youre guys they theyre them it its this that these my our your the a any all anything anyone anybody somebody call calls conversation conversations phone voice line audio to be being been get getting have having is are was for of with about if on in by go going keep keeping continue start ever right now here today at should would could can will",
+    denied: "dont not never didnt doesnt wont willnt shouldnt wouldnt havent did when if unless until they he she why",
+    carries: "to you me us them want wants need have has like going ever would should we the",
+    articles: "my the a an his her their some any those these every your our",
+    ours: "call calls conversation conversations voice voices words phone audio line discussion interview session chat talk thing things part rest whole entire private personal information info details name life business answer answers side of more kind way mother mom father dad son daughter child children kid kids baby wife husband family",
+    elsewhere: "hours payment payments deposit message messages mileage miles appointment appointments medication medications medicine meeting meetings show shows music song songs album steps weight sugar blood temperature symptoms receipt receipts expenses income transaction transactions shift shifts visit visits game movie video videos label contract",
     phrases: LazyLock::new(|| {
         phrases([
             // What somebody wants, allows and likes.
@@ -469,7 +294,7 @@ static ENGLISH: Tongue = Tongue {
             ("[i] NOT think ~ WANT ~ REC", Before::Anything, After::ThisCall),
             ("[i] NOT think you|this|we|it should ~ REC", Before::Anything, After::ThisCall),
             ("[i|we] NOT CONSENT ~ REC", Before::Anything, After::ThisCall),
-            ("[i|we] NOT consent|consented", Before::Unless(&["they", "he", "she"]), After::Only(CLOSING)),
+            ("[i|we] NOT consent|consented", Before::Unless("they he she"), After::Only(CLOSING)),
             ("[i|we|you] NOT GIVE ~ PERMISSION ~ REC", Before::Anything, After::ThisCall),
             ("you NOT have my PERMISSION", Before::Anything, After::Only(CLOSING)),
             ("nobody|noone|who GIVE ~ PERMISSION ~ REC", Before::Anything, After::ThisCall),
@@ -489,7 +314,7 @@ static ENGLISH: Tongue = Tongue {
             ("opt [me] out of ~ REC", Before::Denied, After::ThisCall),
             ("TALK ~ without ~ REC", Before::Anything, After::ThisCall),
             // What somebody else may not, and is asked not to.
-            ("you CANT ~ REC", Before::Unless(&["why", "if"]), After::ThisCall),
+            ("you CANT ~ REC", Before::Unless("why if"), After::ThisCall),
             ("i|we|this|that|it|call|conversation CANT be ~ REC", Before::Anything, After::ThisCall),
             ("NOT|better allowed|permitted|authorized|supposed|entitled|not ~ REC", Before::Anything, After::ThisCall),
             ("nobody|noone ~ allowed|permitted|authorized ~ REC", Before::Anything, After::ThisCall),
@@ -499,13 +324,7 @@ static ENGLISH: Tongue = Tongue {
                 Before::Unless(TOLD_OF_SOMEBODY),
                 After::ThisCall,
             ),
-            (
-                "no RECORDING",
-                Before::Unless(TOLD_OF),
-                After::Only(&[
-                    "allowed", "today", "thanks", "thank", "ok", "okay", "i", "and", "on", "of", "this", "now", "here", "sir", "maam",
-                ]),
-            ),
+            ("no RECORDING", Before::Unless(TOLD_OF), After::Only("allowed today thanks thank ok okay i and on of this now here sir maam")),
             // What is to end.
             (
                 "stop|quit|end|cease|cancel|discontinue|pause|halt [the|this|that|your|my|all|with] [the] [call] RECORDING",
@@ -528,111 +347,12 @@ static ENGLISH: Tongue = Tongue {
 };
 
 static SPANISH: Tongue = Tongue {
-    glue: &[
-        "que",
-        "me",
-        "nos",
-        "se",
-        "lo",
-        "la",
-        "los",
-        "le",
-        "les",
-        "te",
-        "el",
-        "esta",
-        "esto",
-        "mi",
-        "su",
-        "una",
-        "ninguna",
-        "ningun",
-        "usted",
-        "ustedes",
-        "nadie",
-        "ser",
-        "sea",
-        "siga",
-        "sigan",
-        "estar",
-        "esten",
-        "estan",
-        "estes",
-        "seguir",
-        "salir",
-        "siendo",
-        "quede",
-        "queden",
-        "llamada",
-        "conversacion",
-        "voz",
-        "de",
-        "a",
-        "para",
-        "con",
-        "en",
-        "ya",
-        "mas",
-        "si",
-        "al",
-        "sigue",
-        "siguen",
-    ],
-    denied: &["no", "nunca", "cuando", "si", "hasta", "sin"],
-    carries: &[
-        "que",
-        "quiero",
-        "queremos",
-        "quisiera",
-        "hace",
-        "falta",
-        "tiene",
-        "tienen",
-        "necesita",
-        "necesario",
-        "es",
-        "me",
-        "se",
-        "la",
-        "de",
-        "usted",
-        "ustedes",
-        "puede",
-        "pueden",
-        "debe",
-        "deben",
-        "hay",
-    ],
-    articles: &["mi", "mis", "el", "la", "los", "las", "su", "sus", "un", "una", "unos", "unas"],
-    ours: &[
-        "llamada",
-        "llamadas",
-        "conversacion",
-        "conversaciones",
-        "voz",
-        "platica",
-        "charla",
-        "audio",
-        "entrevista",
-        "sesion",
-        "informacion",
-        "datos",
-        "vida",
-        "cosas",
-        "nombre",
-        "hijo",
-        "hija",
-        "hijos",
-        "mama",
-        "papa",
-        "esposo",
-        "esposa",
-        "familia",
-        "resto",
-        "parte",
-        "que",
-    ],
-    elsewhere: &["horas", "pago", "pagos", "mensaje", "mensajes", "cita", "citas", "numero", "medicina", "medicinas", "recibo", "recibos"],
+    glue: "que me nos se lo la los le les te el esta esto mi su una ninguna ningun usted ustedes nadie ser sea siga sigan estar esten estan estes seguir salir siendo quede queden llamada conversacion voz de a para con en ya mas si al sigue siguen",
+    denied: "no nunca cuando si hasta sin",
+    carries: "que quiero queremos quisiera hace falta tiene tienen necesita necesario es me se la de usted ustedes puede pueden debe deben hay",
+    articles: "mi mis el la los las su sus un una unos unas",
+    ours: "llamada llamadas conversacion conversaciones voz platica charla audio entrevista sesion informacion datos vida cosas nombre hijo hija hijos mama papa esposo esposa familia resto parte que",
+    elsewhere: "horas pago pagos mensaje mensajes cita citas numero medicina medicinas recibo recibos",
     phrases: LazyLock::new(|| {
         phrases([
             ("no [me|nos] QUIERO ~ GRABEN|GRABAR|GRABADO|GRABACION", Before::Anything, After::ThisCall),
@@ -644,7 +364,7 @@ static SPANISH: Tongue = Tongue {
             ),
             ("no|nunca [le|les|te|yo] [he|hemos|ha] doy|di|dado mi PERMISO", Before::Anything, After::Only(CLOSING)),
             ("no|nunca [le|les|lo|los|la|las|te] [he|hemos] ACEPTO ~ GRABEN|GRABAR|GRABADO|GRABACION", Before::Anything, After::ThisCall),
-            ("que no ~ grabe|graben|grabes|grabara|grabaran|grabado|grabada", Before::Unless(&["puede", "posible"]), After::ThisCall),
+            ("que no ~ grabe|graben|grabes|grabara|grabaran|grabado|grabada", Before::Unless("puede posible"), After::ThisCall),
             ("no [voy|vamos] [a] hablo|hablar|hablamos|digo|decir ~ si|mientras ~ GRABEN|GRABADO", Before::Anything, After::ThisCall),
             ("no tiene|tienen|tienes ~ PERMISO ~ GRABEN|GRABAR|GRABADO|GRABACION", Before::Anything, After::ThisCall),
             ("no tiene|tienen|tienes mi PERMISO", Before::Anything, After::Only(CLOSING)),
@@ -663,16 +383,12 @@ static SPANISH: Tongue = Tongue {
             (
                 "no grabe|graben|grabes [mas]",
                 Before::Anything,
-                After::Only(&["esto", "esta", "la", "el", "mi", "nada", "mas", "gracias", "por", "ahora", "lo", "que", "y", "eso", "me"]),
+                After::Only("esto esta la el mi nada mas gracias por ahora lo que y eso me"),
             ),
             ("deje|dejen|deja|dejes|dejar|dejara|dejaran|pare|paren|para|parar|basta de GRABAR|grabando", Before::Denied, After::ThisCall),
             ("PARE [ya] la|esta|esa|su|el|mi GRABACION", Before::Denied, After::Anything),
             ("hablar|hablamos|seguir|continuar|hablemos|platicar sin ~ GRABEN|GRABAR|GRABADO|GRABACION", Before::Anything, After::ThisCall),
-            (
-                "sin grabar|grabacion",
-                Before::Unless(&["quede", "quedo", "estaba", "esta", "fue", "quedamos"]),
-                After::Only(&["por", "gracias"]),
-            ),
+            ("sin grabar|grabacion", Before::Unless("quede quedo estaba esta fue quedamos"), After::Only("por gracias")),
             ("retiro|revoco|cancelo mi consentimiento|permiso|autorizacion", Before::Denied, After::Anything),
             ("cambie|cambiado de opinion|idea|parecer sobre|con|acerca ~ GRABAR|GRABACION", Before::Denied, After::ThisCall),
         ])

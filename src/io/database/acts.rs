@@ -14,7 +14,7 @@ use crate::engine::time::WallTime;
 /// Something to be done.
 #[derive(Debug)]
 pub enum Act {
-    /// A client's consent is withdrawn, and recordings are queued for deletion.
+    /// A client's consent is withdrawn, and recordings are queued for deletion; or a yes is taken back that was none.
     Revoke(Box<Revocation>),
     /// Recordings of a client are kept while a dispute runs.
     PlaceHold(Box<Hold>, Event),
@@ -137,7 +137,7 @@ impl Act {
     /// Whether it looks at more than what the batch knows. A no by key does not: a thousand at once are a few statements.
     pub(super) fn rests_on_tables(&self) -> bool {
         match self {
-            Self::Revoke(revocation) => revocation.record.call_id.is_none() || revocation.queues != Queues::Nothing,
+            Self::Revoke(revocation) => revocation.record.call_id.is_none() || revocation.queues != Queues::Nothing || revocation.annuls(),
             Self::PlaceHold(..)
             | Self::LiftHold(..)
             | Self::Claim(_)

@@ -20,7 +20,7 @@ use super::transcripts::TranscriptRow;
 use super::work::{Work, Written};
 use super::{acts, events, outbox, retention, tasks};
 use crate::engine::consent::{ConsentRecord, ConsentStatus};
-use crate::engine::ledger::{Decision, Event, EventKind, Hash, Head, Salt, canonical};
+use crate::engine::ledger::{Decision, Event, Hash, Head, Salt, canonical};
 use crate::engine::time::WallTime;
 
 /// Chains followed at once; beyond that their heads are read again.
@@ -278,10 +278,11 @@ impl<'w> Batch<'w> {
                     Some((record, version, seq)) if record.status == ConsentStatus::Granted => {
                         Written::Standing(Box::new(record), version, seq)
                     }
+                    Some((record, ..)) if record.status == ConsentStatus::Pending => Written::Annulled,
                     _ => Written::Superseded,
                 })
             }
-            Work::Audit(event, _) if matches!(event.kind, EventKind::ConsentGranted | EventKind::ConsentRevoked) => {
+            Work::Audit(event, _) if event.kind.is_decision() => {
                 Err(sqlx::Error::Encode("a decision enters the chain with its record or not at all".into()))
             }
             Work::Audit(event, _) => {

@@ -17,13 +17,21 @@ use crate::engine::time::WallTime;
 /// Nothing begins as late as the end of the year 9999.
 const END_OF_TIME: WallTime = WallTime(253_402_300_799_999);
 
-/// A withdrawal that queues recordings.
+/// A withdrawal that queues recordings; or, of a record that is pending, what takes back a yes that was none.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Revocation {
     /// The record. One that comes from no call is not written if the client stands revoked already.
     pub record: ConsentRecord,
     /// What it queues.
     pub queues: Queues,
+}
+
+impl Revocation {
+    /// Whether it takes back a yes that was none, and says no for nobody.
+    #[must_use]
+    pub fn annuls(&self) -> bool {
+        self.record.status == ConsentStatus::Pending
+    }
 }
 
 /// A withdrawal that stands.
@@ -125,6 +133,11 @@ pub(super) async fn revoke<'w>(
     let record = &revocation.record;
     let standing = match batch.stands(record)? {
         Some(entry) => Some((record.at, entry)),
+        // Whatever the client said since then, yes or no, was said by somebody.
+        None if revocation.annuls() => latest(session, &record.org_id, &record.client_id)
+            .await?
+            .filter(|(newest, ..)| record.evidence["annuls"] != newest.id.as_str())
+            .map(|(newest, _, entry)| (newest.at, entry)),
         None if record.call_id.is_some() => None,
         None => latest(session, &record.org_id, &record.client_id)
             .await?

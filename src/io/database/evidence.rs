@@ -29,7 +29,7 @@ const ENTRIES: &str = r#"
   SELECT a."seq", a."entry" FROM "AuditEvent" a WHERE a."orgId" = $1 AND a."seq" IN (
       SELECT c."seq" FROM "AuditEvent" c WHERE c."callId" = $2 AND c."orgId" = $1
       UNION SELECT d."seq" FROM "AuditEvent" d WHERE d."orgId" = $1 AND d."clientId" = $3)
-    AND (a."callId" = $2 OR a."kind" IN ('consent.granted', 'consent.revoked') OR (a."callId" IS NULL AND a."kind" <> 'consent.viewed'))
+    AND (a."callId" = $2 OR a."kind" IN ('consent.granted', 'consent.revoked', 'consent.annulled') OR (a."callId" IS NULL AND a."kind" <> 'consent.viewed'))
   ORDER BY a."seq" LIMIT $4"#;
 
 impl Database {

@@ -35,6 +35,7 @@ const FACTS: &str = r#"
         AND a."kind" IN ('consent.granted', 'consent.revoked', 'call.unrecorded'))
       THEN 1 ELSE 0 END AS BIGINT),
     CAST(CASE WHEN EXISTS (SELECT 1 FROM "CallEvent" e WHERE e."callId" = c."id" AND e."kinds" LIKE '%consent.granted%')
+      AND NOT EXISTS (SELECT 1 FROM "AuditEvent" a WHERE a."callId" = c."id" AND a."kind" = 'consent.annulled')
       THEN 1 ELSE 0 END AS BIGINT)
   FROM "Call" c WHERE "#;
 

@@ -11,8 +11,9 @@ use super::append::values;
 use super::backend::{Session, from_row, on};
 use super::columns::{Word, time, time_if_any};
 use super::{Database, DatabaseError};
-use crate::engine::call::RecordingState;
+use crate::engine::call::{OPT_OUT_HEARD, RecordingState};
 use crate::engine::consent::{ConsentRecord, ConsentStatus};
+use crate::engine::ledger::Position;
 use crate::engine::time::WallTime;
 
 /// Where a client stands.
@@ -209,6 +210,25 @@ impl Database {
             }
         }
         Ok(ruling)
+    }
+
+    /// Where the recording of a call was cut when its client was last heard to say no: in which stream, and at which millisecond of it.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Query`].
+    pub async fn objection(&self, org_id: &str, call_id: &str) -> Result<Option<(Position, u64)>, DatabaseError> {
+        let entries: Vec<(String,)> = on!(&self.readers, pool => {
+            let query = sqlx::query_as(
+                r#"SELECT "entry" FROM "AuditEvent" WHERE "callId" = $1 AND "orgId" = $2 AND "kind" = 'recording.paused'
+                   ORDER BY "seq" DESC"#,
+            );
+            query.bind(call_id).bind(org_id).fetch_all(pool).await?
+        });
+        Ok(entries.iter().find_map(|(entry,)| {
+            let mut entry: Value = serde_json::from_str(entry).ok()?;
+            let at = entry["detail"]["cutAtMs"].as_u64().filter(|_| entry["detail"]["reason"] == OPT_OUT_HEARD)?;
+            Some((serde_json::from_value(entry["position"].take()).ok()?, at))
+        }))
     }
 
     /// One call.

@@ -16,9 +16,9 @@ use databases::{Place, on_both};
 use super::append::lock_key;
 use super::backend::{Address, Connection, on};
 use super::ledger::Writer;
-use super::{CallFilter, CallRow, Database, Ledger, RecordingRow, VerifyReport, Work};
+use super::{Act, Acted, CallFilter, CallRow, Database, Ledger, RecordingRow, Revocation, VerifyReport, Work};
 use crate::engine::call::{NotSealed, RecordingState};
-use crate::engine::consent::{Actor, ConsentRecord, ConsentStatus, Grant, Method, Receipt};
+use crate::engine::consent::{Actor, ConsentRecord, ConsentStatus, Grant, Method, Queues, Receipt};
 use crate::engine::ledger::{Event, EventKind, Hash, Head};
 use crate::engine::time::WallTime;
 
@@ -27,6 +27,7 @@ on_both! {
     a_commit_that_was_given_up_and_came_through_is_not_written_twice,
     an_unrecorded_call_leaves_its_metadata_and_an_abandoned_one_none,
     a_call_and_a_recording_are_read_as_they_were_written,
+    a_yes_that_was_none_is_taken_back_and_an_answer_that_came_after_it_is_not,
 }
 
 fn record(id: &str) -> ConsentRecord {
@@ -258,6 +259,46 @@ async fn an_unrecorded_call_leaves_its_metadata_and_an_abandoned_one_none(place:
     let text = r#"SELECT "languageCode", CAST("unrecordedReason" AS TEXT) FROM "Call" WHERE "id" = 'declined'"#;
     let (language, reason): (String, String) = on!(&database.readers, pool => sqlx::query_as(text).fetch_one(pool).await.unwrap());
     assert_eq!((language.as_str(), reason.as_str()), ("es", "CLIENT_OPT_OUT"));
+}
+
+/// What takes back the yes with this record.
+async fn annul(database: &Database, client: &str, yes: &str) {
+    let evidence = serde_json::json!({ "annuls": yes });
+    let none = ConsentRecord { id: format!("{yes}-none"), client_id: client.into(), call_id: Some("call".into()), evidence, ..record(yes) };
+    let record = ConsentRecord { status: ConsentStatus::Pending, method: Method::SilenceTimeout, actor: Actor::System, ..none };
+    let (done, acted) = oneshot::channel();
+    let act = Act::Revoke(Box::new(Revocation { record, queues: Queues::Nothing }));
+    database.ledger().append(Work::Act(act, Box::new(move |acted| drop(done.send(acted))))).unwrap();
+    assert!(matches!(acted.await.unwrap(), Some(Acted::Revoked(_))));
+}
+
+async fn a_yes_that_was_none_is_taken_back_and_an_answer_that_came_after_it_is_not(place: &Place) {
+    let database = Database::open(&place.url).await.unwrap();
+    let standing = async |client: &str| database.standing("org", client).await.unwrap();
+    let recall = async |client: &str| {
+        let (done, answer) = oneshot::channel();
+        let then = Box::new(move |receipt| drop(done.send(receipt)));
+        let (org_id, client_id, call_id) = ("org".into(), client.into(), "next".into());
+        database.ledger().append(Work::Recall { org_id, client_id, call_id, then }).unwrap();
+        answer.await.unwrap().map(|receipt| receipt.record().id.clone())
+    };
+    grant(database.ledger(), "silent").await.unwrap();
+    assert_eq!(recall("silent").await, Ok("silent".to_owned()));
+    annul(&database, "silent", "silent").await;
+    annul(&database, "silent", "silent").await;
+    assert_eq!((standing("silent").await.status, standing("silent").await.seen), (ConsentStatus::Pending, 2), "once");
+    assert_eq!(recall("silent").await, Err(NotSealed::Annulled), "a call that was put through by it is not captured");
+    // Asked anew, somebody said yes.
+    let (done, answer) = oneshot::channel();
+    let again = ConsentRecord { id: "aloud".into(), ..record("silent") };
+    let work = Work::Grant(Grant { record: again.into(), seen: 2 }, Box::new(move |receipt| drop(done.send(receipt))));
+    database.ledger().append(work).unwrap();
+    answer.await.unwrap().unwrap();
+    annul(&database, "silent", "silent").await;
+    assert_eq!((standing("silent").await.status, standing("silent").await.seen), (ConsentStatus::Granted, 3));
+    assert_eq!(recall("silent").await, Ok("aloud".to_owned()));
+    database.ledger().flush().await;
+    assert_eq!(VerifyReport::of(&place.url).await.unwrap().broken, None);
 }
 
 async fn a_call_and_a_recording_are_read_as_they_were_written(place: &Place) {

@@ -171,7 +171,7 @@ fn check(verifier: &mut Verifier, row: &impl Stored) -> Result<(), Broken> {
 
 /// Whether an entry has the record that it was written with, every column of it, and none if it is no decision.
 fn carries(link: &Link<'_>, org: &str, row: &impl Stored) -> bool {
-    if link.kind != EventKind::ConsentGranted.word() && link.kind != EventKind::ConsentRevoked.word() {
+    if ![EventKind::ConsentGranted, EventKind::ConsentRevoked, EventKind::ConsentAnnulled].iter().any(|kind| link.kind == kind.word()) {
         return row.text(8).is_none();
     }
     let (Some(told), Some(stored), Some(salt)) = (DecisionTold::read(link.detail.get()), row.text(8), row.text(9)) else {

@@ -56,6 +56,8 @@ pub(super) enum Written {
     Entry(u64),
     /// A yes older than a no, or no yes at all: nothing was written.
     Superseded,
+    /// The yes of before was none: nothing was written.
+    Annulled,
     /// A yes that stands: the record, how many records there were, and its entry.
     Standing(Box<ConsentRecord>, u64, u64),
     /// A call was placed, or had been.
@@ -167,6 +169,7 @@ impl Work {
             (Self::Grant(grant, then), Written::Entry(seq)) => then(receipt(grant, seq)),
             (Self::Recall { then, .. }, Written::Standing(record, seen, seq)) => then(receipt(Grant { record: record.into(), seen }, seq)),
             (Self::Grant(_, then) | Self::Recall { then, .. }, Written::Superseded) => then(Err(NotSealed::Superseded)),
+            (Self::Recall { then, .. }, Written::Annulled) => then(Err(NotSealed::Annulled)),
             (Self::Grant(_, then) | Self::Recall { then, .. }, _) => then(Err(NotSealed::Unavailable)),
             (Self::Audit(_, Some(then)), written) => then(matches!(written, Written::Entry(_))),
             (Self::Recording(_, Some(then)), written) => then(matches!(written, Written::Row)),

@@ -135,7 +135,7 @@ struct ConsentStatusResponse {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct RecordingConsent {
-    /// A client who was never asked is `PENDING`.
+    /// A client who was never asked is `PENDING`, and one whose yes turned out to be none.
     status: ConsentStatus,
     /// When consent was last given.
     granted_at: Option<WallTime>,
@@ -154,7 +154,7 @@ struct RecordingConsent {
 /// A line of a consent history.
 #[derive(Serialize, ToSchema)]
 struct ConsentChange {
-    /// `GRANTED` or `REVOKED`.
+    /// `GRANTED`, `REVOKED`, or `PENDING`: a yes is taken back that was none, such as a machine's silence.
     action: ConsentStatus,
     /// When.
     timestamp: WallTime,
@@ -246,7 +246,10 @@ fn status(history: &[HistoryRow], pending: Option<WallTime>) -> ConsentStatusRes
     // Nothing but that it was said is known here of one that overtakes what is written.
     let overtaken = pending.filter(|_| !is_revoked(history));
     let newest = history.first().map(|row| &row.record).filter(|_| overtaken.is_none());
+    // Where the newest says that there was no yes, nothing before it is told as one.
+    let counts = newest.filter(|record| record.status != ConsentStatus::Pending);
     let granted = history.iter().map(|row| &row.record).find(|record| record.status == ConsentStatus::Granted);
+    let granted = granted.filter(|_| counts.is_some() || overtaken.is_some());
     let revoked = newest.filter(|record| record.status == ConsentStatus::Revoked);
     let change = |row: &HistoryRow| ConsentChange {
         action: row.record.status,
@@ -257,7 +260,7 @@ fn status(history: &[HistoryRow], pending: Option<WallTime>) -> ConsentStatusRes
     let recording = RecordingConsent {
         status: newest.map_or(if overtaken.is_some() { ConsentStatus::Revoked } else { ConsentStatus::Pending }, |record| record.status),
         granted_at: granted.map(|record| record.at),
-        method: newest.map(|record| record.method),
+        method: counts.map(|record| record.method),
         revoked_at: revoked.map(|record| record.at).or(overtaken),
         revoked_by: revoked.map(|record| named(&record.actor)).map(|(id, name)| Person { id: id.to_owned(), name: name.to_owned() }),
         pending_record: pending.is_some(),

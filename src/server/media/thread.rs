@@ -75,11 +75,17 @@ struct Connection {
     stage: Stage,
 }
 
+impl Connection {
+    const fn is_over(&self) -> bool {
+        matches!(&self.stage, Stage::Asking(early) if early.over)
+    }
+}
+
 enum Stage {
     /// `start` has not come.
     Fresh,
-    /// The database is being asked. What comes meanwhile waits, audio with its codes: a key in it is a key.
-    Asking { early: Vec<(Heard, Box<[u8]>)>, missed: [u64; 2] },
+    /// The database is being asked. What comes meanwhile waits.
+    Asking(Early),
     /// It belongs to a call.
     Streaming { call: CallKey, stream: StreamNo },
     /// It is the other party's, of this call.
@@ -88,8 +94,38 @@ enum Stage {
     Closing,
 }
 
-/// Messages kept while the database is asked where a client stands: two tracks, for as long as it may take, and some keys.
-const EARLY_MAX: usize = 256;
+/// Messages of audio kept while the database is asked where a client stands: two tracks, for as long as it may take.
+const EARLY_MEDIA_MAX: usize = 256;
+/// Keys, marks and the stream's end kept meanwhile: a hundred times what a hand can press.
+const EARLY_WORDS_MAX: usize = 1_024;
+
+/// What a stream said before anybody could tell where its client stands. Audio lies beside its message, for a key in it is a key; it
+/// falls out where it is too much, and a key never does.
+#[derive(Default)]
+struct Early {
+    said: Vec<(Heard, Box<[u8]>)>,
+    media: usize,
+    missed: [u64; 2],
+    /// Its socket is gone; what it said is still to be heard.
+    over: bool,
+}
+
+impl Early {
+    /// `false` if no stream says so much: then nothing is left out, and nobody goes on with it.
+    fn keep(&mut self, heard: Heard, codes: &[u8]) -> bool {
+        match heard {
+            Heard::Media(track, ..) if self.media == EARLY_MEDIA_MAX => self.missed[track.index()] += 1,
+            Heard::Media(..) => {
+                self.media += 1;
+                self.said.push((heard, codes.into()));
+            }
+            Heard::Start(_) => {}
+            Heard::Dtmf { .. } | Heard::Mark(_) | Heard::Stop if self.said.len() - self.media == EARLY_WORDS_MAX => return false,
+            Heard::Dtmf { .. } | Heard::Mark(_) | Heard::Stop => self.said.push((heard, Box::default())),
+        }
+        true
+    }
+}
 
 impl Thread {
     pub(super) fn new(poll: Poll, messages: Receiver<ToMedia>, me: MediaHandle, world: World, registry: Arc<Registry>) -> Self {
@@ -285,7 +321,7 @@ impl Thread {
             connection.socket.takes_its_turn(&mut self.desk);
         }
         loop {
-            let Some(connection) = self.sockets.get_mut(key) else { return };
+            let Some(connection) = self.sockets.get_mut(key).filter(|connection| !connection.is_over()) else { return };
             let heard = connection.socket.read(&mut self.desk, &mut self.codes);
             match (&mut connection.stage, heard) {
                 (_, Ok(None)) => {
@@ -307,14 +343,13 @@ impl Thread {
                 (Stage::Fresh, Ok(Some(Heard::Media(..) | Heard::Dtmf { .. } | Heard::Mark(_) | Heard::Stop))) => {
                     self.world.metrics.malformed.inc();
                 }
-                (Stage::Asking { early, missed }, Ok(Some(heard))) => match heard {
-                    heard if early.len() < EARLY_MAX => {
-                        let codes = if matches!(heard, Heard::Media(..)) { self.codes.as_slice().into() } else { Box::default() };
-                        early.push((heard, codes));
+                (Stage::Asking(early), Ok(Some(heard))) => {
+                    if !early.keep(heard, &self.codes) {
+                        let why = connection.socket.give_up(Gone::Flooded, &mut self.desk);
+                        self.given_up(key, why);
+                        return;
                     }
-                    Heard::Media(track, ..) => missed[track.index()] += 1,
-                    Heard::Start(_) | Heard::Dtmf { .. } | Heard::Mark(_) | Heard::Stop => {}
-                },
+                }
                 (Stage::Party { call }, Ok(Some(heard))) => {
                     let call = *call;
                     let Some(live) = self.calls.get_mut(call) else { continue };
@@ -363,7 +398,7 @@ impl Thread {
             self.attach(key, *call, &start);
             return;
         }
-        connection.stage = Stage::Asking { early: Vec::new(), missed: [0; 2] };
+        connection.stage = Stage::Asking(Early::default());
         let (world, me) = (self.world.clone(), self.me.clone());
         self.world.tokio.spawn(async move {
             let standing = match world.standing(&identity.org_id, &identity.client_id).await {
@@ -399,8 +434,8 @@ impl Thread {
     }
 
     fn standing(&mut self, key: SocketKey, start: &Start, identity: CallIdentity, standing: Standing) {
-        // A socket that is gone meanwhile is not found.
-        if !self.sockets.get(key).is_some_and(|connection| matches!(connection.stage, Stage::Asking { .. })) {
+        // One that is being closed is nobody's stream.
+        if !self.sockets.get(key).is_some_and(|connection| matches!(connection.stage, Stage::Asking(_))) {
             return;
         }
         let call = self.open(identity, standing, Some(start));
@@ -431,9 +466,9 @@ impl Thread {
             connection.stage = Stage::Closing;
             return;
         };
-        let (early, missed) = match std::mem::replace(&mut connection.stage, Stage::Closing) {
-            Stage::Asking { early, missed } => (early, missed),
-            Stage::Fresh | Stage::Streaming { .. } | Stage::Party { .. } | Stage::Closing => (Vec::new(), [0; 2]),
+        let early = match std::mem::replace(&mut connection.stage, Stage::Closing) {
+            Stage::Asking(early) => early,
+            Stage::Fresh | Stage::Streaming { .. } | Stage::Party { .. } | Stage::Closing => Early::default(),
         };
         let Some(stream) = live.begin(key) else {
             connection.socket.close(&mut self.desk);
@@ -442,13 +477,16 @@ impl Thread {
         connection.stage = Stage::Streaming { call, stream };
         connection.socket.is_stream(start.stream_sid.clone());
         let outcome = live.start(&self.world, &mut self.outbox, start);
-        live.missed(stream, missed);
+        live.missed(stream, early.missed);
         self.act(call, outcome);
-        for (heard, codes) in early {
+        for (heard, codes) in early.said {
             if let Some(live) = self.calls.get_mut(call) {
                 let outcome = live.hear(&self.world, &mut self.outbox, stream, &heard, &codes);
                 self.act(call, outcome);
             }
+        }
+        if early.over {
+            self.gone(key, Gone::Closed);
         }
     }
 
@@ -509,12 +547,18 @@ impl Thread {
                 self.step(call, Input::Garbled(stream));
             }
             Stage::Party { call } => self.party_gone(call, "its leg carried what no media stream carries"),
-            Stage::Fresh | Stage::Asking { .. } | Stage::Closing => tracing::warn!("media: socket closed before its stream began: {why}"),
+            Stage::Fresh | Stage::Asking(_) | Stage::Closing => tracing::warn!("media: socket closed before its stream began: {why}"),
         }
     }
 
-    /// A socket is over: its stream ends, its place is free.
+    /// A socket is over: its stream ends, its place is free. One whose call is not known yet is heard out first.
     fn gone(&mut self, key: SocketKey, why: Gone) {
+        if let Some(Connection { socket, stage: Stage::Asking(early) }) = self.sockets.get_mut(key).map(|connection| &mut **connection)
+            && !std::mem::replace(&mut early.over, true)
+        {
+            let _ = self.poll.registry().deregister(socket.source());
+            return;
+        }
         let Some(mut connection) = self.sockets.remove(key) else { return };
         let _ = self.poll.registry().deregister(connection.socket.source());
         match connection.stage {
@@ -525,7 +569,7 @@ impl Thread {
                 self.step(call, Input::Lost(stream));
             }
             Stage::Party { call } => self.party_gone(call, "its leg broke"),
-            Stage::Fresh | Stage::Asking { .. } | Stage::Closing => {
+            Stage::Fresh | Stage::Asking(_) | Stage::Closing => {
                 tracing::debug!("media: socket over before its stream began: {why}");
             }
         }

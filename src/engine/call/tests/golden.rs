@@ -86,6 +86,7 @@ impl Golden {
             Effect::Seal(grant) => format!("seals, having seen {}: {}", grant.seen, json(&*grant.record)),
             Effect::Recall => "recalls".to_owned(),
             Effect::Refuse(record) => format!("refuses: {}", json(record)),
+            Effect::Annul(record) => format!("annuls: {}", json(record)),
             Effect::Audit(event) => format!("audits: {}", json(event)),
             Effect::RecordingBegins { grant, record, lead } => {
                 let lead = lead.map(|(prompt, samples)| format!("{} {:?}, {samples} samples", prompt.language.code(), prompt.line));

@@ -58,6 +58,7 @@ fn a_machine_that_is_known_while_the_grant_is_written_opens_nothing() {
     rig.quiet(5_000);
     assert_eq!((rig.grants, rig.captured.len(), rig.state().recording), (1, 0, RecordingState::NotStarted), "{}", rig.trace);
     assert_eq!(rig.state().unrecorded_reason, Some(UnrecordedReason::SystemError));
+    assert_eq!((rig.annulled.len(), rig.state().consent.status), (1, ConsentStatus::Pending), "nor the next call: {}", rig.trace);
 }
 
 #[test]

@@ -35,6 +35,8 @@ pub(crate) struct Rig {
     pub(crate) over: bool,
     pub(crate) grants: u64,
     pub(crate) refusals: u64,
+    /// What took a yes back that was none.
+    pub(crate) annulled: Vec<ConsentRecord>,
     /// Frames captured while no grant was durable: must stay empty.
     pub(crate) too_early: u64,
     /// Frames captured that were said before the grant was durable, or in a pause, by their place: must stay empty.
@@ -100,6 +102,7 @@ impl Rig {
             over: false,
             grants: 0,
             refusals: 0,
+            annulled: Vec::new(),
             too_early: 0,
             misplaced: 0,
             reached: [0; 2],
@@ -392,12 +395,17 @@ impl Rig {
             }
             Effect::Recall => {
                 let _ = writeln!(self.trace, "{at:>6} recalls");
-                let record = ConsentRecord { method: self.standing_by, ..crate::engine::consent::testing::record("prior") };
+                let (method, call_id) = (self.standing_by, Some("an earlier one".into()));
+                let record = ConsentRecord { method, call_id, ..crate::engine::consent::testing::record("prior") };
                 self.answer(Grant { record: record.into(), seen: 1 });
             }
             Effect::Refuse(record) => {
                 let _ = writeln!(self.trace, "{at:>6} refuses {:?}", record.method);
                 self.refusals += 1;
+            }
+            Effect::Annul(record) => {
+                let _ = writeln!(self.trace, "{at:>6} annuls {}", record.evidence["annuls"].as_str().unwrap());
+                self.annulled.push(*record);
             }
             Effect::Audit(event) => {
                 let why = event.detail.get("why").and_then(serde_json::Value::as_str).unwrap_or_default();

@@ -1,5 +1,7 @@
 //! What must hold of a call, from both ends of the keypad to a dead line.
 
+use serde_json::json;
+
 use super::rig::{LedgerMood, Rig};
 use crate::engine::audio::frame::StreamNo;
 use crate::engine::call::{Input, Mode, OnOptOut, Phase, RecordingState, Settings, Snapshot};
@@ -574,10 +576,38 @@ fn a_machine_that_is_known_late_takes_a_silent_grant_back_but_not_a_key() {
     assert!(rig.discarded && rig.captured.is_empty() && !rig.closed);
     assert_eq!((state.consent.status, state.unrecorded_reason), (ConsentStatus::Pending, Some(UnrecordedReason::SystemError)));
     assert_eq!(rig.refusals, 0, "a machine says no for nobody");
+    let annulled = rig.annulled.pop().expect("nor a yes: the next call is not captured unasked");
+    assert_eq!((annulled.status, annulled.method, annulled.actor), (ConsentStatus::Pending, Method::SilenceTimeout, Actor::System));
+    assert_eq!((&annulled.evidence["annuls"], &annulled.evidence["answeredBy"]), (&json!("call-c1"), &json!("machine_start")));
+    rig.step(Input::AnsweredBy("machine_end_beep"));
+    assert!(rig.annulled.is_empty(), "taken back once: {}", rig.trace);
     let mut rig = talking();
     rig.step(Input::AnsweredBy("machine_start"));
     rig.quiet(1_000);
     assert_eq!(rig.state().recording, RecordingState::Active, "somebody pressed 1");
+    assert!(rig.annulled.is_empty(), "{}", rig.trace);
+}
+
+#[test]
+fn a_machines_silence_is_taken_back_whatever_has_become_of_the_call_meanwhile() {
+    for (what, meanwhile) in [("the disk failed", Input::SinkFailed), ("the lease was lost", Input::LeaseLost)] {
+        let mut rig = inbound();
+        rig.start(Mode::Stay).quiet(30_000).step(meanwhile);
+        rig.step(Input::AnsweredBy("machine_start"));
+        assert_eq!((rig.annulled.len(), rig.state().consent.status), (1, ConsentStatus::Pending), "{what}: {}", rig.trace);
+    }
+    // The ledger was too slow for the call, and has the yes all the same.
+    let mut rig = inbound();
+    rig.mood = LedgerMood::SlowMs(5_000);
+    rig.start(Mode::Stay).quiet(24_000);
+    rig.step(Input::AnsweredBy("machine_start"));
+    rig.quiet(6_000);
+    assert_eq!((rig.grants, rig.annulled.len(), rig.captured.len()), (1, 1, 0), "{}", rig.trace);
+    // One by which the client stood before is another call's, where somebody may have listened.
+    let mut rig = Rig::new(Settings::default(), Direction::Outbound, ConsentStatus::Granted);
+    rig.standing_by = Method::SilenceTimeout;
+    rig.start(Mode::Stay).quiet(3_000).step(Input::AnsweredBy("machine_start"));
+    assert!(rig.annulled.is_empty() && !rig.captured.is_empty(), "{}", rig.trace);
 }
 
 #[test]

@@ -312,13 +312,12 @@ impl Call {
     pub(super) fn unrecorded_from_here(&mut self, now: Now, why: &'static str, out: &mut Outbox) {
         self.settle_keys(now, out);
         self.end_recording_with_everything(now, out);
-        match std::mem::replace(&mut self.state, State::Refused(Refused::default())) {
-            State::Open(open) => self.state = State::Refused(Refused { closing: None, keys: Some(open.keys) }),
-            state => {
-                self.state = state; // unrecorded already, or what was heard last turned out to be a no
-                return;
-            }
-        }
+        let state = std::mem::replace(&mut self.state, State::Refused(Refused::default()));
+        let State::Open(open) = state else {
+            self.state = state; // unrecorded already, or what was heard last turned out to be a no
+            return;
+        };
+        self.state = State::Refused(Refused { closing: None, keys: Some(open.keys) });
         if self.recording == RecordingState::Active {
             self.recording = RecordingState::Halted;
         }

@@ -291,7 +291,7 @@ pub(super) async fn voice(State(app): State<App>, asked: Asked, axum::Extension(
     }
     match announced.made.as_ref().map(|made| made.standing.status) {
         Some(status @ (ConsentStatus::Granted | ConsentStatus::Revoked)) => {
-            lead_on(&app, &id).await;
+            lead_on(&app, &about).await;
             let next = next(&app, &form, &about).await;
             // Only now: a no may have come while it rang. The machine behind the fork knows in any case.
             let refused = about.state(&app).is_some_and(|state| state["consent"]["status"] == "REVOKED");
@@ -320,11 +320,11 @@ pub(super) async fn voice(State(app): State<App>, asked: Asked, axum::Extension(
     }
 }
 
-/// The call goes to the other party; over when its thread knows.
-async fn lead_on(app: &App, call_id: &str) {
+/// The call goes to the other party; over when its thread, if one has it, knows.
+async fn lead_on(app: &App, about: &About) {
+    let Some(call_id) = about.id.as_deref() else { return };
     let (done, known) = oneshot::channel();
     tell(app, call_id, ToMedia::PutThrough(call_id.to_owned(), done));
-    // Dropped without a word where no thread has the call.
     let _ = known.await;
 }
 
@@ -584,9 +584,7 @@ pub(super) async fn connected(State(app): State<App>, asked: Asked, axum::Extens
         // The stream was never opened: Twilio asks by keypad.
         return gather(&app, &about, Language::EN, 1);
     }
-    if let Some(id) = &about.id {
-        lead_on(&app, id).await;
-    }
+    lead_on(&app, &about).await;
     let next = match app.world.relays.get(&asked.relay) {
         // The bot has hung up, or is lost.
         Some(relay) => relay.then.clone().map_or(Next::HangUp, Next::Dial),

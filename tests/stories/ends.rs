@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::common::twilio::{PUBLIC, Phone, Twilio, attribute};
+use crate::common::twilio::{Phone, Twilio, attribute};
 use crate::common::{Caller, Rig};
 use callgate::engine::call::WORD_WITHIN_MS;
 use callgate::server::Given;

@@ -99,11 +99,10 @@ fn in_a_fork() -> Rig {
 
 #[test]
 fn beside_a_fork_that_breaks_two_people_talk_on_unrecorded_and_their_no_is_a_no() {
-    for broken in [Input::Lost(StreamNo(1)), Input::Garbled(StreamNo(1))] {
+    for broken in [Input::Lost as fn(StreamNo) -> Input<'static>, Input::Garbled] {
         for by_key in [true, false] {
             let mut rig = in_a_fork();
-            let broken = if matches!(broken, Input::Lost(_)) { Input::Lost(StreamNo(1)) } else { Input::Garbled(StreamNo(1)) };
-            rig.step(broken);
+            rig.step(broken(StreamNo(1)));
             let state = rig.state();
             assert_eq!((state.phase, state.unrecorded_reason), (Phase::Connected, Some(UnrecordedReason::SystemError)), "{}", rig.trace);
             assert_eq!(state.consent.status, ConsentStatus::Granted, "it is we who failed");
@@ -348,4 +347,47 @@ fn a_call_that_is_put_through_past_us_is_an_unrecorded_one_and_over() {
     assert!(rig.over && state.connected_at.is_some() && rig.trace.contains("call.unrecorded"), "people talk: {}", rig.trace);
     rig.step(Input::PassedOn("the gateway is stopping"));
     assert_eq!(rig.trace.matches("call.unrecorded").count(), 1, "{}", rig.trace);
+}
+
+#[test]
+fn however_its_streams_are_torn_twilios_word_ends_the_call_and_nothing_else_does_but_a_hang_up_in_the_question() {
+    for seed in 1..=300u64 {
+        let mut random = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+        let mut below = |count: u64| {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            (random >> 20) % count
+        };
+        let mut rig = if below(2) == 0 { Rig::told(ConsentStatus::Pending) } else { Rig::made(ConsentStatus::Pending) };
+        rig.mood = [LedgerMood::Prompt, LedgerMood::SlowMs(500), LedgerMood::Fails][below(3) as usize];
+        rig.start(Mode::Consent).quiet(below(8_000));
+        for _ in 0..below(40) {
+            let stream = StreamNo(below(3) as u8);
+            match below(14) {
+                0..=3 => drop(rig.quiet(below(3_000))),
+                4..=5 => drop(rig.key(b"1234"[below(4) as usize] as char)),
+                6 if rig.call.next_stream().is_some() => drop(rig.start(Mode::Consent)),
+                7..=8 if rig.call.next_stream().is_some() => drop(rig.start_with(Mode::Capture, [true, true], None)),
+                9 => drop(rig.stop()),
+                10 => rig.step(Input::Lost(stream)),
+                11 => rig.step(Input::Garbled(stream)),
+                12 => rig.step(Input::PutThrough),
+                _ => drop(rig.pass(below(12_000))),
+            }
+            if rig.over {
+                break;
+            }
+        }
+        assert_eq!(rig.too_early, 0, "seed {seed}: {}", rig.trace);
+        assert_eq!(rig.over, rig.state().phase == Phase::Abandoned, "seed {seed}: {}", rig.trace);
+        let captured = rig.captured.len();
+        if !rig.over {
+            rig.hang_up();
+        }
+        assert!(rig.over, "seed {seed}: {}", rig.trace);
+        assert!(rig.captured.len() <= captured + 24, "seed {seed}: no more than what waited: {}", rig.trace);
+        let (abandoned, unrecorded) = (rig.trace.contains("consent.abandoned"), rig.trace.contains("call.unrecorded"));
+        assert!(!(abandoned && unrecorded), "seed {seed}: it is one or the other: {}", rig.trace);
+    }
 }

@@ -46,6 +46,12 @@ fn default_org() -> String {
 }
 
 impl Claims {
+    /// Whether the database takes its words: PostgreSQL's text has no U+0000.
+    fn can_be_kept(&self) -> bool {
+        let words = [&self.sub, &self.name, &self.org];
+        !words.into_iter().chain(&self.permissions).chain(&self.clients).any(|word| word.contains('\0'))
+    }
+
     /// Whether the bearer may see this client's things.
     #[must_use]
     pub fn is_assigned(&self, client_id: &str) -> bool {
@@ -160,7 +166,7 @@ fn checked(token: &str, key: &DecodingKey, algorithm: Algorithm) -> Option<Claim
     validation.validate_aud = false;
     let token = jsonwebtoken::decode::<Claims>(token, key, &validation).ok()?;
     // RFC 7515 §4.1.11: extensions that must be understood, and none is understood here.
-    token.header.crit.is_none().then_some(token.claims)
+    (token.header.crit.is_none() && token.claims.can_be_kept()).then_some(token.claims)
 }
 
 fn development_secret(data_dir: &Path) -> std::io::Result<SecretString> {
@@ -229,12 +235,7 @@ impl<P: Permission> FromRequestParts<App> for May<P> {
             app.tokens.read(token.trim()).ok_or_else(|| Problem::new(StatusCode::UNAUTHORIZED, "the token is wrong or has expired"))?;
         // Before the permission: each denial is written into the chain.
         app.limits.request(&claims)?;
-        if claims.may::<P>() {
-            Ok(Self { claims, permission: PhantomData })
-        } else {
-            app.denied(&claims, P::NAME, parts.uri.path());
-            Err(Problem::new(StatusCode::FORBIDDEN, format!("the token lacks the permission {}", P::NAME)))
-        }
+        if claims.may::<P>() { Ok(Self { claims, permission: PhantomData }) } else { Err(app.lacks::<P>(&claims, parts).await) }
     }
 }
 

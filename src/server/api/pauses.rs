@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::asked::Path;
+use super::asked::{Body, Path};
 use super::calls::{call_json, unanswered};
 use super::{App, EditClients, May, Permission as _, Problem};
 use crate::engine::consent::Actor;
@@ -48,10 +48,10 @@ async fn pause(
     State(app): State<App>,
     may: May<EditClients>,
     Path(id): Path<String>,
-    body: Result<Json<PauseBody>, axum::extract::rejection::JsonRejection>,
+    body: Result<Body<PauseBody>, Problem>,
 ) -> Result<Json<Value>, Problem> {
     call_json(&app, &may.claims, &id).await?;
-    let reason = body.map(|Json(body)| body.reason.trim().to_owned()).unwrap_or_default();
+    let reason = body.map(|Body(body)| body.reason.trim().to_owned()).unwrap_or_default();
     if reason.is_empty() || reason.len() > REASON_MAX {
         let allowed =
             format!(r#"the body must be {{"reason": "PAYMENT" | "IDENTITY" | "MEDICAL" | what it is, in at most {REASON_MAX} bytes}}"#);

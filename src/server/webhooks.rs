@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::{Query, Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{StatusCode, Uri, header};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use secrecy::ExposeSecret as _;
@@ -14,6 +14,7 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::api::asked::NUL_IN_URL;
 use super::config::{InboundRoute, Relays};
 use super::http::App;
 use super::ids;
@@ -62,6 +63,12 @@ impl Form {
         Self(pairs)
     }
 
+    /// A pair with U+0000 is left out: Twilio sends none, no row can have it, and no call is to fail because of one.
+    fn of(mut pairs: Vec<(String, String)>) -> Self {
+        pairs.retain(|(name, value)| !name.contains('\0') && !value.contains('\0'));
+        Self(pairs)
+    }
+
     fn field(&self, name: &str) -> &str {
         self.0.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value.as_str())
     }
@@ -69,7 +76,7 @@ impl Form {
 
 /// Lets nothing past that Twilio did not sign.
 pub(super) async fn signed(State(app): State<App>, request: Request, next: middleware::Next) -> Response {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
     let Ok(bytes) = axum::body::to_bytes(body, FORM_MAX).await else {
         return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "the form is too large").into_response();
@@ -93,7 +100,8 @@ pub(super) async fn signed(State(app): State<App>, request: Request, next: middl
             return Problem::new(StatusCode::FORBIDDEN, "X-Twilio-Signature does not match").into_response();
         }
     }
-    let (uri, form) = (parts.uri.clone(), Form(pairs));
+    parts.uri = without_nul(parts.uri);
+    let (uri, form) = (parts.uri.clone(), Form::of(pairs));
     let mut request = Request::from_parts(parts, axum::body::Body::from(Bytes::new()));
     request.extensions_mut().insert(form.clone());
     let answer = async {
@@ -113,6 +121,13 @@ pub(super) async fn signed(State(app): State<App>, request: Request, next: middl
             answer_now(&app, uri.path(), uri.query().unwrap_or_default(), &form)
         }
     }
+}
+
+/// The same of the query: no URL that we gave has it.
+fn without_nul(uri: Uri) -> Uri {
+    let Some(query) = uri.query().filter(|query| query.contains(NUL_IN_URL)) else { return uri };
+    let pairs: Vec<&str> = query.split('&').filter(|pair| !pair.contains(NUL_IN_URL)).collect();
+    format!("{}?{}", uri.path(), pairs.join("&")).parse().unwrap_or(uri)
 }
 
 /// What stands in the URL that Twilio was given.
@@ -221,7 +236,12 @@ pub(super) async fn voice(State(app): State<App>, Query(asked): Query<Asked>, ax
         return Problem::not_found("call").into_response();
     }
     if about.announced.is_none() && app.is_draining() {
-        return put_past(&app, &form).await;
+        // Asked twice, the same is answered.
+        let by_a_peer = if about.id.is_none() { nodes::taken_by_a_peer(&app, &form.0).await } else { None };
+        return match by_a_peer {
+            Some(answer) => answer,
+            None => put_past(&app, &form).await,
+        };
     }
     let announced = match about.announced.take() {
         Some(announced) => announced,

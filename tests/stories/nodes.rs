@@ -618,10 +618,12 @@ async fn until_somebody_tells_whose_a_stream_is_nothing_of_it_is_captured() {
     says_yes(&mut hasty).await;
     let unrecorded = one.call("CAhasty", |call| call["unrecordedReason"] == "SYSTEM_ERROR").await;
     assert_eq!((captured(&unrecorded), &unrecorded["phase"]), (0, &json!("CONNECTED")), "they talk on: {unrecorded}");
-    patient.frames(200).await;
     raw.execute("ROLLBACK").await.unwrap();
-    // Ours after all: the yes that comes then holds.
-    tokio::time::sleep(Duration::from_secs(4)).await;
+    // Ours after all: the yes that comes then holds. A line that says nothing meanwhile would be a dead one.
+    for _ in 0..40 {
+        patient.frames(2).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     says_yes(&mut patient).await;
     one.call("CApatient", |call| captured(call) >= 50).await;
     hasty.frames(100).await;

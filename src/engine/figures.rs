@@ -85,59 +85,11 @@ impl GroupedFigures {
         total
     }
 
-    /// As OpenMetrics series: each figure by group, as a ratio and as the two counts that it is of, so that groups can be added
-    /// up; and what it is held against. What there is no figure of is left out.
-    #[must_use]
-    pub fn to_openmetrics(&self) -> String {
-        let groups = self.bounded();
-        let labels = |group: &Group| {
-            let [org, language, version] = [&group.org_id, &group.language, &group.prompt_version].map(|text| escaped(text));
-            format!(r#"org="{org}",language="{language}",prompt_version="{version}""#)
-        };
-        let mut lines = Vec::new();
-        let mut family = |name: &str, help: &str, series: &dyn Fn(&Figures) -> Vec<Sample>| {
-            lines.push(format!("# HELP {name} {help}"));
-            lines.push(format!("# TYPE {name} gauge"));
-            for (group, figures) in &groups {
-                let of_group = series(figures).into_iter().map(|(first, value)| format!("{name}{{{first}{}}} {value}", labels(group)));
-                lines.extend(of_group);
-            }
-        };
-        let by_figure = |value: fn(Share) -> Option<f64>| {
-            move |figures: &Figures| {
-                let of = |(name, share): (&str, Share)| Some((format!(r#"figure="{name}","#), value(share)?));
-                figures.shares().into_iter().filter_map(of).collect::<Vec<_>>()
-            }
-        };
-        #[expect(clippy::cast_precision_loss, reason = "nobody makes 2^52 calls")]
-        let (part, whole) = (|share: Share| Some(share.part as f64), |share: Share| Some(share.whole as f64));
-        family("callgate_consent_ratio", "PX-735's figures, over the last 30 days.", &by_figure(Share::rate));
-        family("callgate_consent_part", "So many count for the figure.", &by_figure(part));
-        family("callgate_consent_whole", "Of so many.", &by_figure(whole));
-        let waited = |figures: &Figures| {
-            let of = |(mean, median): (f64, f64)| vec![(r#"of="mean","#.to_owned(), mean), (r#"of="median","#.to_owned(), median)];
-            figures.time_to_conversation().map(of).unwrap_or_default()
-        };
-        family("callgate_time_to_conversation_seconds", "From a call's start to its conversation, over the last 30 days.", &waited);
-        lines.push("# HELP callgate_consent_target What they are held against.".to_owned());
-        lines.push("# TYPE callgate_consent_target gauge".to_owned());
-        let targets = [
-            ("grant_rate", target::GRANT_RATE),
-            ("abandonment", target::ABANDONMENT),
-            ("compliance", target::COMPLIANCE),
-            ("documentation", target::DOCUMENTATION),
-        ];
-        lines.extend(targets.iter().map(|(name, target)| format!("callgate_consent_target{{figure=\"{name}\"}} {target}")));
-        lines.push("# HELP callgate_time_to_conversation_target_seconds What the mean is held against.".to_owned());
-        lines.push("# TYPE callgate_time_to_conversation_target_seconds gauge".to_owned());
-        lines.push(format!("callgate_time_to_conversation_target_seconds {}", target::TIME_TO_CONVERSATION_S));
-        lines.join("\n") + "\n"
-    }
-
     /// At most [`GROUPS_MAX`] groups, and what all the others came to.
-    fn bounded(&self) -> BTreeMap<Group, Figures> {
+    #[must_use]
+    pub fn bounded(&self) -> BTreeMap<Group, Figures> {
         let mut by_calls: Vec<_> = self.0.iter().collect();
-        by_calls.sort_by_key(|(_, figures)| std::cmp::Reverse(figures.prompts.max(figures.waits.len() as u64)));
+        by_calls.sort_by_key(|(_, figures)| std::cmp::Reverse(figures.calls()));
         let mut kept: BTreeMap<Group, Figures> = BTreeMap::new();
         for (n, (group, figures)) in by_calls.into_iter().enumerate() {
             let other = || Group { org_id: OTHER.into(), language: OTHER.into(), prompt_version: OTHER.into() };
@@ -145,14 +97,6 @@ impl GroupedFigures {
         }
         kept
     }
-}
-
-/// A series' own first label, and its value.
-type Sample = (String, f64);
-
-/// As a label's value: OpenMetrics escapes these three.
-fn escaped(text: &str) -> String {
-    text.replace('\\', r"\\").replace('"', r#"\""#).replace('\n', r"\n")
 }
 
 impl Share {
@@ -203,6 +147,12 @@ impl Figures {
         Some((mean / 1_000.0, f64::midpoint(lower, upper) / 1_000.0))
     }
 
+    /// How many calls count in it.
+    #[must_use]
+    pub fn calls(&self) -> u64 {
+        self.prompts.max(self.waits.len() as u64)
+    }
+
     /// What both came to together.
     pub fn merge(&mut self, other: &Self) {
         self.prompts += other.prompts;
@@ -216,7 +166,8 @@ impl Figures {
     }
 
     /// By the name of each figure: how many of how many.
-    const fn shares(&self) -> [(&'static str, Share); 4] {
+    #[must_use]
+    pub const fn shares(&self) -> [(&'static str, Share); 4] {
         [
             ("grant_rate", self.grants()),
             ("abandonment", self.abandonment()),
@@ -415,44 +366,5 @@ mod tests {
         assert!(told["timeToConversation"]["meanSeconds"].is_null());
         let done = json!(Figures { documented: Share { part: 9, whole: 10 }, ..Figures::default() }.beside_targets());
         assert_eq!((&done["documentation"]["value"], &done["documentation"]["meetsTarget"]), (&json!(0.9), &json!(true)));
-    }
-
-    fn group(org: &str) -> Group {
-        Group { org_id: org.into(), language: "en".into(), prompt_version: "v1".into() }
-    }
-
-    #[test]
-    fn every_series_names_whose_calls_it_is_of() {
-        let mut one = Figures::default();
-        one.add(call(true, false, Some(10_000)));
-        one.add(call(false, true, None));
-        let told = GroupedFigures(BTreeMap::from([(group("a\"b\\c"), one)])).to_openmetrics();
-        let labels = r#"org="a\"b\\c",language="en",prompt_version="v1""#;
-        for series in [
-            format!(r#"callgate_consent_ratio{{figure="grant_rate",{labels}}} 0.5"#),
-            format!(r#"callgate_consent_part{{figure="abandonment",{labels}}} 1"#),
-            format!(r#"callgate_consent_whole{{figure="abandonment",{labels}}} 2"#),
-            format!(r#"callgate_time_to_conversation_seconds{{of="mean",{labels}}} 10"#),
-        ] {
-            assert!(told.lines().any(|line| line == series), "{series}: {told}");
-        }
-        assert!(!told.contains(r#"callgate_consent_ratio{figure="compliance""#), "a figure of nothing is none");
-    }
-
-    #[test]
-    fn organisations_without_end_have_series_with_an_end_and_lose_no_call() {
-        let mut groups = GroupedFigures::default();
-        for n in 0..GROUPS_MAX + 50 {
-            let figures = groups.0.entry(group(&format!("org-{n:04}"))).or_default();
-            for _ in 0..=n {
-                figures.add(call(true, false, None));
-            }
-        }
-        let told = groups.to_openmetrics();
-        let prompts: Vec<_> = told.lines().filter(|line| line.starts_with(r#"callgate_consent_whole{figure="grant_rate""#)).collect();
-        assert_eq!(prompts.len(), GROUPS_MAX + 1);
-        assert!(!told.contains("org-0049") && told.contains("org-0050"), "the ones with the fewest calls are the others");
-        let sum: u64 = prompts.iter().map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum();
-        assert_eq!(sum, groups.total().grants().whole);
     }
 }

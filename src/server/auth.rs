@@ -59,6 +59,12 @@ impl Claims {
         }
     }
 
+    /// Whether the database takes its words: PostgreSQL's text has no U+0000.
+    fn can_be_kept(&self) -> bool {
+        let words = [&self.sub, &self.name, &self.org];
+        !words.into_iter().chain(&self.permissions).chain(&self.clients).any(|word| word.contains('\0'))
+    }
+
     /// Whether the bearer may see this client's things.
     #[must_use]
     pub fn is_assigned(&self, client_id: &str) -> bool {
@@ -173,7 +179,7 @@ fn checked(token: &str, key: &DecodingKey, algorithm: Algorithm) -> Option<Claim
     validation.validate_aud = false;
     let token = jsonwebtoken::decode::<Claims>(token, key, &validation).ok()?;
     // RFC 7515 §4.1.11: extensions that must be understood, and none is understood here.
-    token.header.crit.is_none().then_some(token.claims)
+    (token.header.crit.is_none() && token.claims.can_be_kept()).then_some(token.claims)
 }
 
 fn development_secret(data_dir: &Path) -> std::io::Result<SecretString> {
@@ -249,16 +255,12 @@ impl<P: Permission> FromRequestParts<App> for May<P> {
         if let Some(why) = claims.unfit() {
             return Err(Problem::new(StatusCode::UNAUTHORIZED, why));
         }
+        let may = claims.may::<P>();
         // Before the permission: each denial is written into the chain. Who may shut a gate never waits for it.
-        if !(claims.may::<P>() && parts.extensions.get::<MatchedPath>().is_some_and(|path| SHUTS.contains(&path.as_str()))) {
+        if !(may && parts.extensions.get::<MatchedPath>().is_some_and(|path| SHUTS.contains(&path.as_str()))) {
             app.limits.request(&claims)?;
         }
-        if claims.may::<P>() {
-            Ok(Self { claims, permission: PhantomData })
-        } else {
-            app.denied(&claims, P::NAME, parts.uri.path());
-            Err(Problem::new(StatusCode::FORBIDDEN, format!("the token lacks the permission {}", P::NAME)))
-        }
+        if may { Ok(Self { claims, permission: PhantomData }) } else { Err(app.lacks::<P>(&claims, parts).await) }
     }
 }
 

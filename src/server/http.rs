@@ -17,14 +17,13 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use secrecy::ExposeSecret as _;
-use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tungstenite::handshake::derive_accept_key;
 
 use super::api;
-use super::auth::{Claims, TokenKey};
+use super::auth::TokenKey;
 use super::evidence::Exports;
 use super::limits::Limits;
 use super::media::MediaThreads;
@@ -33,11 +32,8 @@ use super::problem::Problem;
 use super::registry::{Place, Registry};
 use super::socket::Socket;
 use super::world::World;
-use super::{Config, live, webhooks};
-use crate::engine::consent::Actor;
-use crate::engine::ledger::{Event, EventKind};
+use super::{Config, webhooks};
 use crate::engine::twilio::signature;
-use crate::io::database::Work;
 use crate::io::main_app::MainApp;
 use crate::io::objects::ObjectStore;
 use crate::io::twilio_rest::TwilioRest;
@@ -92,21 +88,6 @@ impl App {
     /// What was handed to the ledger until now is written, or [`FLUSH_WITHIN`] is over: whoever saw a call end finds what it left.
     pub(super) async fn settled(&self) {
         let _ = tokio::time::timeout(FLUSH_WITHIN, self.world.database.ledger().flush()).await;
-    }
-
-    /// Somebody asked for what is not theirs: the chain keeps it.
-    pub(super) fn denied(&self, claims: &Claims, needed: &str, what: &str) {
-        let event = Event {
-            org_id: claims.org.clone(),
-            kind: EventKind::AccessDenied,
-            actor: Actor::User { id: claims.sub.clone(), name: String::new() },
-            call_id: None,
-            client_id: None,
-            at: crate::io::clock::wall(),
-            position: None,
-            detail: json!({ "needed": needed, "asked": what }),
-        };
-        live::submit(&self.world, Work::Audit(event, None));
     }
 }
 

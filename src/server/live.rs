@@ -70,6 +70,8 @@ pub(super) struct Live {
     wants_party: bool,
     /// Who waits until what the keypad question brought is durable.
     waiting: Vec<oneshot::Sender<()>>,
+    /// Nobody can tell yet whether the call is this gateway's: no yes opens its gate.
+    nobodys: bool,
 }
 
 /// Who a stream belongs to.
@@ -198,7 +200,20 @@ impl Live {
             hung_up: false,
             wants_party: false,
             waiting: Vec::new(),
+            nobodys: false,
         }
+    }
+
+    pub(super) const fn is_nobodys(&mut self) {
+        self.nobodys = true;
+    }
+
+    pub(super) const fn is_ours(&mut self) {
+        self.nobodys = false;
+    }
+
+    pub(super) const fn may_capture(&self) -> bool {
+        !self.nobodys
     }
 
     /// What the keypad question brought. Whoever waits is told when it is durable, or when nothing of it needs to be.

@@ -16,6 +16,7 @@ use mio::{Poll, Token, Waker};
 use slotmap::{Key as _, KeyData, new_key_type};
 use tokio::sync::oneshot;
 
+use super::nodes::Streams;
 use super::registry::Registry;
 use super::socket::Socket;
 use super::world::World;
@@ -58,8 +59,10 @@ pub(super) enum ToMedia {
     Socket(Box<Socket>),
     /// A socket whose `start` named a call that this thread owns.
     Adopt(Box<Socket>, Start),
-    /// The database told where the client of a new call stands.
-    Standing(SocketKey, Box<(Start, CallIdentity)>, Standing),
+    /// The database told where the client of a new call stands, and whose the call is.
+    Standing(SocketKey, Box<(Start, CallIdentity)>, Standing, Streams),
+    /// The database told at last that a call is this gateway's.
+    IsOurs(String),
     /// The ledger answered.
     Sealed(String, Box<Result<Receipt<Grant>, NotSealed>>),
     /// Somebody with the right to says that the client said no, now or at the time told. Answered when the gate is shut.

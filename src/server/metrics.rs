@@ -1,14 +1,17 @@
 //! What is counted, for `GET /metrics`. A registry of its own for every gateway, so that several fit in a process.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+
+use crate::engine::figures::{GroupedFigures, target};
 
 /// How a question was decided, or a recording ended.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -23,6 +26,9 @@ const OPT_OUT_BUCKETS_S: [f64; 14] = [0.0005, 0.001, 0.0015, 0.002, 0.003, 0.004
 /// Everything that is counted.
 pub struct Metrics {
     registry: Registry,
+    sockets: Gauge,
+    live: Gauge,
+    commits: Counter,
     /// Calls begun.
     pub calls: Counter,
     /// Calls by how they were decided.
@@ -72,6 +78,7 @@ impl Metrics {
         let bridge_dropped =
             counter("bridge_dropped_samples", "Samples of bridged calls thrown away so that delay does not grow, of calls that are over");
         let ledger_full = counter("ledger_full", "Pieces of work the ledger's queue had no room for");
+        let commits = counter("ledger_commits", "Transactions of the ledger");
         let decisions = Family::default();
         let recordings = Family::default();
         let posts = Family::default();
@@ -81,6 +88,9 @@ impl Metrics {
             "From an opt-out's request read to its call's gate shut; if another gateway has the call, from when that one took it up",
             opt_outs.clone(),
         );
+        let (sockets, live) = (Gauge::default(), Gauge::default());
+        registry.register("media_sockets", "Media sockets now", sockets.clone());
+        registry.register("calls_live", "Calls now", live.clone());
         let artifacts_overdue = Gauge::default();
         let noes_unwritten = Gauge::default();
         registry.register(
@@ -98,6 +108,9 @@ impl Metrics {
         registry.register("recordings", "Recordings by how they ended", recordings.clone());
         Arc::new(Self {
             registry,
+            sockets,
+            live,
+            commits,
             calls,
             decisions,
             recordings,
@@ -115,19 +128,132 @@ impl Metrics {
         })
     }
 
-    /// As OpenMetrics text, with what is only known now.
+    /// As OpenMetrics text, with what is only known now, and what [`of_consent`] told.
     #[must_use]
     pub fn text(&self, sockets: usize, live: usize, commits: u64, figures: &str) -> String {
+        let gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        self.sockets.set(gauge(sockets));
+        self.live.set(gauge(live));
+        self.commits.inner().store(commits, Ordering::Relaxed);
         let mut text = String::new();
-        let _ = encode(&mut text, &self.registry);
-        let now = format!(
-            "# HELP callgate_media_sockets Media sockets now.\n# TYPE callgate_media_sockets gauge\ncallgate_media_sockets {sockets}\n\
-             # HELP callgate_calls_live Calls now.\n# TYPE callgate_calls_live gauge\ncallgate_calls_live {live}\n\
-             # HELP callgate_ledger_commits Transactions of the ledger.\n# TYPE callgate_ledger_commits counter\ncallgate_ledger_commits_total {commits}\n"
-        );
-        let end = text.rfind("# EOF").unwrap_or(text.len());
-        text.insert_str(end, figures);
-        text.insert_str(end, &now);
-        text
+        let written = encode_registry(&mut text, &self.registry).and_then(|()| {
+            text.push_str(figures);
+            encode_eof(&mut text)
+        });
+        written.map(|()| text).unwrap_or_default() // a String takes everything
+    }
+}
+
+/// Whose calls a series is of.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfGroup {
+    org: String,
+    language: String,
+    prompt_version: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfFigure {
+    figure: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfWait {
+    of: &'static str,
+}
+
+type Real = Gauge<f64, AtomicU64>;
+
+/// PX-735's figures as OpenMetrics series, without an end: each by group, as a ratio and as the two counts that it is of, so that groups
+/// can be added up; and what it is held against. What there is no figure of is left out.
+#[must_use]
+pub fn of_consent(figures: &GroupedFigures) -> String {
+    let mut registry = Registry::with_prefix("callgate");
+    let (ratio, part, whole): (Family<_, Real>, Family<_, Gauge>, Family<_, Gauge>) = Default::default();
+    let (waits, targets, longest): (Family<_, Real>, Family<_, Real>, Real) = Default::default();
+    let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    for (group, figures) in figures.bounded() {
+        let group = OfGroup { org: group.org_id, language: group.language, prompt_version: group.prompt_version };
+        for (figure, share) in figures.shares() {
+            let labels = (OfFigure { figure }, group.clone());
+            part.get_or_create(&labels).set(count(share.part));
+            whole.get_or_create(&labels).set(count(share.whole));
+            if let Some(rate) = share.rate() {
+                ratio.get_or_create(&labels).set(rate);
+            }
+        }
+        if let Some((mean, median)) = figures.time_to_conversation() {
+            for (of, seconds) in [("mean", mean), ("median", median)] {
+                waits.get_or_create(&(OfWait { of }, group.clone())).set(seconds);
+            }
+        }
+    }
+    for (figure, target) in [
+        ("grant_rate", target::GRANT_RATE),
+        ("abandonment", target::ABANDONMENT),
+        ("compliance", target::COMPLIANCE),
+        ("documentation", target::DOCUMENTATION),
+    ] {
+        targets.get_or_create(&OfFigure { figure }).set(target);
+    }
+    longest.set(target::TIME_TO_CONVERSATION_S);
+    registry.register("consent_ratio", "PX-735's figures, over the last 30 days", ratio);
+    registry.register("consent_part", "So many count for the figure", part);
+    registry.register("consent_whole", "Of so many", whole);
+    registry.register("time_to_conversation_seconds", "From a call's start to its conversation, over the last 30 days", waits);
+    registry.register("consent_target", "What they are held against", targets);
+    registry.register("time_to_conversation_target_seconds", "What the mean is held against", longest);
+    let mut text = String::new();
+    encode_registry(&mut text, &registry).map(|()| text).unwrap_or_default() // a String takes everything
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::engine::figures::{CallFact, Figures, GROUPS_MAX, Group};
+
+    fn call(granted: bool, abandoned: bool, waited_ms: Option<u64>) -> CallFact {
+        CallFact { prompted: true, granted, abandoned, waited_ms }
+    }
+
+    fn group(org: &str) -> Group {
+        Group { org_id: org.into(), language: "en".into(), prompt_version: "v1".into() }
+    }
+
+    #[test]
+    fn every_series_names_whose_calls_it_is_of() {
+        let mut one = Figures::default();
+        one.add(call(true, false, Some(10_000)));
+        one.add(call(false, true, None));
+        let told = of_consent(&GroupedFigures(BTreeMap::from([(group("a\"b\\c\nd"), one)])));
+        let labels = r#"org="a\"b\\c\nd",language="en",prompt_version="v1""#;
+        for series in [
+            format!(r#"callgate_consent_ratio{{figure="grant_rate",{labels}}} 0.5"#),
+            format!(r#"callgate_consent_part{{figure="abandonment",{labels}}} 1"#),
+            format!(r#"callgate_consent_whole{{figure="abandonment",{labels}}} 2"#),
+            format!(r#"callgate_time_to_conversation_seconds{{of="mean",{labels}}} 10.0"#),
+        ] {
+            assert!(told.lines().any(|line| line == series), "{series}: {told}");
+        }
+        assert!(!told.contains(r#"callgate_consent_ratio{figure="compliance""#), "a figure of nothing is none");
+    }
+
+    #[test]
+    fn organisations_without_end_have_series_with_an_end_and_lose_no_call() {
+        let mut groups = GroupedFigures::default();
+        for n in 0..GROUPS_MAX + 50 {
+            let figures = groups.0.entry(group(&format!("org-{n:04}"))).or_default();
+            for _ in 0..=n {
+                figures.add(call(true, false, None));
+            }
+        }
+        let told = of_consent(&groups);
+        let prompts: Vec<_> = told.lines().filter(|line| line.starts_with(r#"callgate_consent_whole{figure="grant_rate""#)).collect();
+        assert_eq!(prompts.len(), GROUPS_MAX + 1);
+        assert!(!told.contains("org-0049") && told.contains("org-0050"), "the ones with the fewest calls are the others");
+        let sum: u64 = prompts.iter().map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum();
+        assert_eq!(sum, groups.total().grants().whole);
     }
 }

@@ -5,6 +5,7 @@ mod artifacts;
 mod auth;
 mod bridge;
 mod config;
+mod denial;
 mod evidence;
 mod handover;
 mod http;
@@ -186,7 +187,8 @@ impl Gateway {
         let spool = SpoolWriters::start(&folder, &keys, SPOOL_THREADS, move |head, end| drop(report.send((head, end))))
             .map_err(local(&format!("the spool in {} cannot be made", folder.display())))?;
         let clocks = Clocks::default();
-        let (node, lease) = match database.nodes().await? {
+        let nodes = database.nodes().await?;
+        let (node, lease) = match nodes.clone() {
             Some(nodes) => {
                 let (node, lease) = nodes::Node::enter(nodes, &config.data_dir, || clocks.tick()).await?;
                 (Some(node), lease)
@@ -209,6 +211,7 @@ impl Gateway {
         let noes = noes::Noes::new(database.clone(), Arc::clone(&keys), &folder, Arc::clone(&metrics), noes::NOES_MAX);
         let mut world = world::World {
             lease,
+            nodes,
             draining: Arc::default(),
             noes,
             settings: Settings { prompts, ..config.settings },

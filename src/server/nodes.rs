@@ -17,19 +17,21 @@ use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::{Notify, oneshot, watch};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::handover;
 use super::http::App;
 use super::ids;
-use super::media::ToMedia;
+use super::media::{MediaHandle, ToMedia};
 use super::placing;
+use super::registry::Registry;
 use super::revocation;
 use super::scribe;
 use super::seal::Sealer;
 use super::unserved;
 use super::webhooks::{self, Asked, Form};
-use crate::engine::call::{Party, PartyKind};
+use super::world::World;
+use crate::engine::call::{CallIdentity, Party, PartyKind};
 use crate::engine::consent::{Actor, GrantSeq};
 use crate::engine::time::{Tick, WallTime};
 use crate::io::database::{Arrived, Bell, CallElsewhere, DatabaseError, GoneNode, LEASE, Nodes, Whose};
@@ -44,16 +46,24 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 const LISTEN_AGAIN: Duration = Duration::from_millis(500);
 /// Twilio waits for TwiML fifteen seconds in all.
 const WEBHOOK_WITHIN: Duration = Duration::from_secs(5);
+/// One peer has so long to take a new call: two of them are asked within [`WEBHOOK_WITHIN`].
+const PEER_WITHIN: Duration = Duration::from_millis(2_500);
 /// A state is worth so much waiting; then it is told as it was last written.
 const STATE_WITHIN: Duration = Duration::from_millis(500);
 /// What an owner that holds its lease does not do by then, it does not do.
 const DONE_WITHIN: Duration = Duration::from_secs(5);
 /// Twilio is asked meanwhile, who may take ten seconds.
 const TRANSFERRED_WITHIN: Duration = Duration::from_secs(15);
+/// A stopping gateway offers a new call to so many others at most, one after the other.
+const PEERS_ASKED: u32 = 2;
 /// Whoever is to be told of something is looked for so often: it may change hands meanwhile.
 const LOOKS_MAX: u32 = 4;
 /// Webhook answers are TwiML of a few kilobytes.
 const ANSWER_MAX: usize = 256 * 1024;
+/// The database tells within this whose a stream's call is, or the call begins without: it is not captured until somebody tells.
+const WHOSE_WITHIN: Duration = Duration::from_secs(1);
+/// And is asked again this often: every such call of an outage asks.
+const WHOSE_AGAIN: Duration = Duration::from_secs(1);
 /// Whoever takes a spool over holds its folder at most so long.
 const SEALED_WITHIN: Duration = Duration::from_secs(600);
 
@@ -109,6 +119,8 @@ pub(super) enum Command {
     State { call_id: String },
     /// Twilio's word on a call came to the wrong door.
     Webhook { path: String, query: String, form: Vec<(String, String)> },
+    /// A new call came to a gateway that is stopping.
+    NewCall { form: Vec<(String, String)> },
 }
 
 impl Command {
@@ -120,7 +132,7 @@ impl Command {
             | Self::Revoked { call_id, .. }
             | Self::Transfer { call_id, .. }
             | Self::State { call_id } => call_id,
-            Self::Webhook { .. } => "",
+            Self::Webhook { .. } | Self::NewCall { .. } => "",
         }
     }
 
@@ -130,6 +142,7 @@ impl Command {
             Self::Transfer { .. } => TRANSFERRED_WITHIN,
             Self::State { .. } => STATE_WITHIN,
             Self::Webhook { .. } => WEBHOOK_WITHIN,
+            Self::NewCall { .. } => PEER_WITHIN,
         }
     }
 }
@@ -225,7 +238,7 @@ impl Node {
             loop {
                 self.look(&app).await;
                 let rung = match &mut bells {
-                    Some(bells) => tokio::time::timeout(LOOK_EVERY, bells.next()).await,
+                    Some(bells) => timeout(LOOK_EVERY, bells.next()).await,
                     None => {
                         tokio::time::sleep(LISTEN_AGAIN).await;
                         break;
@@ -395,6 +408,11 @@ async fn perform(app: &App, command: Command) -> Value {
     let mut no_read_at = None;
     let message = match command {
         Command::Webhook { path, query, form } => return answer_webhook(app, &path, &query, form).await,
+        // Whoever cannot record it either says so, and another is asked.
+        Command::NewCall { form } => {
+            let takes = !app.is_draining() && app.world.lease.holds(app.world.clocks.tick());
+            return if takes { answer_webhook(app, webhooks::VOICE, "", form).await } else { Value::Null };
+        }
         Command::State { call_id } => return app.registry.owned(&call_id).map_or(Value::Null, |live| live.json()),
         Command::Transfer { call_id, by, kind, to } => {
             return handover::hand_over(app, &call_id, by, Party { kind, to }).await.json();
@@ -432,8 +450,9 @@ pub(super) async fn command(app: &App, command: Command) -> Result<Value, NotDon
     };
     let Some(node) = &app.node else { return here.map_or(Err(NotDone::Over), told) };
     if let Some(state) = &here
-        // While the lease holds nobody else can have taken it over.
-        && app.world.lease.holds(app.world.clocks.tick())
+        // While the lease holds nobody else can have taken it over; and of a call whose streams are here nobody else captures
+        // anything: its gate is shut now, whoever may close it.
+        && (app.world.lease.holds(app.world.clocks.tick()) || matches!(command, Command::OptOut { .. }) && state["phase"] != "CREATED")
     {
         return told(state.clone());
     }
@@ -534,20 +553,88 @@ pub(super) async fn ask_owner(app: &App, owner: &CallElsewhere, path: &str, quer
         Some(node) => node.ask(&owner.node_id, &command).await,
         None => Err(NotDone::Over),
     };
-    match answer {
-        Ok(answer) if answer["status"].is_u64() => {
-            let status = answer["status"].as_u64().and_then(|status| u16::try_from(status).ok());
-            let status = status.and_then(|status| StatusCode::from_u16(status).ok()).unwrap_or(StatusCode::BAD_GATEWAY);
-            let kind = answer["contentType"].as_str().unwrap_or("text/plain").to_owned();
-            (status, [(header::CONTENT_TYPE, kind)], answer["body"].as_str().unwrap_or_default().to_owned()).into_response()
-        }
-        Ok(_) | Err(_) => {
-            if path == webhooks::VOICE {
-                webhooks::note_unserved(app, &owner.call_id, form).await;
+    if let Some(answer) = answer.ok().and_then(|answer| answered(&answer)) {
+        return answer;
+    }
+    if path == webhooks::VOICE {
+        webhooks::note_unserved(app, &owner.call_id, form).await;
+    }
+    webhooks::put_through(app, path, query, &owner.call_id, form).await
+}
+
+/// A new call came here, and this gateway is stopping: the answer of one that is not, whose call it is then. `None` if no other takes it
+/// in time. Who is slow to take it and does after all is asked by whoever takes it next: the first has it.
+pub(super) async fn taken_by_a_peer(app: &App, form: &[(String, String)]) -> Option<Response> {
+    let node = app.node.as_ref()?;
+    let command = Command::NewCall { form: form.to_vec() };
+    let asked = async {
+        for peer in node.nodes.peers(PEERS_ASKED).await.unwrap_or_default() {
+            if let Some(answer) = node.ask(&peer, &command).await.ok().and_then(|answer| answered(&answer)) {
+                tracing::info!(node.id = %peer, "webhook: a new call, and this gateway is stopping; another has it");
+                return Some(answer);
             }
-            webhooks::put_through(app, path, query, &owner.call_id, form).await
+        }
+        None
+    };
+    timeout(WEBHOOK_WITHIN, asked).await.ok().flatten()
+}
+
+/// What another gateway answered to Twilio, if it answered.
+fn answered(answer: &Value) -> Option<Response> {
+    let status = u16::try_from(answer["status"].as_u64()?).ok().and_then(|status| StatusCode::from_u16(status).ok());
+    let kind = answer["contentType"].as_str().unwrap_or("text/plain").to_owned();
+    let body = answer["body"].as_str().unwrap_or_default().to_owned();
+    Some((status.unwrap_or(StatusCode::BAD_GATEWAY), [(header::CONTENT_TYPE, kind)], body).into_response())
+}
+
+/// Whose the call of a stream is that came without a word from a webhook of ours.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Streams {
+    /// This gateway's: it saw the CallSid first, or is alone.
+    Here,
+    /// This other gateway's.
+    There(String),
+    /// The database has not told yet.
+    Unknown,
+}
+
+/// Asks whose the call of such a stream is: off the media threads, and no longer than [`WHOSE_WITHIN`].
+pub(super) async fn streams(world: &World, told: &str, identity: &CallIdentity) -> Streams {
+    let Some(nodes) = &world.nodes else { return Streams::Here };
+    match timeout(WHOSE_WITHIN, nodes.streams(told, &identity.call_sid, &identity.call_id)).await {
+        Ok(Ok(None)) => Streams::Here,
+        Ok(Ok(Some(node_id))) => Streams::There(node_id),
+        Ok(Err(why)) => {
+            tracing::warn!(call.id = %identity.call_id, error = %why, "nodes: nobody can tell whose a call is; until somebody can, nothing of it is captured");
+            Streams::Unknown
+        }
+        Err(_) => Streams::Unknown,
+    }
+}
+
+/// The same, until it is told, or the call is over.
+pub(super) async fn streams_at_last(world: World, registry: Arc<Registry>, told: String, identity: CallIdentity, me: MediaHandle) {
+    while registry.get(&identity.call_id).is_some_and(|live| !live.is_over()) {
+        tokio::time::sleep(WHOSE_AGAIN).await;
+        match streams(&world, &told, &identity).await {
+            Streams::Unknown => {}
+            Streams::Here => return me.send(ToMedia::IsOurs(identity.call_id)),
+            Streams::There(node_id) => {
+                strayed(&identity.call_sid, &node_id);
+                return me.send(ToMedia::Disowned(identity.call_id));
+            }
         }
     }
+}
+
+/// A stream has come to a gateway that does not have its call: what to set, so that the next one does not.
+pub(super) fn strayed(call_sid: &str, node_id: &str) {
+    tracing::error!(
+        call.sid = call_sid,
+        node.id = node_id,
+        "nodes: a stream of another gateway's call came here, and is not captured: let callgate write the TwiML, with CALLGATE_STREAM_URL \
+         set to each gateway's own address, or have the load balancer send all streams of a CallSid to one gateway"
+    );
 }
 
 /// Whether a call that rings is ours from here on. Who shares the database with nobody has them all.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::body::Bytes;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
-use axum::http::{StatusCode, header};
+use axum::http::{StatusCode, Uri, header};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use secrecy::ExposeSecret as _;
@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use self::onward::{next, next_unowned, otherwise, unowned, without_us};
+use super::api::asked::NUL_IN_URL;
 use super::config::InboundRoute;
 use super::http::App;
 use super::ids;
@@ -83,6 +84,12 @@ impl Form {
         Self(pairs)
     }
 
+    /// A pair with U+0000 is left out: Twilio sends none, no row can have it, and no call is to fail because of one.
+    fn of(mut pairs: Vec<(String, String)>) -> Self {
+        pairs.retain(|(name, value)| !name.contains('\0') && !value.contains('\0'));
+        Self(pairs)
+    }
+
     fn field(&self, name: &str) -> &str {
         self.0.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value.as_str())
     }
@@ -101,7 +108,7 @@ impl Form {
 
 /// Lets nothing past that Twilio did not sign.
 pub(super) async fn signed(State(app): State<App>, request: Request, next: middleware::Next) -> Response {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
     let Ok(bytes) = axum::body::to_bytes(body, FORM_MAX).await else {
         return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "the form is too large").into_response();
@@ -125,7 +132,8 @@ pub(super) async fn signed(State(app): State<App>, request: Request, next: middl
             return Problem::new(StatusCode::FORBIDDEN, "X-Twilio-Signature does not match").into_response();
         }
     }
-    let (uri, form) = (parts.uri.clone(), Form(pairs));
+    parts.uri = without_nul(parts.uri);
+    let (uri, form) = (parts.uri.clone(), Form::of(pairs));
     let mut request = Request::from_parts(parts, axum::body::Body::from(Bytes::new()));
     request.extensions_mut().insert(form.clone());
     let answer = async {
@@ -145,6 +153,13 @@ pub(super) async fn signed(State(app): State<App>, request: Request, next: middl
             answer_now(&app, uri.path(), uri.query().unwrap_or_default(), &form)
         }
     }
+}
+
+/// The same of the query: no URL that we gave has it.
+fn without_nul(uri: Uri) -> Uri {
+    let Some(query) = uri.query().filter(|query| query.contains(NUL_IN_URL)) else { return uri };
+    let pairs: Vec<&str> = query.split('&').filter(|pair| !pair.contains(NUL_IN_URL)).collect();
+    format!("{}?{}", uri.path(), pairs.join("&")).parse().unwrap_or(uri)
 }
 
 /// What stands in the URL that Twilio was given. It takes whatever stands there: people are on the line, so Twilio is answered by TwiML.
@@ -268,7 +283,12 @@ pub(super) async fn voice(State(app): State<App>, asked: Asked, axum::Extension(
         return Problem::not_found("call").into_response();
     }
     if about.announced.is_none() && app.is_draining() {
-        return put_past(&app, &form).await;
+        // Asked twice, the same is answered.
+        let by_a_peer = if about.id.is_none() { nodes::taken_by_a_peer(&app, &form.0).await } else { None };
+        return match by_a_peer {
+            Some(answer) => answer,
+            None => put_past(&app, &form).await,
+        };
     }
     let announced = match about.announced.take() {
         Some(announced) => announced,

@@ -16,7 +16,7 @@ use crate::engine::consent::ConsentStatus;
 use crate::engine::policy::{Places, Policy, Region, Ruling};
 use crate::engine::time::WallTime;
 use crate::io::clock::Clocks;
-use crate::io::database::{Database, DatabaseError};
+use crate::io::database::{Database, DatabaseError, Nodes};
 use crate::io::recording::Format;
 use crate::io::spool::{PauseGaps, SpoolWriters};
 
@@ -35,6 +35,8 @@ pub struct World {
     pub decline_queues: bool,
     /// Until when gates may be open.
     pub lease: Lease,
+    /// This gateway among those on the same database, if there can be others.
+    pub nodes: Option<Nodes>,
     /// The gateway stops: what it has begun it serves, and nothing new.
     pub draining: Arc<AtomicBool>,
     /// What the law of a place is.

@@ -192,9 +192,10 @@ async fn it_is_for_those_who_may_and_that_they_had_it_is_written_down() {
     let [told] = told.as_slice() else { panic!("{told:?}") };
     assert_eq!((&told["actor"]["id"], &told["action"], &told["severity"]), (&json!("u-audit"), &json!("VIEW"), &json!("LOW")));
     assert_eq!((&told["callId"], &told["detail"]["outcome"]), (&call["callId"], &json!("ALLOWED")));
-    let asked = r#"SELECT "userId", "outcome" FROM "AccessLog" WHERE "what" = 'evidence' ORDER BY "auditSeq""#;
-    let log: Vec<[String; 2]> = crate::common::raw(rig.folder.path()).await.texts(asked).await;
-    assert_eq!(log, [["u-far".to_owned(), "DENIED".to_owned()], ["u-audit".to_owned(), "ALLOWED".to_owned()]]);
+    let asked = r#"SELECT "orgId", "userId", "outcome" FROM "AccessLog" WHERE "what" = 'evidence' ORDER BY "orgId", "auditSeq""#;
+    let log: Vec<[String; 3]> = crate::common::raw(rig.folder.path()).await.texts(asked).await;
+    let told = [["default", "u-far", "DENIED"], ["default", "u-audit", "ALLOWED"], ["other-org", "tester", "DENIED"]];
+    assert_eq!(log, told.map(|row| row.map(str::to_owned)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

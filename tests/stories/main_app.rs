@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use crate::common::twilio::{Phone, Twilio, attribute};
 use crate::common::{Caller, Rig};
 use axum::Router;
 use axum::extract::State;
@@ -214,4 +215,26 @@ async fn an_answer_that_would_record_or_carry_audio_past_consent_is_followed_wit
     let _caller = decided(&rig, "CAmail", "2").await;
     let twiml = connected(&rig, "CAmail").await;
     assert!(!twiml.contains("Record") && !twiml.contains("Redirect") && twiml.contains("<Hangup/>"), "{twiml}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_nul_in_a_form_or_a_url_of_twilios_fails_no_call() {
+    let twilio = Twilio::start().await;
+    let rig = Rig::start(Given { inbound_route: Some("client:anna".into()), ..twilio.given() }).await;
+    let phone = Phone::inbound("CA00000000000000000000000000000a00");
+    let fields = [("Direction", "inbound"), ("clientId", "c\0"), ("SomethingNew", "a\0b"), ("a\0", "b"), ("AnsweredBy", "hum\0an")];
+    let twiml = phone.voice(&rig, &fields).await;
+    assert!(twiml.contains("<Connect") && !twiml.contains('\0'), "{twiml}");
+    let url = format!("{}?callId=call%00", phone.told("Url")[0]);
+    assert_eq!(phone.ask(&rig, &url, &[]).await, (200, twiml.clone()), "no URL of ours: it is as if it was not there");
+    let mut caller = phone.stream(&rig, &twiml).await;
+    caller.frames(250).await;
+    caller.key("1").await;
+    let call = rig.call(&phone.sid, |call| call["consent"]["status"] == "GRANTED").await;
+    assert_eq!(call["clientId"], format!("unknown-{}", phone.sid), "a client's id that no row can have is none");
+    drop(caller);
+    let action = attribute(&twiml, "Connect", "action");
+    let (status, next) = phone.ask(&rig, &action, &[("Digits", "\0")]).await;
+    assert!(status == 200 && next.contains("<Client>anna</Client>"), "{next}");
+    phone.status(&rig, "completed").await;
 }

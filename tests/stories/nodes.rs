@@ -536,6 +536,197 @@ async fn whose_owner_is_killed_while_it_rings_is_connected_unrecorded_with_a_rec
     assert!(attribute(&twiml, "Stream", "url").starts_with("wss://"));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_nobody_announced_has_one_owner_and_a_no_reaches_it_wherever_it_is_said() {
+    let url = databases::fresh().await;
+    let (one, other) = two(&url).await;
+    let stay = || json!({ "mode": "stay", "clientId": "c" });
+    let mut caller = Caller::talking_as(&one, "CAsplit", "c").await;
+    let mut astray = Caller::connect(other.address(), "CAsplit", stay()).await;
+    astray.frames(300).await;
+    assert!(!astray.listen(Duration::from_secs(5)).await && !astray.was_played_to(), "closed, and nobody is asked twice");
+    caller.frames(100).await;
+    let calls = other.get("/api/calls?callSid=CAsplit").await.1["calls"].clone();
+    assert_eq!(calls.as_array().unwrap().len(), 1, "one call: {calls}");
+    let no = format!("/api/calls/{}/opt-out", calls[0]["callId"].as_str().unwrap());
+    let (status, refused) = other.post_as(&no, json!({}), &other.token).await;
+    assert_eq!((status, &refused["consent"]["status"]), (200, &json!("REVOKED")), "{refused}");
+    caller.frames(100).await;
+    let after = one.call("CAsplit", |call| call["recording"]["framesWithheld"]["inbound"].as_u64() >= Some(100)).await;
+    assert_eq!(captured(&after), captured(&refused), "not a frame after the answer, on any gateway");
+    caller.stop().await;
+    // At one moment.
+    for n in 0..10 {
+        let sid = format!("CArace{n}");
+        let (first, second) = tokio::join!(Caller::connect(one.address(), &sid, stay()), Caller::connect(other.address(), &sid, stay()));
+        let served = [first, second].iter().filter(|caller| caller.was_played_to()).count();
+        assert_eq!(served, 1, "{sid}: one of the two");
+    }
+    // TwiML of a gateway's own leads to that gateway, whatever the load balancer does with it.
+    let twilio = Twilio::start().await;
+    let (one, other) =
+        (Rig::start(told_by(&twilio, &url)).await, Rig::start(Given { unannounced: Some("true".into()), ..told_by(&twilio, &url) }).await);
+    let phone = Phone::inbound("CA00000000000000000000000000000051");
+    let twiml = phone.voice(&one, &[]).await;
+    assert!(!phone.stream(&other, &twiml).await.was_played_to(), "announced there");
+    assert!(phone.stream(&one, &twiml).await.was_played_to());
+    one.initiate(&wish("d"), None).await;
+    let placed = twilio.phone();
+    let twiml = placed.voice(&one, &[]).await;
+    assert!(!placed.stream(&other, &twiml).await.was_played_to(), "placed there");
+    assert!(placed.stream(&one, &twiml).await.was_played_to());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_calls_of_a_gateway_that_is_gone_are_had_by_whoever_their_next_stream_comes_to() {
+    let (url, folder) = (databases::fresh().await, tempfile::tempdir().unwrap());
+    let other = Rig::start(on(&url)).await;
+    let served = Served::start(folder.path(), &[("CALLGATE_DATABASE_URL", &url)]);
+    let stay = || json!({ "mode": "stay", "clientId": "c" });
+    let mut caller = Caller::connect(served.address, "CAorphan", stay()).await;
+    caller.frames(50).await;
+    assert!(!Caller::connect(other.address(), "CAorphan", stay()).await.was_played_to());
+    served.signal("-KILL");
+    assert!(!Caller::connect(other.address(), "CAorphan", stay()).await.was_played_to(), "it may still believe in its lease");
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !Caller::connect(other.address(), "CAorphan", stay()).await.was_played_to() {
+        assert!(Instant::now() < deadline, "a lease is over after ten seconds");
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn until_somebody_tells_whose_a_stream_is_nothing_of_it_is_captured() {
+    let url = databases::fresh().await;
+    let (one, other) = two(&url).await;
+    let stay = |client: &str| json!({ "mode": "stay", "clientId": client });
+    // One that the other gateway has.
+    let mut theirs = Caller::connect(other.address(), "CAtheirs", stay("a")).await;
+    theirs.frames(10).await;
+    other.call("CAtheirs", |call| call["phase"] != "CREATED").await;
+    // The ledger takes everything; only who has which call cannot be asked, for less than a lease.
+    let mut raw = databases::raw(&url).await;
+    raw.execute(r#"BEGIN; LOCK TABLE "Arrival""#).await.unwrap();
+    let (hasty, patient) =
+        tokio::join!(Caller::connect(one.address(), "CAhasty", stay("b")), Caller::connect(one.address(), "CApatient", stay("d")));
+    let (mut hasty, mut patient) = (hasty, patient);
+    for caller in [&mut hasty, &mut patient] {
+        while !caller.was_played_to() {
+            assert!(caller.listen(Duration::from_secs(3)).await, "the client is asked all the same");
+        }
+    }
+    says_yes(&mut hasty).await;
+    let unrecorded = one.call("CAhasty", |call| call["unrecordedReason"] == "SYSTEM_ERROR").await;
+    assert_eq!((captured(&unrecorded), &unrecorded["phase"]), (0, &json!("CONNECTED")), "they talk on: {unrecorded}");
+    raw.execute("ROLLBACK").await.unwrap();
+    // Ours after all: the yes that comes then holds. A line that says nothing meanwhile would be a dead one.
+    for _ in 0..40 {
+        patient.frames(2).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    says_yes(&mut patient).await;
+    one.call("CApatient", |call| captured(call) >= 50).await;
+    hasty.frames(100).await;
+    assert_eq!(captured(&one.call("CAhasty", |_| true).await), 0, "nothing opens by itself");
+    // Another's after all, told while the client is being asked.
+    raw.execute(r#"BEGIN; LOCK TABLE "Arrival""#).await.unwrap();
+    let mut late = Caller::connect(one.address(), "CAlate", stay("e")).await;
+    while !late.was_played_to() {
+        assert!(late.listen(Duration::from_secs(3)).await);
+    }
+    let told = r#"INSERT INTO "Arrival" ("callSid", "callId", "nodeId") SELECT 'CAlate', 'call_elsewhere', "nodeId" FROM "Call" WHERE "callSid" = 'CAtheirs'"#;
+    assert_eq!(raw.execute(told).await.unwrap(), 1);
+    raw.execute("COMMIT").await.unwrap();
+    let strayed = one.call("CAlate", |call| call["unrecordedReason"] == "SYSTEM_ERROR").await;
+    says_yes(&mut late).await;
+    assert_eq!(captured(&strayed), 0, "{strayed}");
+    for caller in [&mut theirs, &mut hasty, &mut patient, &mut late] {
+        caller.stop().await;
+    }
+    let ended = one.call("CAlate", |call| call["phase"] == "ENDED").await;
+    assert_eq!((captured(&ended), &ended["isRecorded"]), (0, &json!(false)), "{ended}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_says_no_to_a_gateway_that_lost_its_lease_is_told_that_the_gate_is_shut_and_not_that_nobody_knows() {
+    let mut server = Cluster::start(&["fsync=off"]).await;
+    let rig = Rig::start(on(&server.url("postgres"))).await;
+    let mut caller = Caller::talking_as(&rig, "CAcut", "c").await;
+    let page = page(&rig, "CAcut").await;
+    server.stop("QUIT");
+    let deadline = Instant::now() + Duration::from_secs(15);
+    while rig.get(&page).await.1["unrecordedReason"] != "SYSTEM_ERROR" {
+        caller.frames(5).await;
+        assert!(Instant::now() < deadline);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let no = async || {
+        let request = reqwest::Client::new().post(format!("http://{}{page}/opt-out", rig.address())).bearer_auth(&rig.token);
+        let answer = request.send().await.unwrap();
+        (answer.status().as_u16(), answer.headers().contains_key("gate-shut-at"), answer.json::<Value>().await.unwrap())
+    };
+    let (status, shut, problem) = no().await;
+    assert!(status == 503 && shut, "{status}: {problem}");
+    assert_eq!(problem["type"], "urn:callgate:problem:gate-shut-record-pending", "{problem}");
+    server.run().await;
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let (status, _, state) = loop {
+        let told = no().await;
+        if told.0 == 200 {
+            break told;
+        }
+        assert!(Instant::now() < deadline, "{told:?}");
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    };
+    assert_eq!((status, &state["consent"]["status"]), (200, &json!("REVOKED")), "{state}");
+    assert_eq!(
+        rig.chain("c").await.iter().filter(|entry| entry["kind"] == "consent.revoked").count(),
+        1,
+        "one no, however often it is said"
+    );
+    caller.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_call_that_comes_to_a_stopping_gateway_is_asked_and_recorded_by_another() {
+    let (url, twilio, folder) = (databases::fresh().await, Twilio::start().await, tempfile::tempdir().unwrap());
+    let other = Rig::start(told_by(&twilio, &url)).await;
+    let stopping = served(folder.path(), &twilio, &url);
+    let (before, new) = (Phone::inbound("CA00000000000000000000000000000061"), Phone::inbound("CA00000000000000000000000000000062"));
+    let voice = async |phone: &Phone| {
+        let (status, twiml) = phone.ask_at(stopping.address, phone.told("Url")[0], &[]).await;
+        assert_eq!(status, 200, "{twiml}");
+        twiml
+    };
+    // Somebody keeps it from ending at once.
+    let mut talking = before.stream_at(stopping.address, &voice(&before).await).await;
+    stopping.signal("-TERM");
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        let ready: Value = reqwest::get(format!("http://{}/readyz", stopping.address)).await.unwrap().json().await.unwrap();
+        if ready["draining"] == true {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{ready}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let twiml = voice(&new).await;
+    assert!(twiml.contains("<Connect"), "asked, and not put past: {twiml}");
+    assert_eq!(voice(&new).await, twiml, "asked twice, the same is answered");
+    assert_eq!(new.voice(&other, &[]).await, twiml, "by the one that has it");
+    let mut caller = new.stream(&other, &twiml).await;
+    says_yes(&mut caller).await;
+    other.call(&new.sid, |call| call["consent"]["status"] == "GRANTED").await;
+    let calls = other.get(&format!("/api/calls?callSid={}", new.sid)).await.1["calls"].clone();
+    assert_eq!(calls.as_array().unwrap().len(), 1, "no second one, put past: {calls}");
+    caller.stop().await;
+    // When there is no other that takes it, the people are connected.
+    other.gateway.drain(Duration::from_secs(1)).await;
+    assert!(dialled(&voice(&Phone::inbound("CA00000000000000000000000000000063")).await, "anna"));
+    talking.stop().await;
+    before.ask_at(stopping.address, before.told("StatusCallback")[0], &[("CallStatus", "completed")]).await;
+}
+
 fn sweep(folder: &std::path::Path, url: &str, store: &str) -> (bool, String) {
     let mut sweep = std::process::Command::new(env!("CARGO_BIN_EXE_callgate"));
     sweep.args(["retention", "sweep", "--as-of", &wall().plus_days(31).to_string()]).current_dir(folder);

@@ -424,7 +424,7 @@ async fn every_read_of_a_recording_and_every_denial_is_in_the_access_log_beside_
         ["clerk", "description", "ALLOWED", &recording, "recording.read"],
         ["clerk", "audio", "ALLOWED", &recording, "recording.read"],
         ["stranger", "description", "DENIED", &recording, "access.denied"],
-        ["nobody", &route, "DENIED", "", "access.denied"],
+        ["nobody", &route, "DENIED", &recording, "access.denied"],
         ["clerk", "description", "QUEUED", &recording, "access.denied"],
     ];
     assert_eq!(logged, expected.map(|row| row.map(str::to_owned)));

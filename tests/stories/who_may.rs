@@ -35,6 +35,15 @@ impl Door {
         !self.template.contains('{') || self.template.contains("{clientId}")
     }
 
+    /// Whose the thing is that it leads to.
+    fn is_about(&self) -> &'static str {
+        match self.template.as_str() {
+            template if template.starts_with("/api/tasks/") => "client-task",
+            template if template.contains('{') => CLIENT,
+            _ => "",
+        }
+    }
+
     async fn knock(&self, rig: &Rig, token: Option<&str>) -> (u16, String) {
         let request = reqwest::Client::new().request(self.method.parse().unwrap(), format!("http://{}{}", rig.address(), self.path));
         let request =
@@ -116,7 +125,7 @@ async fn nobody_gets_in_where_they_may_not() {
     };
     let expired = rig.gateway.tokens().mint(&Claims { exp: 1_000_000, ..claims(&PERMISSIONS, &["*"], "default") }).unwrap();
     let unsigned = format!("{}.", rig.token.rsplit_once('.').unwrap().0);
-    let mut denied: Vec<(String, String)> = Vec::new();
+    let mut denied: Vec<Denied> = Vec::new();
     for (n, door) in doors.iter().enumerate() {
         let at = format!("{} {}", door.method, door.template);
         let Some(needed) = &door.permission else {
@@ -137,7 +146,7 @@ async fn nobody_gets_in_where_they_may_not() {
             let sub = format!("{n}-{permission}");
             let (status, told) = door.knock(&rig, Some(&token(&rig, &sub, &[permission], &["*"], "default"))).await;
             assert_eq!(status, 403, "{at} with {permission}: {told}");
-            denied.push((sub, door.path.clone()));
+            denied.push(Denied { sub, asked: door.path.clone(), org: "default", client: door.is_about() });
         }
         // All permissions, and none of the clients.
         let sub = format!("{n}-other-client");
@@ -145,7 +154,8 @@ async fn nobody_gets_in_where_they_may_not() {
         if door.leads_to_a_thing() {
             assert_eq!(status, 403, "{at}, another client: {told}");
             assert!(!told.contains(CLIENT) && !told.contains(&recording), "{at}: {told}");
-            denied.push((sub, String::new()));
+            let client = if door.is_about().is_empty() { CLIENT } else { door.is_about() };
+            denied.push(Denied { sub, asked: String::new(), org: "default", client });
         } else {
             assert_eq!(status, 200, "{at}, another client: {told}");
             if needed != "canViewAuditLogs" {
@@ -153,11 +163,13 @@ async fn nobody_gets_in_where_they_may_not() {
             }
         }
         // All permissions, all clients, another organisation.
-        let (status, told) = door.knock(&rig, Some(&token(&rig, &format!("{n}-other-org"), &PERMISSIONS, &["*"], "elsewhere"))).await;
+        let sub = format!("{n}-other-org");
+        let (status, told) = door.knock(&rig, Some(&token(&rig, &sub, &PERMISSIONS, &["*"], "elsewhere"))).await;
         if door.names_a_client() {
             assert_ne!(status, 403, "{at}, another organisation: {told}");
         } else {
             assert_eq!(status, 404, "{at}, another organisation: {told}");
+            denied.push(Denied { sub, asked: String::new(), org: "elsewhere", client: "" });
         }
         for secret in [&call, &recording, task, artifact, "MZCAwalked"] {
             assert!(!told.contains(secret), "{at}, another organisation: {told}");
@@ -178,29 +190,96 @@ async fn nobody_gets_in_where_they_may_not() {
     every_denial_is_kept(&rig, &denied).await;
 }
 
+/// What must be known of a denial.
+struct Denied {
+    sub: String,
+    /// The path, if that was all that was looked at.
+    asked: String,
+    /// In whose log.
+    org: &'static str,
+    /// About whom; empty if nothing may be told of that, or nobody was named.
+    client: &'static str,
+}
+
 /// In the chain, and in the access log beside it.
-async fn every_denial_is_kept(rig: &Rig, denied: &[(String, String)]) {
-    assert!(denied.len() > 60, "{}", denied.len());
-    let (mut kept, mut after) = (Vec::new(), 0);
-    loop {
-        let page = rig.get(&format!("/api/audit?limit=1000&after={after}")).await.1;
-        kept.extend(page["entries"].as_array().unwrap().iter().map(|entry| entry["entry"].clone()));
-        match page["next"].as_u64() {
-            Some(next) => after = next,
-            None => break,
-        }
+async fn every_denial_is_kept(rig: &Rig, denied: &[Denied]) {
+    assert!(denied.len() > 80, "{}", denied.len());
+    let mut kept = Vec::new();
+    for org in ["default", "elsewhere"] {
+        kept.extend(chain_of(rig, &token(rig, "auditor", &["canViewAuditLogs"], &[], org)).await);
     }
     kept.retain(|entry| entry["kind"] == "access.denied");
-    let asked = r#"SELECT "userId" FROM "AccessLog" WHERE "outcome" = 'DENIED'"#;
-    let logged: BTreeSet<String> = crate::common::raw(rig.folder.path()).await.texts::<1>(asked).await.into_iter().flatten().collect();
-    for (sub, asked) in denied {
+    let asked = r#"SELECT "userId", "orgId", "clientId", "callId", "recordingId" FROM "AccessLog" WHERE "outcome" = 'DENIED'"#;
+    let logged = crate::common::raw(rig.folder.path()).await.texts::<5>(asked).await;
+    for Denied { sub, asked, org, client } in denied {
         let lines: Vec<_> = kept.iter().filter(|entry| entry["actor"]["id"] == **sub).collect();
         assert_eq!(lines.len(), 1, "{sub} asked for {asked}: {lines:?}");
         if !asked.is_empty() {
             assert_eq!(lines[0]["detail"]["asked"], **asked, "{sub}");
         }
-        assert!(logged.contains(sub), "{sub} is not in the access log");
+        assert_eq!(lines[0]["clientId"].as_str().unwrap_or_default(), *client, "{sub}: {lines:?}");
+        let [row] =
+            logged.iter().filter(|row| row[0] == *sub).collect::<Vec<_>>().try_into().unwrap_or_else(|rows| panic!("{sub}: {rows:?}"));
+        assert_eq!([&row[1], &row[2]], [org, client], "{sub}: {row:?}");
+        if *org == "elsewhere" {
+            assert!(row[3].is_empty() && row[4].is_empty(), "nothing of what another organisation has: {row:?}");
+        }
     }
+}
+
+/// All of an organisation's chain.
+async fn chain_of(rig: &Rig, token: &str) -> Vec<Value> {
+    let (mut kept, mut after) = (Vec::new(), 0);
+    loop {
+        let page = rig.get_as(&format!("/api/audit?limit=1000&after={after}"), Some(token)).await.1;
+        kept.extend(page["entries"].as_array().unwrap().iter().map(|entry| entry["entry"].clone()));
+        match page["next"].as_u64() {
+            Some(next) => after = next,
+            None => return kept,
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_nul_in_any_text_is_refused_at_the_door_and_reaches_no_database() {
+    let rig = Rig::start(Given::default()).await;
+    let ids = [("{callId}", "call%00"), ("{clientId}", "client%00"), ("{id}", "x%00")];
+    for door in doors(&rig, &ids).await.iter().filter(|door| door.path.contains("%00")) {
+        assert_eq!(door.knock(&rig, Some(&rig.token)).await.0, 400, "{door:?}");
+        let nobody = token(&rig, "nobody", &[], &["*"], "default");
+        assert_eq!(door.knock(&rig, Some(&nobody)).await.0, 403, "who may nothing is told nothing more: {door:?}");
+    }
+    for path in [
+        "/api/calls?callSid=CA%00",
+        "/api/audit?callId=%00",
+        "/api/tasks?after=2026-11-01T00:00:00Z,%00",
+        "/api/metrics/consent?language=e%00n",
+        "/api/clients/c/interactions?after=2026-11-01T00:00:00Z,%00",
+    ] {
+        let (status, told) = rig.get(path).await;
+        assert!(status == 400 && told["detail"].as_str().unwrap().contains("U+0000"), "{path}: {status} {told}");
+    }
+    let mut caller = Caller::talking_as(&rig, "CAnul", "c").await;
+    let call = rig.call("CAnul", |_| true).await["callId"].as_str().unwrap().to_owned();
+    for (path, body) in [
+        ("/api/calls", json!({ "clientId": "c", "to": "+16175550123", "connectTo": "client:maria", "clientName": "A\0" })),
+        ("/api/clients/c/consent/revoke", json!({ "reason": "a\0" })),
+        ("/api/clients/c/legal-hold", json!({ "reason": "a\0" })),
+        (&format!("/api/calls/{call}/opt-out"), json!({ "reason": "a\0" })),
+        (&format!("/api/calls/{call}/pause"), json!({ "reason": "a\0" })),
+        (&format!("/api/calls/{call}/transfer"), json!({ "to": "client:a\0", "kind": "AGENT" })),
+        (&format!("/api/calls/{call}/artifacts"), json!({ "kind": "SUMMARY", "ownerId": "a\0" })),
+    ] {
+        let (status, told) = rig.post_as(path, body, &rig.token).await;
+        assert_eq!(status, 400, "{path}: {told}");
+    }
+    assert_eq!(rig.call("CAnul", |_| true).await["recording"]["state"], "ACTIVE", "and nothing of it was done");
+    // What only looks like one is none.
+    let (status, told) = rig.post_as(&format!("/api/calls/{call}/opt-out"), json!({ "reason": "C:\\u0000" }), &rig.token).await;
+    assert_eq!((status, &told["consent"]["status"]), (200, &json!("REVOKED")), "{told}");
+    caller.stop().await;
+    assert_eq!(rig.get_as("/api/calls", Some(&token(&rig, "a\0", &PERMISSIONS, &["*"], "default"))).await.0, 401);
+    assert_eq!(rig.get_as("/api/calls", Some(&token(&rig, "a", &PERMISSIONS, &["c\0"], "default"))).await.0, 401);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -280,11 +280,12 @@ impl Nodes {
         }
         let told: Option<(String, String)> = sqlx::query_as(
             r#"SELECT a."callId", a."nodeId" FROM "Arrival" a JOIN "Node" n ON n."id" = a."nodeId"
-               WHERE a."callSid" = $1 AND n."id" <> $2 AND n."leaseUntil" > now() - make_interval(secs => $3)"#,
+               WHERE (a."callSid" = $1 OR a."callId" = $4) AND n."id" <> $2 AND n."leaseUntil" > now() - make_interval(secs => $3)"#,
         )
         .bind(call_sid)
         .bind(&self.me)
         .bind(GRACE.as_secs_f64())
+        .bind(call_id)
         .fetch_optional(&self.pool)
         .await?;
         Ok(told.map_or(Whose::Nobodys, |(call_id, node_id)| Whose::Arrived(CallElsewhere { call_id, node_id })))
@@ -340,6 +341,48 @@ impl Nodes {
             Some(_) => Arrived::Past,
             None => Arrived::Left(call_id),
         })
+    }
+
+    /// A stream came without a word from a webhook: the gateway that saw its CallSid first has its call, for as long as that one holds
+    /// its lease or may believe so. Which other one that is; `None` if it is ours. `told` is the id that the stream itself says.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Query`].
+    pub async fn streams(&self, told: &str, call_sid: &str, fresh: &str) -> Result<Option<String>, DatabaseError> {
+        if let Whose::Theirs(owner) | Whose::Arrived(owner) = self.whose(told, call_sid).await? {
+            return Ok(Some(owner.node_id));
+        }
+        // One statement: of two gateways at one moment the later sees the earlier's row, and leaves it.
+        sqlx::query(
+            r#"INSERT INTO "Arrival" ("callSid", "callId", "nodeId") VALUES ($1, $2, $3)
+               ON CONFLICT ("callSid") DO UPDATE SET "callId" = excluded."callId", "nodeId" = excluded."nodeId", "at" = now()
+               WHERE NOT EXISTS (SELECT 1 FROM "Node" n WHERE n."id" = "Arrival"."nodeId"
+                                 AND n."leaseUntil" > now() - make_interval(secs => $4))"#,
+        )
+        .bind(call_sid)
+        .bind(fresh)
+        .bind(&self.me)
+        .bind(GRACE.as_secs_f64())
+        .execute(&self.pool)
+        .await?;
+        let (node_id,): (String,) =
+            sqlx::query_as(r#"SELECT "nodeId" FROM "Arrival" WHERE "callSid" = $1"#).bind(call_sid).fetch_one(&self.pool).await?;
+        Ok((node_id != self.me).then_some(node_id))
+    }
+
+    /// Other gateways that hold their leases, the freshest first.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Query`].
+    pub async fn peers(&self, limit: u32) -> Result<Vec<String>, DatabaseError> {
+        let rows: Vec<(String,)> = sqlx::query_as(
+            r#"SELECT "id" FROM "Node" WHERE "id" <> $1 AND "leaseUntil" > now() AND "takenBy" IS NULL ORDER BY "leaseUntil" DESC LIMIT $2"#,
+        )
+        .bind(&self.me)
+        .bind(i64::from(limit))
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows.into_iter().map(|(id,)| id).collect())
     }
 
     /// A client's live calls on other gateways that hold their leases, or may believe so.

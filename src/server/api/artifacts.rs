@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::State;
-use axum::extract::rejection::JsonRejection;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
@@ -13,7 +12,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::asked::Path;
+use super::asked::{Body, Path};
 use super::calls::call_json;
 use super::clients::{act, not_durable};
 use super::{App, Claims, EditClients, May, Permission as _, Problem, ViewClients, own};
@@ -113,13 +112,13 @@ async fn register(
     State(app): State<App>,
     may: May<EditClients>,
     Path(id): Path<String>,
-    body: Result<Json<RegisterBody>, JsonRejection>,
+    body: Result<Body<RegisterBody>, Problem>,
 ) -> Result<Response, Problem> {
     let claims = &may.claims;
     let call = call_json(&app, claims, &id).await?;
     let kinds = ArtifactKind::ALL.map(ArtifactKind::word).join(" | ");
     let meant = format!(r#"the body must be {{"kind": {kinds}, "ownerId": its id where it lies, in at most {} bytes}}"#, ids::ID_MAX);
-    let body = body.ok().map(|Json(body)| body).filter(|body| !body.owner_id.is_empty() && ids::is_fit(&body.owner_id));
+    let body = body.ok().map(|Body(body)| body).filter(|body| !body.owner_id.is_empty() && ids::is_fit(&body.owner_id));
     let Some(RegisterBody { kind, owner_id }) = body else { return Err(Problem::new(StatusCode::BAD_REQUEST, meant)) };
     app.settled().await;
     let rows = app.world.database.artifacts(&claims.org, &id, ROWS_MAX).await.map_err(Problem::ours)?;
@@ -174,7 +173,7 @@ async fn register(
 async fn deleted(State(app): State<App>, may: May<EditClients>, Path(id): Path<String>) -> Result<Json<Artifact>, Problem> {
     app.settled().await;
     let row = app.world.database.artifact(&id).await.map_err(Problem::ours)?.ok_or_else(|| Problem::not_found("artifact"))?;
-    own(&app, &may.claims, &row.org_id, &row.client_id, "artifact")?;
+    own(&app, &may.claims, &row.org_id, &row.client_id, Some(&row.call_id), "artifact")?;
     let at = wall();
     let event = event(&may.claims, &row, EventKind::ArtifactDeleted, at);
     match act(&app, Act::ArtifactDeleted { id, by: may.claims.sub.clone(), at, event }).await {

@@ -2,7 +2,6 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::extract::rejection::JsonRejection;
 use axum::http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -11,7 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::asked::{Bytes, Path, Query};
+use super::asked::{Body, Bytes, Path, Query};
 use super::clients::{cursor, reason, said};
 use super::{App, Claims, EditClients, May, Permission as _, Problem, ViewClients, own};
 use crate::engine::call::Phase;
@@ -166,9 +165,9 @@ async fn initiate(
     State(app): State<App>,
     may: May<ViewClients>,
     headers: HeaderMap,
-    body: Result<Json<InitiateCallRequest>, JsonRejection>,
+    body: Result<Body<InitiateCallRequest>, Problem>,
 ) -> Result<Told, Problem> {
-    let Json(asked) = body.map_err(|why| Problem::new(why.status(), why.body_text()))?;
+    let Body(asked) = body?;
     let faults = asked.faults(app.config.inbound_route.is_some());
     if !faults.is_empty() {
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, faults.join("; ")));
@@ -182,7 +181,7 @@ async fn initiate(
         }
     };
     let claims = may.claims;
-    own(&app, &claims, &claims.org, &asked.client_id, "client")?;
+    own(&app, &claims, &claims.org, &asked.client_id, None, "client")?;
     let canonical = canonical(&asked).map_err(Problem::ours)?;
     let InitiateCallRequest { client_id, form_ids, to, connect_to, client_region, acknowledge_unrecorded: acknowledged, client_name } =
         asked;
@@ -321,8 +320,14 @@ pub(super) async fn call_json(app: &App, claims: &Claims, id: &str) -> Result<Va
                 (row.org_id, row.client_id, state)
             }
             Some(row) => (row.org_id, row.client_id, row.state),
-            None => return Err(Problem::not_found("call")),
+            // Of one that came to another gateway just now nothing is written yet.
+            None => {
+                let state = nodes::command(app, Command::State { call_id: id.to_owned() }).await;
+                let state = state.map_err(|_| Problem::not_found("call"))?;
+                let text = |name: &str| state[name].as_str().unwrap_or_default().to_owned();
+                (text("orgId"), text("clientId"), state)
+            }
         },
     };
-    own(app, claims, &org, &client, "call").map(|()| state)
+    own(app, claims, &org, &client, Some(id), "call").map(|()| state)
 }

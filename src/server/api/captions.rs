@@ -65,13 +65,13 @@ async fn captions(
     let conflict = |why: &str| Problem::new(StatusCode::CONFLICT, why);
     let Some(live) = app.registry.get(&id) else {
         let row = app.world.database.call(&id).await.map_err(Problem::ours)?.ok_or_else(|| Problem::not_found("call"))?;
-        own(&app, &may.claims, &row.org_id, &row.client_id, "captions")?;
+        own(&app, &may.claims, &row.org_id, &row.client_id, Some(&id), "captions")?;
         if row.ended_at.is_some() {
             return Ok(StatusCode::NO_CONTENT.into_response());
         }
         return Err(conflict("another gateway has this call: its captions are there alone"));
     };
-    own(&app, &may.claims, &live.identity.org_id, &live.identity.client_id, "captions")?;
+    own(&app, &may.claims, &live.identity.org_id, &live.identity.client_id, Some(&id), "captions")?;
     if app.config.transcriber.is_none() {
         return Err(conflict("nobody transcribes: set CALLGATE_TRANSCRIBER, and start callgate again"));
     }

@@ -461,7 +461,7 @@ fn client(app: &App, claims: &Claims, id: &str) -> Result<(), Problem> {
     if id.is_empty() || id.len() > ID_MAX || id.chars().any(char::is_control) {
         return Err(Problem::new(StatusCode::BAD_REQUEST, format!("a client's id has 1 to {ID_MAX} bytes and no control characters")));
     }
-    own(app, claims, &claims.org, id, "client")
+    own(app, claims, &claims.org, id, None, "client")
 }
 
 /// What a body says; `meant` is how it should look.

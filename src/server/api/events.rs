@@ -84,7 +84,7 @@ async fn events(
             None => return Err(Problem::not_found("call")),
         },
     };
-    own(&app, &may.claims, &org, &client, "call")?;
+    own(&app, &may.claims, &org, &client, Some(&id), "call")?;
     let after = last_seen(&headers)?;
     let places = take_places(&app, &may.claims)?;
     let mut reader = Reader { app, call_id: id, after, until: may.claims.exp, _places: places };

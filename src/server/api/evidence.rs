@@ -27,7 +27,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 async fn evidence(State(app): State<App>, may: May<ViewAuditLogs>, Path(id): Path<String>) -> Result<Response, Problem> {
     app.settled().await;
     let mut call = app.world.database.call(&id).await.map_err(Problem::ours)?.ok_or_else(|| Problem::not_found("call"))?;
-    own(&app, &may.claims, &call.org_id, &call.client_id, "evidence")?;
+    own(&app, &may.claims, &call.org_id, &call.client_id, Some(&id), "evidence")?;
     // A live call's counters have moved since it was last written.
     if let Some(live) = app.registry.get(&id) {
         call.state = live.json();

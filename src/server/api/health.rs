@@ -15,6 +15,7 @@ use super::App;
 use crate::engine::time::WallTime;
 use crate::io::clock::wall;
 use crate::io::database::FiguresFilter;
+use crate::server::metrics;
 
 /// The spool's disk has so long to take a few bytes.
 const SPOOL_WITHIN: Duration = Duration::from_secs(2);
@@ -119,7 +120,7 @@ async fn figures(app: &App) -> String {
     let from = WallTime(wall().0 - FIGURES_OVER_MS);
     let filter = FiguresFilter { from: Some(from), ..FiguresFilter::default() };
     match tokio::time::timeout(FIGURES_WITHIN, app.world.database.figures(&filter, FIGURES_CALLS_MAX)).await {
-        Ok(Ok(Some(figures))) => *kept = Some((Instant::now(), figures.to_openmetrics())),
+        Ok(Ok(Some(figures))) => *kept = Some((Instant::now(), metrics::of_consent(&figures))),
         Ok(Ok(None)) => tracing::warn!("metrics: more than {FIGURES_CALLS_MAX} calls in 30 days; ask GET /api/metrics/consent for less"),
         Ok(Err(why)) => tracing::warn!(error = %why, "metrics: the figures of consent cannot be counted"),
         Err(_) => tracing::warn!("metrics: the figures of consent were not counted within {FIGURES_WITHIN:?}"),

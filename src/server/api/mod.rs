@@ -10,7 +10,7 @@
 #![allow(unused_qualifications, reason = "utoipa's macros write them")]
 
 mod artifacts;
-mod asked;
+pub(super) mod asked;
 mod audit;
 mod calls;
 mod captions;
@@ -33,6 +33,7 @@ use tokio::sync::oneshot;
 use utoipa_axum::router::OpenApiRouter;
 
 use super::auth::{Claims, EditClients, May, Permission, ViewAuditLogs, ViewClients, ViewRecordings};
+use super::denial::Subject;
 use super::http::App;
 use super::live::submit;
 use super::problem::Problem;
@@ -76,14 +77,15 @@ async fn written_down(app: &App, read: Event) -> Result<(), Problem> {
     }
 }
 
-/// Other organisations' things do not exist; other people's clients are denied, and that is written down.
-fn own(app: &App, claims: &Claims, org: &str, client: &str, what: &str) -> Result<(), Problem> {
+/// Other organisations' things do not exist; other people's clients are denied. Either is written down.
+fn own(app: &App, claims: &Claims, org: &str, client: &str, call: Option<&str>, what: &str) -> Result<(), Problem> {
     if claims.org != org {
-        return Err(Problem::not_found(what));
+        return Err(app.another_organisations(claims, what));
     }
     if claims.is_assigned(client) {
         return Ok(());
     }
-    app.denied(claims, "an assigned client", what);
+    let about = Subject { client_id: Some(client.to_owned()), call_id: call.map(str::to_owned), ..Subject::default() };
+    app.denied(claims, "an assigned client", what, about);
     Err(Problem::new(StatusCode::FORBIDDEN, "the client is not assigned to this token"))
 }

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::asked::{Bytes, Path};
+use super::asked::{Body, Bytes, Path};
 use super::calls::{call_json, unanswered};
 use super::clients::said;
 use super::{App, Claims, EditClients, May, Permission as _, Problem};
@@ -67,10 +67,10 @@ async fn pause(
     State(app): State<App>,
     may: May<EditClients>,
     Path(id): Path<String>,
-    body: Result<Json<PauseBody>, axum::extract::rejection::JsonRejection>,
+    body: Result<Body<PauseBody>, Problem>,
 ) -> Result<Json<Value>, Problem> {
     call_json(&app, &may.claims, &id).await?;
-    let reason = body.ok().and_then(|Json(body)| fit(&body.reason)).ok_or_else(|| {
+    let reason = body.ok().and_then(|Body(body)| fit(&body.reason)).ok_or_else(|| {
         let allowed =
             format!(r#"the body must be {{"reason": "PAYMENT" | "IDENTITY" | "MEDICAL" | what it is, in at most {REASON_MAX} bytes}}"#);
         Problem::new(StatusCode::BAD_REQUEST, allowed)

@@ -182,9 +182,10 @@ pub(super) async fn within_reach(
     id: &str,
     what: &str,
 ) -> Result<(RecordingRow, Option<RetentionRow>), Problem> {
-    let row = app.world.database.recording(id).await.map_err(Problem::ours)?;
-    // Other organisations' recordings do not exist.
-    let row = row.filter(|row| row.org_id == claims.org).ok_or_else(|| Problem::not_found("recording"))?;
+    let row = app.world.database.recording(id).await.map_err(Problem::ours)?.ok_or_else(|| Problem::not_found("recording"))?;
+    if row.org_id != claims.org {
+        return Err(app.another_organisations(claims, "recording"));
+    }
     let queued = app.world.database.retention(id).await.map_err(Problem::ours)?;
     let deleted = queued.as_ref().and_then(|queued| queued.deleted_at.as_ref());
     let (outcome, status, why) = if !claims.is_assigned(&row.client_id) {

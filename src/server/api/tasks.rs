@@ -11,7 +11,7 @@ use utoipa_axum::routes;
 
 use super::asked::{Path, Query};
 use super::clients::{PageQuery, act, cursor, not_durable};
-use super::{App, May, Permission as _, Problem, ViewClients};
+use super::{App, May, Permission as _, Problem, Subject, ViewClients};
 use crate::engine::consent::{Actor, UnrecordedReason};
 use crate::engine::ledger::{Event, EventKind};
 use crate::io::clock::wall;
@@ -115,10 +115,12 @@ async fn tasks(State(app): State<App>, may: May<ViewClients>, Query(asked): Quer
         (status = 404, description = "There is no such task.")))]
 async fn complete(State(app): State<App>, may: May<ViewClients>, Path(id): Path<String>) -> Result<Json<Task>, Problem> {
     let claims = &may.claims;
-    let row = app.world.database.task(&id).await.map_err(Problem::ours)?;
-    let row = row.filter(|row| row.org_id == claims.org).ok_or_else(|| Problem::not_found("task"))?;
+    let row = app.world.database.task(&id).await.map_err(Problem::ours)?.ok_or_else(|| Problem::not_found("task"))?;
+    if row.org_id != claims.org {
+        return Err(app.another_organisations(claims, "task"));
+    }
     if row.case_manager_id != claims.sub {
-        app.denied(claims, "an own task", "task");
+        app.denied(claims, "an own task", "task", Subject::of_call(&row.client_id, &row.call_id));
         return Err(Problem::new(StatusCode::FORBIDDEN, "the task is another case manager's"));
     }
     let at = wall();

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use axum::extract::rejection::JsonRejection;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
@@ -14,7 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::asked::{Path, Query};
+use super::asked::{Body, Path, Query};
 use super::clients::{act, not_durable};
 use super::recordings::{access, handed_out, readable, within_reach};
 use super::{App, Claims, EditClients, May, Permission as _, Problem, ViewAuditLogs, ViewRecordings, written_down};
@@ -222,16 +221,13 @@ async fn versions(State(app): State<App>, may: May<ViewRecordings>, Path(id): Pa
 async fn redact(
     State(app): State<App>,
     may: May<EditClients>,
+    _besides: May<ViewRecordings>,
     Path(id): Path<String>,
-    body: Result<Json<RedactionBody>, JsonRejection>,
+    body: Result<Body<RedactionBody>, Problem>,
 ) -> Result<Response, Problem> {
     let claims = &may.claims;
-    if !claims.may::<ViewRecordings>() {
-        app.denied(claims, ViewRecordings::NAME, &format!("/api/recordings/{id}/transcript/redactions"));
-        return Err(Problem::new(StatusCode::FORBIDDEN, format!("the token lacks the permission {}", ViewRecordings::NAME)));
-    }
     let (recording, _) = within_reach(&app, claims, &id, "redaction").await?;
-    let asked = asked(body.ok().map(|Json(body)| body))?;
+    let asked = asked(body.ok().map(|Body(body)| body))?;
     for _ in 0..TRIES {
         if let Some((status, version)) = attempt(&app, claims, &recording, &asked).await? {
             return Ok((status, Json(told(&version))).into_response());

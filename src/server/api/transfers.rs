@@ -1,6 +1,5 @@
 //! A live call is handed over, whatever gateway has it ([`super::super::handover`]).
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
@@ -8,7 +7,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::asked::Path;
+use super::asked::{Body, Path};
 use super::calls::call_json;
 use super::{App, EditClients, May, Permission as _, Problem};
 use crate::engine::call::PartyKind;
@@ -50,10 +49,10 @@ async fn transfer(
     State(app): State<App>,
     may: May<EditClients>,
     Path(id): Path<String>,
-    body: Result<Json<TransferBody>, axum::extract::rejection::JsonRejection>,
+    body: Result<Body<TransferBody>, Problem>,
 ) -> Result<Told, Problem> {
     call_json(&app, &may.claims, &id).await?;
-    let Json(body) = body.map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "the body is {\"to\": …, \"kind\": \"BOT\" or \"AGENT\"}"))?;
+    let Body(body) = body.map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "the body is {\"to\": …, \"kind\": \"BOT\" or \"AGENT\"}"))?;
     let by = Actor::User { id: may.claims.sub, name: may.claims.name };
     let command = Command::Transfer { call_id: id.clone(), by, kind: body.kind, to: body.to };
     // To its end, whether or not somebody still waits for the answer.

@@ -18,6 +18,7 @@ use crate::engine::time::Tick;
 use crate::engine::twilio::message::Start;
 use crate::server::bridge;
 use crate::server::live::{self, Live, Outcome};
+use crate::server::nodes::{self, Streams};
 use crate::server::registry::Registry;
 use crate::server::relay;
 use crate::server::socket::{Desk, Gone, Heard, Socket};
@@ -208,11 +209,17 @@ impl Thread {
                     self.read(key);
                 }
             }
-            ToMedia::Standing(key, who, standing) => self.standing(key, &who.0, who.1, standing),
+            ToMedia::Standing(key, who, standing, whose) => self.standing(key, &who.0, who.1, standing, &whose),
+            ToMedia::IsOurs(call_id) => {
+                if let Some(live) = self.by_id.get(&call_id).and_then(|call| self.calls.get_mut(*call)) {
+                    live.is_ours();
+                }
+            }
             ToMedia::Sealed(call_id, receipt) => {
+                let ours = self.by_id.get(&call_id).and_then(|call| self.calls.get(*call)).is_some_and(|live| live.may_capture());
                 let input = match *receipt {
                     // A gate that others do not know to be open must not open.
-                    Ok(_) if !self.world.lease.holds(self.world.clocks.tick()) => Input::NotSealed(NotSealed::Unavailable),
+                    Ok(_) if !ours || !self.world.lease.holds(self.world.clocks.tick()) => Input::NotSealed(NotSealed::Unavailable),
                     Ok(receipt) => Input::Sealed(receipt),
                     Err(why) => Input::NotSealed(why),
                 };
@@ -368,15 +375,15 @@ impl Thread {
 
     /// A stream tells who it is.
     fn started(&mut self, key: SocketKey, start: Start) {
-        let Some(connection) = self.sockets.get_mut(key) else { return };
+        if !self.sockets.contains_key(key) {
+            return;
+        }
         let known = live::who(&start, &self.registry, &self.world);
         let identity = match known {
             Ok(identity) => identity,
             Err(why) => {
                 tracing::warn!(call.sid = %start.call_sid, stream.sid = %start.stream_sid, "media: stream refused: {why}");
-                self.world.metrics.refused.inc();
-                connection.socket.close(&mut self.desk);
-                connection.stage = Stage::Closing;
+                self.refuse(key);
                 return;
             }
         };
@@ -398,10 +405,17 @@ impl Thread {
             self.attach(key, *call, &start);
             return;
         }
+        let Some(connection) = self.sockets.get_mut(key) else { return };
         connection.stage = Stage::Asking(Early::default());
         let (world, me) = (self.world.clone(), self.me.clone());
+        let announced = self.registry.announced(&identity.call_id).is_some();
         self.world.tokio.spawn(async move {
-            let standing = match world.standing(&identity.org_id, &identity.client_id).await {
+            let whose = async {
+                let told = start.parameters.get("callId").map_or("", String::as_str);
+                if announced { Streams::Here } else { nodes::streams(&world, told, &identity).await }
+            };
+            let (whose, standing) = tokio::join!(whose, world.standing(&identity.org_id, &identity.client_id));
+            let standing = match standing {
                 Ok(standing) => standing,
                 Err(why) => {
                     tracing::error!(error = %why, "media: nobody can tell where a client stands; asking");
@@ -409,8 +423,17 @@ impl Thread {
                     Standing { status: ConsentStatus::Pending, seen: 0 }
                 }
             };
-            me.send(ToMedia::Standing(key, Box::new((start, identity)), standing));
+            me.send(ToMedia::Standing(key, Box::new((start, identity)), standing, whose));
         });
+    }
+
+    /// A stream that is not served: its call goes on without us.
+    fn refuse(&mut self, key: SocketKey) {
+        self.world.metrics.refused.inc();
+        if let Some(connection) = self.sockets.get_mut(key) {
+            connection.socket.close(&mut self.desk);
+            connection.stage = Stage::Closing;
+        }
     }
 
     /// The other party comes on a leg of its own.
@@ -426,19 +449,38 @@ impl Thread {
             }
             (_, _) => {
                 tracing::warn!(call.id = %identity.call_id, stream.sid = %start.stream_sid, "media: stream refused: no call waits for this other party");
-                self.world.metrics.refused.inc();
-                connection.socket.close(&mut self.desk);
-                connection.stage = Stage::Closing;
+                self.refuse(key);
             }
         }
     }
 
-    fn standing(&mut self, key: SocketKey, start: &Start, identity: CallIdentity, standing: Standing) {
+    fn standing(&mut self, key: SocketKey, start: &Start, identity: CallIdentity, standing: Standing, whose: &Streams) {
         // One that is being closed is nobody's stream.
         if !self.sockets.get(key).is_some_and(|connection| matches!(connection.stage, Stage::Asking(_))) {
             return;
         }
-        let call = self.open(identity, standing, Some(start));
+        if let Streams::There(node_id) = whose {
+            nodes::strayed(&identity.call_sid, node_id);
+            if !self.by_id.contains_key(&identity.call_id) {
+                self.registry.forget(&identity.call_id, &identity.call_sid);
+            }
+            self.refuse(key);
+            return;
+        }
+        let is_new = !self.by_id.contains_key(&identity.call_id);
+        let call = self.open(identity.clone(), standing, Some(start));
+        if let Some(live) = self.calls.get_mut(call) {
+            match whose {
+                Streams::Unknown if is_new => {
+                    live.is_nobodys();
+                    let told = start.parameters.get("callId").cloned().unwrap_or_default();
+                    let (world, registry, me) = (self.world.clone(), Arc::clone(&self.registry), self.me.clone());
+                    self.world.tokio.spawn(nodes::streams_at_last(world, registry, told, identity, me));
+                }
+                Streams::Here => live.is_ours(),
+                Streams::Unknown | Streams::There(_) => {}
+            }
+        }
         self.attach(key, call, start);
     }
 

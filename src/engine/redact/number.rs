@@ -67,7 +67,7 @@ impl Run {
         loop {
             if let Some(mut part) = part(ahead, at, run.parts.last().is_some())? {
                 let rests = run.digits.len() >= whole && ahead.seen(run.words, at + 1).iter().any(|held| held.rested);
-                if rests && (bridge > 0 || !rests_after(ahead, at)?) {
+                if rests && (bridge > 1 || !rests_after(ahead, at)?) {
                     break;
                 }
                 part.apart = bridge > 0 || (at > from && ahead.is(at - 1, |token| token.pauses)?);

@@ -23,9 +23,10 @@ const AFTER_WORDS_MAX: usize = CUE_WORDS_MAX + 3;
 
 pub(super) fn find(scene: &Scene<'_>) -> Found<Decision> {
     let Some(run) = Run::read_whole(scene.ahead, 0, whole(scene))? else { return Ok(None) };
+    let awaited = scene.live().iter().any(|said| is_number(said.cue) && scene.awaits(said));
     let decision = judge(scene, &run)?;
-    // Only with what comes after an aside may it be long enough to be something.
-    if !matches!(decision, Some(Decision::Mask(_)))
+    // With what comes after an aside it may be long enough to be something, or something longer.
+    if !(awaited && matches!(decision, Some(Decision::Mask(_))))
         && !is_quantity(scene, &run)?
         && let Some(joined) = run.joined(scene.ahead)?
         && let Some(found @ Decision::Mask(_)) = judge(scene, &joined)?
@@ -123,7 +124,9 @@ fn sensitive(scene: &Scene<'_>, run: &Run, quantity: bool) -> Found<Match> {
         } else if answers {
             !quantity && !counts && !(prose && total <= 2)
         } else if due || begun && awaited && scene.goes_on() {
-            let dated = due && (is_year(&run.digits) || is_time(&run.digits));
+            // After a word that no answer begins with, it has to look like one.
+            let strange = due && said.speaker != scene.speaker && !leads_in;
+            let dated = strange && (run.parts.len() < 2 && total < 4 || is_year(&run.digits) || run.parts.iter().any(|part| part.cardinal));
             !quantity && !counts && !dated && (!prose || spelled && total >= 3)
         } else {
             !quantity

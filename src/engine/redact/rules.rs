@@ -148,7 +148,7 @@ impl Scene<'_> {
         let since = self.turn().take_while(|past| past.seq > said.seq).count();
         let lead = self.turn().next().map(|past| &past.token);
         let in_turn = self.turn().any(|past| past.seq == said.seq);
-        let near = self.turn().nth(NEAR_WORDS_MAX).is_none();
+        let near = said.speaker == self.speaker && self.turn().nth(NEAR_WORDS_MAX).is_none();
         let joint = near
             || lead.is_none_or(|token| {
                 token.pauses || token.contracted || opens(token) || token.kind == Kind::Bridge || is_function(&token.folded)
@@ -163,7 +163,7 @@ impl Scene<'_> {
             .filter(|past| past.masked.is_none() && past.cue.is_none() && past.token.kind == Kind::Plain && !opens(&past.token))
             .filter(|past| !is_function(&past.token.folded))
             .count();
-        strange <= 2 && joint && !quantity
+        strange <= 2 && joint && (!quantity || near && lead.is_some_and(|token| token.is_any(&["have", "tengo"])))
     }
 
     /// Whether a number may go on here: in the same turn, or after "and then".
@@ -295,10 +295,10 @@ const ANSWER_WINDOW_MS: u64 = 8_000;
 /// What an answer may begin with.
 fn opens(token: &Token) -> bool {
     #[rustfmt::skip]
-    const OPENINGS: [&str; 47] = [
+    const OPENINGS: [&str; 51] = [
         "uh", "um", "er", "ah", "eh", "hmm", "mm", "okay", "ok", "yes", "yeah", "yep", "sure", "right", "alright", "well", "so", "its", "is", "thats", "oh",
         "si", "este", "es", "claro", "bueno", "pues", "vale", "this", "im", "soy", "habla", "hi", "hello", "hola", "hey", "good", "morning", "afternoon",
-        "buenas", "buenos", "tardes", "dias", "my", "of", "course", "mi",
+        "ready", "hang", "hold", "on", "buenas", "buenos", "tardes", "dias", "my", "of", "course", "mi",
     ];
     token.kind == Kind::Mark || token.is_any(&OPENINGS)
 }

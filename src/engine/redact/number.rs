@@ -2,7 +2,8 @@
 //! written, in English or Spanish or both, with sighs and second thoughts in the middle.
 
 use super::ahead::{Ahead, Found, More};
-use super::lexicon::{RATIOS, UNITS, is_function};
+use super::lexicon::{LEADS, RATIOS, UNITS, is_function};
+use super::rules::TO_QUANTITIES;
 use super::token::{Kind, Token};
 
 /// Words that are no part of a number may stand between two that are, this many in a row.
@@ -123,7 +124,7 @@ impl Run {
     }
 
     /// The number that comes next, and counts nothing.
-    fn after_aside(&self, ahead: Ahead<'_>) -> Found<Self> {
+    pub(super) fn after_aside(&self, ahead: Ahead<'_>) -> Found<Self> {
         let mut turn_words = None;
         for at in self.words..self.words + ASIDE_WORDS_MAX {
             let Some(held) = ahead.held(at)? else { return Ok(None) };
@@ -132,7 +133,14 @@ impl Run {
                 turn_words = Some(0);
             }
             if let Some(next) = Self::read(ahead, at)? {
-                let dated = ahead.is(next.words, |token| token.is_any(&WAITS) || matches!(token.kind, Kind::Month(_)))?;
+                let no_more = |token: &Token| {
+                    token.is_any(&WAITS) || token.is_any(UNITS) || token.is_any(RATIOS) || matches!(token.kind, Kind::Month(_))
+                };
+                let led = at > self.words
+                    && ahead
+                        .is(at - 1, |token| (token.is_any(TO_QUANTITIES) || token.is_any(LEADS)) && !token.is_any(&["have", "tengo"]))?;
+                let of_month = ahead.is(next.words + 1, |token| matches!(token.kind, Kind::Month(_)))?;
+                let dated = led || of_month || next.digits == "247" || ahead.is(next.words, no_more)?;
                 return Ok((at > self.words && !dated && next.is_figures() && !next.is_in_prose(ahead)?).then_some(next));
             }
             turn_words = turn_words.map(|words: usize| words + 1);

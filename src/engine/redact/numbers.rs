@@ -123,10 +123,12 @@ fn sensitive(scene: &Scene<'_>, run: &Run, quantity: bool) -> Found<Match> {
             !counted && !(counts && total <= 3) && !(prose && total == 1) && !(quantity && run.parts.len() == 1 && total <= 2)
         } else if answers {
             !quantity && !counts && !(prose && total <= 2)
-        } else if due || begun && awaited && scene.goes_on() {
+        } else if due || begun && awaited && (scene.goes_on() || scene.turn_joins() && ends_turn(scene.ahead, run)?) {
             // After a word that no answer begins with, it has to look like one.
-            let strange = due && said.speaker != scene.speaker && !leads_in;
-            let dated = strange && (run.parts.len() < 2 && total < 4 || is_year(&run.digits) || run.parts.iter().any(|part| part.cardinal));
+            let strange = due && !leads_in && !scene.turn().any(|past| past.seq == said.seq);
+            let short =
+                run.parts.len() < 2 && (total < if said.cue == Cue::Cvv { 3 } else { 4 } || run.parts.iter().any(|part| part.cardinal));
+            let dated = strange && (short && run.after_aside(scene.ahead)?.is_none() || is_year(&run.digits));
             !quantity && !counts && !dated && (!prose || spelled && total >= 3)
         } else {
             !quantity
@@ -135,6 +137,7 @@ fn sensitive(scene: &Scene<'_>, run: &Run, quantity: bool) -> Found<Match> {
                 && (total >= 4 || run.parts.len() >= 3)
                 && run.parts.iter().all(|part| !part.cardinal)
                 && !is_time(&run.digits)
+                && !is_year(&run.digits)
         };
         let direct = announced || answers || due;
         if !fits || !direct && [Cue::Password, Cue::AskedPassword].contains(&said.cue) {

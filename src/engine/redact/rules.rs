@@ -132,11 +132,13 @@ impl Scene<'_> {
 
     /// Whether this turn began with nothing but words that answers begin with.
     pub(super) fn leads_in(&self) -> bool {
+        let mut after = "";
         self.turn().all(|past| {
-            past.masked.is_some()
-                || opens(&past.token)
-                || past.cue.is_some()
-                || is_function(&past.token.folded) && !past.token.is_any(TO_QUANTITIES)
+            let token = &past.token;
+            let sighs = token.is("a") && after == "ver";
+            after = token.folded.as_str();
+            let joins = (token.kind == Kind::Bridge || is_function(&token.folded)) && !token.is_any(TO_QUANTITIES);
+            past.masked.is_some() || past.cue.is_some() || sighs || joins || opens(token)
         })
     }
 
@@ -171,6 +173,11 @@ impl Scene<'_> {
         let begun = self.turn().any(|past| past.masked.is_some());
         let then = |token: &Token| !token.is_any(TO_QUANTITIES) || token.is_any(&["have", "tengo"]);
         begun || self.turn().nth(THEN_WORDS_MAX).is_none() && self.turn().all(|past| then(&past.token))
+    }
+
+    /// Whether nothing in this turn tells of quantities.
+    pub(super) fn turn_joins(&self) -> bool {
+        self.turn().all(|past| !past.token.is_any(TO_QUANTITIES))
     }
 
     /// The newest that is awaited of these.
@@ -268,8 +275,8 @@ impl Scene<'_> {
 
 /// After one of these comes how many, when or where.
 #[rustfmt::skip]
-const TO_QUANTITIES: &[&str] = &[
-    "somos", "son", "have", "has", "had", "hay", "tengo", "tiene", "in", "en", "for", "of", "about", "to", "hasta", "desde", "como", "was", "were", "are", "than", "vamos", "tomo", "de", "las", "los", "at", "a", "after", "before", "number", "section", "step", "type", "del", "from", "an", "like", "or",
+pub(super) const TO_QUANTITIES: &[&str] = &[
+    "somos", "son", "have", "has", "had", "hay", "tengo", "tiene", "in", "en", "for", "of", "about", "to", "hasta", "desde", "como", "was", "were", "are", "than", "vamos", "tomo", "de", "las", "los", "at", "a", "after", "before", "number", "section", "step", "type", "del", "al", "from", "an", "like", "or",
 ];
 /// An answer that is none begins so.
 const DENIALS: &[&str] = &["no", "nope", "never", "dont", "didnt", "not", "cant", "nunca"];
@@ -295,10 +302,10 @@ const ANSWER_WINDOW_MS: u64 = 8_000;
 /// What an answer may begin with.
 fn opens(token: &Token) -> bool {
     #[rustfmt::skip]
-    const OPENINGS: [&str; 51] = [
+    const OPENINGS: [&str; 53] = [
         "uh", "um", "er", "ah", "eh", "hmm", "mm", "okay", "ok", "yes", "yeah", "yep", "sure", "right", "alright", "well", "so", "its", "is", "thats", "oh",
         "si", "este", "es", "claro", "bueno", "pues", "vale", "this", "im", "soy", "habla", "hi", "hello", "hola", "hey", "good", "morning", "afternoon",
-        "ready", "hang", "hold", "on", "buenas", "buenos", "tardes", "dias", "my", "of", "course", "mi",
+        "ready", "ahi", "aqui", "hang", "hold", "on", "buenas", "buenos", "tardes", "dias", "my", "of", "course", "mi",
     ];
     token.kind == Kind::Mark || token.is_any(&OPENINGS)
 }

@@ -252,7 +252,7 @@ const COMMON: &[&str] = &[
     "knew", "know", "la", "lady", "land", "language", "large", "largo", "las", "last", "late", "later", "laugh", "lawyer",
     "lay", "le", "lead", "learn", "learning", "least", "leave", "left", "legal", "lejos", "les", "less", "let", "letra", "lets",
     "letter", "letters", "life", "light", "like", "line", "list", "lista", "listen", "listo", "little", "live", "lives",
-    "living", "ll", "llama", "llamada", "llaman", "llamando", "llamar", "llamaron", "llamo", "llegamos", "llegar", "llevar",
+    "living", "ll", "llama", "llamada", "llaman", "llamando", "llamar", "llamaron", "llame", "llamo", "llegamos", "llegar", "llevar",
     "lo", "login", "long", "look", "looking", "los", "lost", "lot", "love", "low", "lowercase", "lucky", "luego", "lunch",
     "luz", "maam", "machine", "mad", "made", "madre", "madrina", "maiden", "mail", "main", "make", "making", "mal", "mam",
     "mama", "man", "manager", "manana", "mandan", "mandar", "mandarlo", "mandaron", "mande", "mandelo", "mandeme", "mandemelo",

@@ -35,12 +35,16 @@ pub(super) fn find(scene: &Scene<'_>) -> Found<Match> {
     // "Bill" is a name where one is told, and a bill elsewhere.
     let named = first.capital || ahead.is(1, is_name)?;
     let asked = named
+        && (is_name(first) || first.capital)
         && scene.awaited(&[Cue::AskedName, Cue::Name]).is_some_and(|said| said.speaker != scene.speaker)
         && strange_words(scene) <= 1
         && !scene.turn().any(|past| past.masked == Some(Entity::Name) && past.token.is_free())
         && answers_with_a_name(ahead)?;
     let answers = scene.is_first_answer_to(Cue::AskedName) && answers_with_a_name(ahead)?;
-    let may_be = (told || introduces(scene) || answers) && named && first.kind == Kind::Plain && !is_function(&first.folded);
+    let may_be = (told || introduces(scene) && !scene.before(1).is_some_and(|token| token.is("its")) || answers)
+        && named
+        && first.kind == Kind::Plain
+        && !is_function(&first.folded);
     if !(is_name(first) || may_be) || begins_with_cue(scene) {
         return Ok(None);
     }

@@ -104,7 +104,7 @@ impl Run {
             let Some(next) = joined.after_aside(ahead)? else { break };
             let first = next.parts.first().map_or(next.words, |part| part.from);
             let rests = ahead.seen(joined.words, first + 1).iter().any(|held| held.rested);
-            if rests && joined.strong_digits() < joined.digits.len() {
+            if rests && (joined.strong_digits() < joined.digits.len() || next.strong_digits() == 0) {
                 break;
             }
             let again = next.digits.starts_with(&self.digits) && WHOLE_DIGITS.contains(&next.digits.len());
@@ -137,8 +137,9 @@ impl Run {
                     token.is_any(&WAITS) || token.is_any(UNITS) || token.is_any(RATIOS) || matches!(token.kind, Kind::Month(_))
                 };
                 let led = at > self.words
-                    && ahead
-                        .is(at - 1, |token| (token.is_any(TO_QUANTITIES) || token.is_any(LEADS)) && !token.is_any(&["have", "tengo"]))?;
+                    && ahead.is(at - 1, |token| {
+                        (token.is_any(TO_QUANTITIES) || token.is_any(LEADS)) && !token.is_any(&["have", "tengo", "over", "under"])
+                    })?;
                 let of_month = ahead.is(next.words + 1, |token| matches!(token.kind, Kind::Month(_)))?;
                 let dated = led || of_month || next.digits == "247" || ahead.is(next.words, no_more)?;
                 return Ok((at > self.words && !dated && next.is_figures() && !next.is_in_prose(ahead)?).then_some(next));
@@ -155,6 +156,25 @@ impl Run {
             }
         }
         Ok(None)
+    }
+
+    /// The same, where the figure that follows is no part of a number either: "20 of Lasix, 40 of Lipitor".
+    pub(super) fn counts_something(&self, ahead: Ahead<'_>) -> Result<bool, More> {
+        if self.is_in_prose(ahead)? {
+            return Ok(true);
+        }
+        let goes_on = !ahead.seen(self.words - 1, self.words).iter().any(|held| held.token.pauses)
+            && ahead.held(self.words)?.is_some_and(|next| !next.rested && next.token.kind != Kind::Bridge);
+        for at in self.words..self.words + ASIDE_WORDS_MAX {
+            let Some(held) = ahead.held(at)? else { break };
+            if held.rested {
+                break;
+            }
+            if held.token.may_be_numeric() {
+                return Ok(goes_on && self.after_aside(ahead)?.is_none());
+            }
+        }
+        Ok(false)
     }
 
     /// Whether a sentence goes on after it, without a pause and without another figure: it counts something, or tells when.

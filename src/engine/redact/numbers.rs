@@ -100,7 +100,7 @@ fn sensitive(scene: &Scene<'_>, run: &Run, quantity: bool) -> Found<Match> {
     }
     let counted = scene.ahead.is(run.words, |token| token.is_any(UNITS) || token.is_any(RATIOS))?
         || scene.ahead.is(run.words, |token| token.is("por"))? && scene.ahead.is(run.words + 1, |token| token.is("ciento"))?;
-    let prose = counted || run.is_in_prose(scene.ahead)?;
+    let prose = counted || run.counts_something(scene.ahead)?;
     let counts = counted || prose && run.counts(scene.ahead)?;
     if !counts
         && !quantity
@@ -156,7 +156,7 @@ fn sensitive(scene: &Scene<'_>, run: &Run, quantity: bool) -> Found<Match> {
     }
     if let Some(entity) = goes_on_from(scene)
         && !counts
-        && ends_turn(scene.ahead, run)?
+        && (ends_turn(scene.ahead, run)? || run.after_aside(scene.ahead)?.is_some())
     {
         return Ok(Some(Match::new(entity, confidence(entity, run), run.words)));
     }

@@ -175,9 +175,9 @@ impl Scene<'_> {
         begun || self.turn().nth(THEN_WORDS_MAX).is_none() && self.turn().all(|past| then(&past.token))
     }
 
-    /// Whether nothing in this turn tells of quantities.
+    /// Whether nothing just before tells of quantities.
     pub(super) fn turn_joins(&self) -> bool {
-        self.turn().all(|past| !past.token.is_any(TO_QUANTITIES))
+        self.turn().take(NEAR_WORDS_MAX).all(|past| !past.token.is_any(TO_QUANTITIES) || past.token.is_any(&["was", "are", "have"]))
     }
 
     /// The newest that is awaited of these.

@@ -91,6 +91,11 @@ impl Cues {
         self.said.push_back(said);
     }
 
+    /// It was no question: "what I've got here is".
+    pub(super) fn retract(&mut self, speaker: Speaker) {
+        self.said.pop_back_if(|said| said.cue == Cue::Else && said.speaker == speaker);
+    }
+
     /// Whether `speaker` gave one after the word `seq`.
     pub(super) fn came_from(&self, speaker: Speaker, seq: u64) -> bool {
         self.said.iter().rev().take_while(|said| said.seq > seq).any(|said| said.speaker == speaker && said.cue != Cue::Else)

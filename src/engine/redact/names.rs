@@ -7,7 +7,7 @@ use super::Confidence;
 use super::ahead::{Ahead, Found, More};
 use super::cue::Cue;
 use super::entity::Entity;
-use super::lexicon::{CALLES, TITLES, UNITS, is_function};
+use super::lexicon::{CALLES, LEADS, TITLES, UNITS, is_function};
 use super::number::Run;
 use super::rules::{Match, Scene};
 use super::token::{Kind, Token};
@@ -184,7 +184,7 @@ pub(super) fn password(scene: &Scene<'_>) -> Found<Match> {
     let asked = !told && scene.is_first_answer_to(Cue::AskedPassword);
     let spelled = first.letter().is_some() && ahead.is(1, |next| next.letter().is_some())?;
     let word = matches!(first.kind, Kind::Plain | Kind::Mixed | Kind::Month(_)) && !is_function(&first.folded);
-    if !(told || asked) || begins_with_cue(scene) || !(word || spelled) || first.is_any(OF_A_PASSWORD) {
+    if !(told || asked) || begins_with_cue(scene) || !(word || spelled) || first.is_any(OF_A_PASSWORD) || first.is_any(LEADS) {
         return Ok(None);
     }
     let (mut end, mut figures) = (1, first.has_digits());
@@ -200,7 +200,7 @@ pub(super) fn password(scene: &Scene<'_>) -> Found<Match> {
         let part = ahead.is(end, |token| {
             token.letter().is_some_and(|letter| !matches!(letter, 'A' | 'I' | 'Y'))
                 || matches!(token.kind, Kind::Mixed | Kind::Separator | Kind::Repeat(_) | Kind::Month(_) | Kind::Ordinal(_))
-                || token.kind == Kind::Plain && !is_function(&token.folded) && !token.is_any(UNITS)
+                || token.kind == Kind::Plain && !token.contracted && !is_function(&token.folded) && !token.is_any(UNITS)
         })?;
         if !part || ahead.held(end)?.is_some_and(|held| held.rested) {
             break;

@@ -68,6 +68,11 @@ impl Run {
         loop {
             if let Some(mut part) = part(ahead, at, run.parts.last().is_some())? {
                 let rests = run.digits.len() >= whole && ahead.seen(run.words, at + 1).iter().any(|held| held.rested);
+                // "Son tres hojas" and "it's like six or seven" are sentences of their own.
+                let turns = bridge > 0 && ahead.seen(run.words, at + 1).iter().any(|held| held.rested);
+                if turns && begins_a_sentence(ahead, at + part.words)? {
+                    break;
+                }
                 if rests && (bridge > 1 || !rests_after(ahead, at)?) {
                     break;
                 }
@@ -125,6 +130,10 @@ impl Run {
 
     /// The number that comes next, and counts nothing.
     pub(super) fn after_aside(&self, ahead: Ahead<'_>) -> Found<Self> {
+        self.after_aside_at(ahead, ASIDES_MAX)
+    }
+
+    fn after_aside_at(&self, ahead: Ahead<'_>, depth: usize) -> Found<Self> {
         let mut turn_words = None;
         for at in self.words..self.words + ASIDE_WORDS_MAX {
             let Some(held) = ahead.held(at)? else { return Ok(None) };
@@ -142,7 +151,7 @@ impl Run {
                     })?;
                 let of_month = ahead.is(next.words + 1, |token| matches!(token.kind, Kind::Month(_)))?;
                 let dated = led || of_month || next.digits == "247" || ahead.is(next.words, no_more)?;
-                return Ok((at > self.words && !dated && next.is_figures() && !next.is_in_prose(ahead)?).then_some(next));
+                return Ok((at > self.words && !dated && next.is_figures() && !next.counts_at(ahead, depth)?).then_some(next));
             }
             turn_words = turn_words.map(|words: usize| words + 1);
             let far = turn_words.is_some_and(|words| words > THEN_WORDS_MAX);
@@ -160,6 +169,10 @@ impl Run {
 
     /// The same, where the figure that follows is no part of a number either: "20 of Lasix, 40 of Lipitor".
     pub(super) fn counts_something(&self, ahead: Ahead<'_>) -> Result<bool, More> {
+        self.counts_at(ahead, ASIDES_MAX)
+    }
+
+    fn counts_at(&self, ahead: Ahead<'_>, depth: usize) -> Result<bool, More> {
         if self.is_in_prose(ahead)? {
             return Ok(true);
         }
@@ -171,7 +184,7 @@ impl Run {
                 break;
             }
             if held.token.may_be_numeric() {
-                return Ok(goes_on && self.after_aside(ahead)?.is_none());
+                return Ok(goes_on && depth > 0 && self.after_aside_at(ahead, depth - 1)?.is_none());
             }
         }
         Ok(false)
@@ -256,6 +269,14 @@ impl Run {
 /// Four digits that are more often a year.
 pub(super) fn is_year(digits: &str) -> bool {
     digits.len() == 4 && digits.parse().is_ok_and(|year: u32| (1900..2070).contains(&year))
+}
+
+/// Whether what follows the number that ends `at` makes it a quantity.
+fn begins_a_sentence(ahead: Ahead<'_>, at: usize) -> Result<bool, More> {
+    let pauses = ahead.seen(at - 1, at).iter().any(|held| held.token.pauses);
+    let Some(next) = ahead.held(at)?.filter(|next| !pauses && !next.rested) else { return Ok(false) };
+    let range = next.token.is_any(&["or", "o", "to", "of", "de"]);
+    Ok(range || next.token.is_any(UNITS) || next.token.kind == Kind::Plain && !is_function(&next.token.folded))
 }
 
 /// Whether the turn that begins `at` says nothing but digits.

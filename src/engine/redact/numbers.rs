@@ -122,13 +122,14 @@ fn sensitive(scene: &Scene<'_>, run: &Run, quantity: bool) -> Found<Match> {
         let fits = if announced {
             !counted && !(counts && total <= 3) && !(prose && total == 1) && !(quantity && run.parts.len() == 1 && total <= 2)
         } else if answers {
-            !quantity && !counts && !(prose && total <= 2)
+            !quantity && !counts && !(prose && (total <= 2 || is_time(&run.digits) && run.parts.len() == 2))
         } else if due || begun && awaited && (scene.goes_on() || scene.turn_joins() && ends_turn(scene.ahead, run)?) {
             // After a word that no answer begins with, it has to look like one.
             let strange = due && !leads_in && !scene.turn().any(|past| past.seq == said.seq);
             let short =
                 run.parts.len() < 2 && (total < if said.cue == Cue::Cvv { 3 } else { 4 } || run.parts.iter().any(|part| part.cardinal));
-            let dated = strange && (short && run.after_aside(scene.ahead)?.is_none() || is_year(&run.digits));
+            let dated = strange
+                && (total <= 2 && run.counts(scene.ahead)? || short && run.after_aside(scene.ahead)?.is_none() || is_year(&run.digits));
             !quantity && !counts && !dated && (!prose || spelled && total >= 3)
         } else {
             !quantity
@@ -385,7 +386,8 @@ fn is_quantity(scene: &Scene<'_>, run: &Run) -> Result<bool, More> {
     // "six or seven", "three to four": and "twenty-four seven" is round the clock.
     let range =
         scene.ahead.is(run.words, |token| token.is_any(&["or", "to", "o", "a"]))? && scene.ahead.is(run.words + 1, Token::is_numeric)?;
-    if range && total <= 4 || run.digits == "247" && run.parts.iter().map(|part| part.digits.len()).eq([2, 1]) {
+    let of_some = run.parts.len() == 1 && total <= 2 && scene.ahead.is(run.words, |token| token.is_any(&["of", "de"]))?;
+    if of_some || range && total <= 4 || run.digits == "247" && run.parts.iter().map(|part| part.digits.len()).eq([2, 1]) {
         return Ok(true);
     }
     let cued = scene.sentence().next().is_some_and(|past| past.cue.is_some());

@@ -171,7 +171,7 @@ impl Scene<'_> {
     /// Whether a number may go on here: in the same turn, or after "and then".
     pub(super) fn goes_on(&self) -> bool {
         let begun = self.turn().any(|past| past.masked.is_some());
-        let then = |token: &Token| !token.is_any(TO_QUANTITIES) || token.is_any(&["have", "tengo"]);
+        let then = |token: &Token| !token.is_any(TO_QUANTITIES) || token.is_any(&["have", "tengo", "after"]);
         begun || self.turn().nth(THEN_WORDS_MAX).is_none() && self.turn().all(|past| then(&past.token))
     }
 

@@ -170,6 +170,9 @@ fn read(ahead: Ahead<'_>) -> Found<Code> {
         } else if let Some(run) = Run::read(ahead, at)? {
             text.push_str(&run.digits);
             at = run.words;
+        } else if at == 1 && ahead.is(0, is_block)? {
+            // "the EBT is".
+            break;
         } else if at > 0 && bridge < BRIDGE_WORDS_MAX && matches!(token.kind, Kind::Bridge | Kind::Separator | Kind::Mark) {
             bridge += 1;
             at += 1;

@@ -37,7 +37,7 @@ pub(super) fn find(scene: &Scene<'_>) -> Found<Match> {
     let asked = named
         && (is_name(first) || first.capital)
         && scene.awaited(&[Cue::AskedName, Cue::Name]).is_some_and(|said| said.speaker != scene.speaker)
-        && strange_words(scene) <= 1
+        && strange_words(scene) <= 2
         && !scene.turn().any(|past| past.masked == Some(Entity::Name) && past.token.is_free())
         && answers_with_a_name(ahead)?;
     let answers = scene.is_first_answer_to(Cue::AskedName) && answers_with_a_name(ahead)?;
@@ -45,7 +45,7 @@ pub(super) fn find(scene: &Scene<'_>) -> Found<Match> {
         && named
         && first.kind == Kind::Plain
         && !is_function(&first.folded);
-    if !(is_name(first) || may_be) || begins_with_cue(scene) {
+    if !(is_name(first) || may_be) || begins_with_cue(scene) || first.asks {
         return Ok(None);
     }
     let titled = scene.lead().is_some_and(|token| token.is_any(TITLES));
@@ -175,7 +175,7 @@ pub(super) fn password(scene: &Scene<'_>) -> Found<Match> {
     let told = scene.own_cue_just_ended(&cues).is_some_and(|joined| joined || first.has_digits());
     // What is said last, and says nothing but itself.
     if scene.awaited(&cues).is_some_and(|said| {
-        if said.speaker == scene.speaker { scene.turn().any(|past| past.seq == said.seq) } else { strange_words(scene) <= 1 }
+        if said.speaker == scene.speaker { scene.turn().any(|past| past.seq == said.seq) } else { strange_words(scene) <= 2 }
     }) && let Some(end) = all_that_is_left(scene, scene.own_cue_just_ended(&cues) == Some(true))?
     {
         return Ok(Some(Match::new(Entity::Password, Confidence::Cue, end)));

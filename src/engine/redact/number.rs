@@ -305,7 +305,7 @@ pub(super) fn goes_on(ahead: Ahead<'_>, at: usize) -> Result<bool, More> {
     }
     // "el doce del tres del ochenta y cuatro".
     if ahead.is(at, |token| token.is("del"))? {
-        return ahead.is(at + 1, Token::is_numeric);
+        return ahead.is(at + 1, |next| next.is_numeric() || next.kind == Kind::Once);
     }
     if ahead.is(at, |token| token.is("o"))? && ahead.is(at + 1, |next| next.is("sea"))? {
         return Ok(true);

@@ -102,7 +102,7 @@ fn sensitive(scene: &Scene<'_>, run: &Run, quantity: bool) -> Found<Match> {
         || scene.ahead.is(run.words, |token| token.is("por"))? && scene.ahead.is(run.words + 1, |token| token.is("ciento"))?;
     let prose = counted || run.counts_something(scene.ahead)?;
     let counts = counted || prose && run.counts(scene.ahead)?;
-    if !counts
+    if !counted
         && !quantity
         && let Some(entity) = said_again(scene, run)
     {
@@ -126,8 +126,8 @@ fn sensitive(scene: &Scene<'_>, run: &Run, quantity: bool) -> Found<Match> {
         } else if due || begun && awaited && (scene.goes_on() || scene.turn_joins() && ends_turn(scene.ahead, run)?) {
             // After a word that no answer begins with, it has to look like one.
             let strange = due && !leads_in && !scene.turn().any(|past| past.seq == said.seq);
-            let short =
-                run.parts.len() < 2 && (total < if said.cue == Cue::Cvv { 3 } else { 4 } || run.parts.iter().any(|part| part.cardinal));
+            let short = run.parts.len() < 2
+                && (total < if said.cue == Cue::Cvv { 3 } else { 4 } || said.cue != Cue::Cvv && run.parts.iter().any(|part| part.cardinal));
             let dated = strange
                 && (total <= 2 && run.counts(scene.ahead)? || short && run.after_aside(scene.ahead)?.is_none() || is_year(&run.digits));
             !quantity && !counts && !dated && (!prose || spelled && total >= 3)
@@ -161,7 +161,7 @@ fn sensitive(scene: &Scene<'_>, run: &Run, quantity: bool) -> Found<Match> {
     {
         return Ok(Some(Match::new(entity, confidence(entity, run), run.words)));
     }
-    if total >= 3
+    if total >= 2
         && !counted
         && let Some(cue) = cue_after(scene.ahead, run.words)?
         && let Meaning::Of(entity, _) =

@@ -109,7 +109,8 @@ impl Scene<'_> {
         let Some(first) = self.ahead.seen(0, 1).first() else { return Vec::new() };
         let mut live: Vec<Said> =
             self.cues.live(first.seq, first.start_ms).chain(self.begun.live(first.seq, first.start_ms)).copied().collect();
-        live.sort_by_key(|said| std::cmp::Reverse(said.seq));
+        // What is named tells more than "the number is", however new.
+        live.sort_by_key(|said| (said.cue == Cue::Figures, std::cmp::Reverse(said.seq)));
         live.retain(|said| said.cue != Cue::Else);
         live
     }

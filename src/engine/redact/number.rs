@@ -151,10 +151,13 @@ impl Run {
                     })?;
                 let of_month = ahead.is(next.words + 1, |token| matches!(token.kind, Kind::Month(_)))?;
                 let dated = led || of_month || next.digits == "247" || ahead.is(next.words, no_more)?;
-                return Ok((at > self.words && !dated && next.is_figures() && !next.counts_at(ahead, depth)?).then_some(next));
+                let far = turn_words.is_some_and(|words| words > THEN_WORDS_MAX) && next.parts.len() < 3 && next.digits.len() < 5;
+                return Ok((at > self.words && !far && !dated && next.is_figures() && !next.counts_at(ahead, depth)?).then_some(next));
             }
             turn_words = turn_words.map(|words: usize| words + 1);
-            let far = turn_words.is_some_and(|words| words > THEN_WORDS_MAX);
+            // Whoever has begun with four figures and more may say a sentence before he goes on.
+            let begun = self.digits.len() >= 4 && self.strong_digits() > 0;
+            let far = !begun && turn_words.is_some_and(|words| words > THEN_WORDS_MAX);
             if far
                 || held.cue.is_some()
                 || token.is_any(UNITS)

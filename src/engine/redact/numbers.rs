@@ -7,7 +7,7 @@ use super::cue::{CUE_WORDS_MAX, Cue, Said, Strength, ended_by};
 use super::entity::Entity;
 use super::lexicon::{LEADS, RATIOS, UNITS};
 use super::number::{Run, is_year};
-use super::rules::{Decision, Match, Scene};
+use super::rules::{Decision, Match, Scene, TO_QUANTITIES};
 use super::token::{Kind, Token};
 
 /// A shorter number is nothing without a cue; so many digits always are something.
@@ -28,6 +28,7 @@ pub(super) fn find(scene: &Scene<'_>) -> Found<Decision> {
     // With what comes after an aside it may be long enough to be something, or something longer.
     if !(awaited && matches!(decision, Some(Decision::Mask(_))))
         && !is_quantity(scene, &run)?
+        && !scene.lead().is_some_and(|token| token.is_any(TO_QUANTITIES))
         && let Some(joined) = run.joined(scene.ahead)?
         && let Some(found @ Decision::Mask(_)) = judge(scene, &joined)?
     {
@@ -155,8 +156,9 @@ fn sensitive(scene: &Scene<'_>, run: &Run, quantity: bool) -> Found<Match> {
             Meaning::Other => {}
         }
     }
-    if let Some(entity) = goes_on_from(scene)
+    if let Some((entity, rested)) = goes_on_from(scene)
         && !counts
+        && !(rested && (total < 2 || prose || is_time(&run.digits) || !ends_turn(scene.ahead, run)?))
         && (ends_turn(scene.ahead, run)? || run.after_aside(scene.ahead)?.is_some())
     {
         return Ok(Some(Match::new(entity, confidence(entity, run), run.words)));
@@ -165,7 +167,7 @@ fn sensitive(scene: &Scene<'_>, run: &Run, quantity: bool) -> Found<Match> {
         && !counted
         && let Some(cue) = cue_after(scene.ahead, run.words)?
         && let Meaning::Of(entity, _) =
-            meaning(&Said { cue, speaker: scene.speaker, seq, end_ms: start_ms, strength: Strength::Named, told: 0 }, run, false)
+            meaning(&Said { cue, speaker: scene.speaker, seq, end_ms: start_ms, strength: Strength::Named, told: 0 }, run, total < 3)
     {
         return Ok(Some(Match::new(entity, confidence(entity, run), run.words)));
     }
@@ -274,16 +276,19 @@ fn is_spelled(run: &Run) -> bool {
 }
 
 /// This speaker's last number was masked a few words ago, in the same turn.
-fn goes_on_from(scene: &Scene<'_>) -> Option<Entity> {
-    let first = scene.ahead.seen(0, 1).first()?;
-    if first.rested || first.asked {
+fn goes_on_from(scene: &Scene<'_>) -> Option<(Entity, bool)> {
+    // In the same turn, or after "and then" in the next.
+    let mut rests = usize::from(scene.ahead.seen(0, 1).first()?.rested);
+    if rests > 0 || !scene.goes_on() {
         return None;
     }
     for past in scene.past.iter().rev().take(CLAUSE_WORDS_MAX) {
         if past.masked.is_some() {
-            return past.masked.filter(|_| past.token.is_numeric() || past.token.kind == Kind::Oh);
+            let number = past.token.is_numeric() || past.token.kind == Kind::Oh;
+            return past.masked.filter(|_| number).map(|entity| (entity, rests > 0));
         }
-        if past.rested || past.cue.is_some() || past.token.may_be_numeric() {
+        rests += usize::from(past.rested);
+        if rests > 1 || past.cue.is_some() || past.token.may_be_numeric() {
             return None;
         }
     }

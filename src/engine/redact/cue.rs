@@ -91,6 +91,11 @@ impl Cues {
         self.said.push_back(said);
     }
 
+    /// It was no question: "what I've got here is".
+    pub(super) fn retract(&mut self, speaker: Speaker) {
+        self.said.pop_back_if(|said| said.cue == Cue::Else && said.speaker == speaker);
+    }
+
     /// Whether `speaker` gave one after the word `seq`.
     pub(super) fn came_from(&self, speaker: Speaker, seq: u64) -> bool {
         self.said.iter().rev().take_while(|said| said.seq > seq).any(|said| said.speaker == speaker && said.cue != Cue::Else)
@@ -241,7 +246,7 @@ const PHRASES: &[(Cue, &[&str])] = &[
     (Cue::Card, &["card", "card number", "cards", "visa", "mastercard", "amex", "american express", "long number", "tarjeta", "numero de tarjeta"]),
     (Cue::Cvv, &["back of the card", "back of it", "code on the back", "code back there", "little code", "codiguito", "numeritos", "atras dice", "atras trae", "de seguridad", "signature", "firma", "cvv", "cvc", "cvv2", "c v v", "c v c", "cvv code", "cvv number", "security code", "verification value", "verification number",
         "on the back", "card code", "three digits", "three numbers", "little numbers", "numbers on the back", "digits on the back", "tres digitos", "tres numeros", "numeros de atras", "codigo de seguridad", "al reverso", "atras de la tarjeta", "numero de seguridad", "security number"]),
-    (Cue::Expiry, &["expiry", "good til", "good thru", "good for until", "buena hasta", "buena", "sirve hasta", "vigencia", "expired on", "expiry date", "expiration", "expiration date", "expires", "expire", "expiring", "exp", "exp date", "valid thru", "valid through",
+    (Cue::Expiry, &["expiry", "good til", "good-thru", "good thru", "good for until", "buena hasta", "buena", "sirve hasta", "vigencia", "expired on", "expiry date", "expiration", "expiration date", "expires", "expire", "expiring", "exp", "exp date", "valid thru", "valid through",
         "valid until", "run out", "runs out", "good until", "good till", "es valida", "valida hasta", "sea valida", "vale hasta", "vigente hasta", "good through", "good thru", "vence", "vencimiento", "caducidad", "caduca", "expira", "expiracion", "fecha de vencimiento"]),
     (Cue::Figures, &["numbers", "numeros", "digits", "digitos", "number is", "numero es", "full number", "the number"]),
     (Cue::LastFour, &["last four", "last four digits", "last 4", "last 4 digits", "ending in", "ends in", "ultimos cuatro", "ultimos 4", "ultimos cuatro digitos",
@@ -263,7 +268,7 @@ const PHRASES: &[(Cue, &[&str])] = &[
     (Cue::AskedPassword, &["de contrasena", "wifi password", "your password", "the password", "your passphrase", "su contrasena", "la contrasena", "que contrasena", "contrasena le puso", "contrasena puso", "contrasena tiene", "contrasena usa", "account password", "portal password"]),
     (Cue::Birth, &["year were you born", "cumplo", "cumple anos", "cumple", "nacieron", "date of birth", "birth date", "birthdate", "birthday", "birthdate", "dob", "d o b", "born", "fecha de nacimiento", "nacimiento", "naci", "cumpleanos",
         "nacio", "nacida", "nacido", "was born", "birthdate is"]),
-    (Cue::Phone, &["good number", "text me", "call me on", "marcar al", "reach you", "cel", "phone number", "phone", "cell", "cell number", "cell phone", "cellphone", "mobile", "mobile number", "telephone", "telephone number", "call me at", "reach me at",
+    (Cue::Phone, &["good number", "text me", "can text", "call me on", "marcar al", "reach you", "cel", "phone number", "phone", "cell", "cell number", "cell phone", "cellphone", "mobile", "mobile number", "telephone", "telephone number", "call me at", "reach me at",
         "callback number", "call back number", "call back", "area code", "telefono", "numero de telefono", "celular", "numero de celular", "llameme al", "llamarme al",
         "marqueme al", "my number", "your number", "mi numero", "su numero", "text me at", "contact number", "best number", "reach you at", "reach him at", "reach her at", "call him at", "call her at", "home number", "work number", "movil", "landline"]),
     (Cue::Record, &["record medico", "numero de record", "expediente medico", "paciente numero", "medical record", "medical record number", "mrn", "m r n", "chart number", "patient number", "patient id", "record number", "patient record",

@@ -7,7 +7,7 @@ use super::Confidence;
 use super::ahead::{Ahead, Found, More};
 use super::cue::Cue;
 use super::entity::Entity;
-use super::lexicon::{CALLES, TITLES, UNITS, is_function};
+use super::lexicon::{CALLES, LEADS, TITLES, UNITS, is_function};
 use super::number::Run;
 use super::rules::{Match, Scene};
 use super::token::{Kind, Token};
@@ -35,13 +35,17 @@ pub(super) fn find(scene: &Scene<'_>) -> Found<Match> {
     // "Bill" is a name where one is told, and a bill elsewhere.
     let named = first.capital || ahead.is(1, is_name)?;
     let asked = named
+        && (is_name(first) || first.capital)
         && scene.awaited(&[Cue::AskedName, Cue::Name]).is_some_and(|said| said.speaker != scene.speaker)
-        && strange_words(scene) <= 1
+        && strange_words(scene) <= 2
         && !scene.turn().any(|past| past.masked == Some(Entity::Name) && past.token.is_free())
         && answers_with_a_name(ahead)?;
     let answers = scene.is_first_answer_to(Cue::AskedName) && answers_with_a_name(ahead)?;
-    let may_be = (told || introduces(scene) || answers) && named && first.kind == Kind::Plain && !is_function(&first.folded);
-    if !(is_name(first) || may_be) || begins_with_cue(scene) {
+    let may_be = (told || introduces(scene) && !scene.before(1).is_some_and(|token| token.is("its")) || answers)
+        && named
+        && first.kind == Kind::Plain
+        && !is_function(&first.folded);
+    if !(is_name(first) || may_be) || begins_with_cue(scene) || first.asks {
         return Ok(None);
     }
     let titled = scene.lead().is_some_and(|token| token.is_any(TITLES));
@@ -171,7 +175,7 @@ pub(super) fn password(scene: &Scene<'_>) -> Found<Match> {
     let told = scene.own_cue_just_ended(&cues).is_some_and(|joined| joined || first.has_digits());
     // What is said last, and says nothing but itself.
     if scene.awaited(&cues).is_some_and(|said| {
-        if said.speaker == scene.speaker { scene.turn().any(|past| past.seq == said.seq) } else { strange_words(scene) <= 1 }
+        if said.speaker == scene.speaker { scene.turn().any(|past| past.seq == said.seq) } else { strange_words(scene) <= 2 }
     }) && let Some(end) = all_that_is_left(scene, scene.own_cue_just_ended(&cues) == Some(true))?
     {
         return Ok(Some(Match::new(Entity::Password, Confidence::Cue, end)));
@@ -180,7 +184,7 @@ pub(super) fn password(scene: &Scene<'_>) -> Found<Match> {
     let asked = !told && scene.is_first_answer_to(Cue::AskedPassword);
     let spelled = first.letter().is_some() && ahead.is(1, |next| next.letter().is_some())?;
     let word = matches!(first.kind, Kind::Plain | Kind::Mixed | Kind::Month(_)) && !is_function(&first.folded);
-    if !(told || asked) || begins_with_cue(scene) || !(word || spelled) || first.is_any(OF_A_PASSWORD) {
+    if !(told || asked) || begins_with_cue(scene) || !(word || spelled) || first.is_any(OF_A_PASSWORD) || first.is_any(LEADS) {
         return Ok(None);
     }
     let (mut end, mut figures) = (1, first.has_digits());
@@ -196,7 +200,7 @@ pub(super) fn password(scene: &Scene<'_>) -> Found<Match> {
         let part = ahead.is(end, |token| {
             token.letter().is_some_and(|letter| !matches!(letter, 'A' | 'I' | 'Y'))
                 || matches!(token.kind, Kind::Mixed | Kind::Separator | Kind::Repeat(_) | Kind::Month(_) | Kind::Ordinal(_))
-                || token.kind == Kind::Plain && !is_function(&token.folded) && !token.is_any(UNITS)
+                || token.kind == Kind::Plain && !token.contracted && !is_function(&token.folded) && !token.is_any(UNITS)
         })?;
         if !part || ahead.held(end)?.is_some_and(|held| held.rested) {
             break;

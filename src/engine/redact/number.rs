@@ -2,7 +2,8 @@
 //! written, in English or Spanish or both, with sighs and second thoughts in the middle.
 
 use super::ahead::{Ahead, Found, More};
-use super::lexicon::{RATIOS, UNITS, is_function};
+use super::lexicon::{LEADS, RATIOS, UNITS, is_function};
+use super::rules::TO_QUANTITIES;
 use super::token::{Kind, Token};
 
 /// Words that are no part of a number may stand between two that are, this many in a row.
@@ -67,7 +68,12 @@ impl Run {
         loop {
             if let Some(mut part) = part(ahead, at, run.parts.last().is_some())? {
                 let rests = run.digits.len() >= whole && ahead.seen(run.words, at + 1).iter().any(|held| held.rested);
-                if rests && (bridge > 0 || !rests_after(ahead, at)?) {
+                // "Son tres hojas" and "it's like six or seven" are sentences of their own.
+                let turns = bridge > 0 && ahead.seen(run.words, at + 1).iter().any(|held| held.rested);
+                if turns && begins_a_sentence(ahead, at + part.words)? {
+                    break;
+                }
+                if rests && (bridge > 1 || !rests_after(ahead, at)?) {
                     break;
                 }
                 part.apart = bridge > 0 || (at > from && ahead.is(at - 1, |token| token.pauses)?);
@@ -103,7 +109,7 @@ impl Run {
             let Some(next) = joined.after_aside(ahead)? else { break };
             let first = next.parts.first().map_or(next.words, |part| part.from);
             let rests = ahead.seen(joined.words, first + 1).iter().any(|held| held.rested);
-            if rests && joined.strong_digits() < joined.digits.len() {
+            if rests && (joined.strong_digits() < joined.digits.len() || next.strong_digits() == 0) {
                 break;
             }
             let again = next.digits.starts_with(&self.digits) && WHOLE_DIGITS.contains(&next.digits.len());
@@ -123,7 +129,11 @@ impl Run {
     }
 
     /// The number that comes next, and counts nothing.
-    fn after_aside(&self, ahead: Ahead<'_>) -> Found<Self> {
+    pub(super) fn after_aside(&self, ahead: Ahead<'_>) -> Found<Self> {
+        self.after_aside_at(ahead, ASIDES_MAX)
+    }
+
+    fn after_aside_at(&self, ahead: Ahead<'_>, depth: usize) -> Found<Self> {
         let mut turn_words = None;
         for at in self.words..self.words + ASIDE_WORDS_MAX {
             let Some(held) = ahead.held(at)? else { return Ok(None) };
@@ -132,11 +142,22 @@ impl Run {
                 turn_words = Some(0);
             }
             if let Some(next) = Self::read(ahead, at)? {
-                let dated = ahead.is(next.words, |token| token.is_any(&WAITS) || matches!(token.kind, Kind::Month(_)))?;
-                return Ok((at > self.words && !dated && next.is_figures() && !next.is_in_prose(ahead)?).then_some(next));
+                let no_more = |token: &Token| {
+                    token.is_any(&WAITS) || token.is_any(UNITS) || token.is_any(RATIOS) || matches!(token.kind, Kind::Month(_))
+                };
+                let led = at > self.words
+                    && ahead.is(at - 1, |token| {
+                        (token.is_any(TO_QUANTITIES) || token.is_any(LEADS)) && !token.is_any(&["have", "tengo", "over", "under"])
+                    })?;
+                let of_month = ahead.is(next.words + 1, |token| matches!(token.kind, Kind::Month(_)))?;
+                let dated = led || of_month || next.digits == "247" || ahead.is(next.words, no_more)?;
+                let far = turn_words.is_some_and(|words| words > THEN_WORDS_MAX) && next.parts.len() < 3 && next.digits.len() < 5;
+                return Ok((at > self.words && !far && !dated && next.is_figures() && !next.counts_at(ahead, depth)?).then_some(next));
             }
             turn_words = turn_words.map(|words: usize| words + 1);
-            let far = turn_words.is_some_and(|words| words > THEN_WORDS_MAX);
+            // Whoever has begun with four figures and more may say a sentence before he goes on.
+            let begun = self.digits.len() >= 4 && self.strong_digits() > 0;
+            let far = !begun && turn_words.is_some_and(|words| words > THEN_WORDS_MAX);
             if far
                 || held.cue.is_some()
                 || token.is_any(UNITS)
@@ -147,6 +168,29 @@ impl Run {
             }
         }
         Ok(None)
+    }
+
+    /// The same, where the figure that follows is no part of a number either: "20 of Lasix, 40 of Lipitor".
+    pub(super) fn counts_something(&self, ahead: Ahead<'_>) -> Result<bool, More> {
+        self.counts_at(ahead, ASIDES_MAX)
+    }
+
+    fn counts_at(&self, ahead: Ahead<'_>, depth: usize) -> Result<bool, More> {
+        if self.is_in_prose(ahead)? {
+            return Ok(true);
+        }
+        let goes_on = !ahead.seen(self.words - 1, self.words).iter().any(|held| held.token.pauses)
+            && ahead.held(self.words)?.is_some_and(|next| !next.rested && next.token.kind != Kind::Bridge);
+        for at in self.words..self.words + ASIDE_WORDS_MAX {
+            let Some(held) = ahead.held(at)? else { break };
+            if held.rested {
+                break;
+            }
+            if held.token.may_be_numeric() {
+                return Ok(goes_on && depth > 0 && self.after_aside_at(ahead, depth - 1)?.is_none());
+            }
+        }
+        Ok(false)
     }
 
     /// Whether a sentence goes on after it, without a pause and without another figure: it counts something, or tells when.
@@ -230,6 +274,14 @@ pub(super) fn is_year(digits: &str) -> bool {
     digits.len() == 4 && digits.parse().is_ok_and(|year: u32| (1900..2070).contains(&year))
 }
 
+/// Whether what follows the number that ends `at` makes it a quantity.
+fn begins_a_sentence(ahead: Ahead<'_>, at: usize) -> Result<bool, More> {
+    let pauses = ahead.seen(at - 1, at).iter().any(|held| held.token.pauses);
+    let Some(next) = ahead.held(at)?.filter(|next| !pauses && !next.rested) else { return Ok(false) };
+    let range = next.token.is_any(&["or", "o", "to", "of", "de"]);
+    Ok(range || next.token.is_any(UNITS) || next.token.kind == Kind::Plain && !is_function(&next.token.folded))
+}
+
 /// Whether the turn that begins `at` says nothing but digits.
 fn rests_after(ahead: Ahead<'_>, at: usize) -> Result<bool, More> {
     for n in at..at + TURN_DIGITS_MAX {
@@ -256,7 +308,7 @@ pub(super) fn goes_on(ahead: Ahead<'_>, at: usize) -> Result<bool, More> {
     }
     // "el doce del tres del ochenta y cuatro".
     if ahead.is(at, |token| token.is("del"))? {
-        return ahead.is(at + 1, Token::is_numeric);
+        return ahead.is(at + 1, |next| next.is_numeric() || next.kind == Kind::Once);
     }
     if ahead.is(at, |token| token.is("o"))? && ahead.is(at + 1, |next| next.is("sea"))? {
         return Ok(true);

@@ -7,7 +7,7 @@ use super::cue::{CUE_WORDS_MAX, Cue, Said, Strength, ended_by};
 use super::entity::Entity;
 use super::lexicon::{LEADS, RATIOS, UNITS};
 use super::number::{Run, is_year};
-use super::rules::{Decision, Match, Scene};
+use super::rules::{Decision, Match, Scene, TO_QUANTITIES};
 use super::token::{Kind, Token};
 
 /// A shorter number is nothing without a cue; so many digits always are something.
@@ -23,10 +23,12 @@ const AFTER_WORDS_MAX: usize = CUE_WORDS_MAX + 3;
 
 pub(super) fn find(scene: &Scene<'_>) -> Found<Decision> {
     let Some(run) = Run::read_whole(scene.ahead, 0, whole(scene))? else { return Ok(None) };
+    let awaited = scene.live().iter().any(|said| is_number(said.cue) && scene.awaits(said));
     let decision = judge(scene, &run)?;
-    // Only with what comes after an aside may it be long enough to be something.
-    if !matches!(decision, Some(Decision::Mask(_)))
+    // With what comes after an aside it may be long enough to be something, or something longer.
+    if !(awaited && matches!(decision, Some(Decision::Mask(_))))
         && !is_quantity(scene, &run)?
+        && !scene.lead().is_some_and(|token| token.is_any(TO_QUANTITIES))
         && let Some(joined) = run.joined(scene.ahead)?
         && let Some(found @ Decision::Mask(_)) = judge(scene, &joined)?
     {
@@ -99,9 +101,9 @@ fn sensitive(scene: &Scene<'_>, run: &Run, quantity: bool) -> Found<Match> {
     }
     let counted = scene.ahead.is(run.words, |token| token.is_any(UNITS) || token.is_any(RATIOS))?
         || scene.ahead.is(run.words, |token| token.is("por"))? && scene.ahead.is(run.words + 1, |token| token.is("ciento"))?;
-    let prose = counted || run.is_in_prose(scene.ahead)?;
+    let prose = counted || run.counts_something(scene.ahead)?;
     let counts = counted || prose && run.counts(scene.ahead)?;
-    if !counts
+    if !counted
         && !quantity
         && let Some(entity) = said_again(scene, run)
     {
@@ -121,9 +123,14 @@ fn sensitive(scene: &Scene<'_>, run: &Run, quantity: bool) -> Found<Match> {
         let fits = if announced {
             !(counted || counts && total <= 3 || prose && total == 1 || quantity && run.parts.len() == 1 && total <= 2)
         } else if answers {
-            !(quantity || counts || prose && total <= 2)
-        } else if due || begun && awaited && scene.goes_on() {
-            let dated = due && (is_year(&run.digits) || is_time(&run.digits));
+            !(quantity || counts || prose && (total <= 2 || is_time(&run.digits) && run.parts.len() == 2))
+        } else if due || begun && awaited && (scene.goes_on() || scene.turn_joins() && ends_turn(scene.ahead, run)?) {
+            // After a word that no answer begins with, it has to look like one.
+            let strange = due && !leads_in && !scene.turn().any(|past| past.seq == said.seq);
+            let short = run.parts.len() < 2
+                && (total < if said.cue == Cue::Cvv { 3 } else { 4 } || said.cue != Cue::Cvv && run.parts.iter().any(|part| part.cardinal));
+            let dated = strange
+                && (total <= 2 && run.counts(scene.ahead)? || short && run.after_aside(scene.ahead)?.is_none() || is_year(&run.digits));
             !quantity && !counts && !dated && (!prose || spelled && total >= 3)
         } else {
             !quantity
@@ -132,6 +139,7 @@ fn sensitive(scene: &Scene<'_>, run: &Run, quantity: bool) -> Found<Match> {
                 && (total >= 4 || run.parts.len() >= 3)
                 && run.parts.iter().all(|part| !part.cardinal)
                 && !is_time(&run.digits)
+                && !is_year(&run.digits)
         };
         let direct = announced || answers || due;
         if !fits || !direct && [Cue::Password, Cue::AskedPassword].contains(&said.cue) {
@@ -148,17 +156,18 @@ fn sensitive(scene: &Scene<'_>, run: &Run, quantity: bool) -> Found<Match> {
             Meaning::Other => {}
         }
     }
-    if let Some(entity) = goes_on_from(scene)
+    if let Some((entity, rested)) = goes_on_from(scene)
         && !counts
-        && ends_turn(scene.ahead, run)?
+        && !(rested && (total < 2 || prose || is_time(&run.digits) || !ends_turn(scene.ahead, run)?))
+        && (ends_turn(scene.ahead, run)? || run.after_aside(scene.ahead)?.is_some())
     {
         return Ok(Some(Match::new(entity, confidence(entity, run), run.words)));
     }
-    if total >= 3
+    if total >= 2
         && !counted
         && let Some(cue) = cue_after(scene.ahead, run.words)?
         && let Meaning::Of(entity, _) =
-            meaning(&Said { cue, speaker: scene.speaker, seq, end_ms: start_ms, strength: Strength::Named, told: 0 }, run, false)
+            meaning(&Said { cue, speaker: scene.speaker, seq, end_ms: start_ms, strength: Strength::Named, told: 0 }, run, total < 3)
     {
         return Ok(Some(Match::new(entity, confidence(entity, run), run.words)));
     }
@@ -267,16 +276,19 @@ fn is_spelled(run: &Run) -> bool {
 }
 
 /// This speaker's last number was masked a few words ago, in the same turn.
-fn goes_on_from(scene: &Scene<'_>) -> Option<Entity> {
-    let first = scene.ahead.seen(0, 1).first()?;
-    if first.rested || first.asked {
+fn goes_on_from(scene: &Scene<'_>) -> Option<(Entity, bool)> {
+    // In the same turn, or after "and then" in the next.
+    let mut rests = usize::from(scene.ahead.seen(0, 1).first()?.rested);
+    if rests > 0 || !scene.goes_on() {
         return None;
     }
     for past in scene.past.iter().rev().take(CLAUSE_WORDS_MAX) {
         if past.masked.is_some() {
-            return past.masked.filter(|_| past.token.is_numeric() || past.token.kind == Kind::Oh);
+            let number = past.token.is_numeric() || past.token.kind == Kind::Oh;
+            return past.masked.filter(|_| number).map(|entity| (entity, rests > 0));
         }
-        if past.rested || past.cue.is_some() || past.token.may_be_numeric() {
+        rests += usize::from(past.rested);
+        if rests > 1 || past.cue.is_some() || past.token.may_be_numeric() {
             return None;
         }
     }
@@ -379,7 +391,8 @@ fn is_quantity(scene: &Scene<'_>, run: &Run) -> Result<bool, More> {
     // "six or seven", "three to four": and "twenty-four seven" is round the clock.
     let range =
         scene.ahead.is(run.words, |token| token.is_any(&["or", "to", "o", "a"]))? && scene.ahead.is(run.words + 1, Token::is_numeric)?;
-    if range && total <= 4 || run.digits == "247" && run.parts.iter().map(|part| part.digits.len()).eq([2, 1]) {
+    let of_some = run.parts.len() == 1 && total <= 2 && scene.ahead.is(run.words, |token| token.is_any(&["of", "de"]))?;
+    if of_some || range && total <= 4 || run.digits == "247" && run.parts.iter().map(|part| part.digits.len()).eq([2, 1]) {
         return Ok(true);
     }
     let cued = scene.sentence().next().is_some_and(|past| past.cue.is_some());

@@ -109,7 +109,8 @@ impl Scene<'_> {
         let Some(first) = self.ahead.seen(0, 1).first() else { return Vec::new() };
         let mut live: Vec<Said> =
             self.cues.live(first.seq, first.start_ms).chain(self.begun.live(first.seq, first.start_ms)).copied().collect();
-        live.sort_by_key(|said| std::cmp::Reverse(said.seq));
+        // What is named tells more than "the number is", however new.
+        live.sort_by_key(|said| (said.cue == Cue::Figures, std::cmp::Reverse(said.seq)));
         live.retain(|said| said.cue != Cue::Else);
         live
     }
@@ -132,11 +133,13 @@ impl Scene<'_> {
 
     /// Whether this turn began with nothing but words that answers begin with.
     pub(super) fn leads_in(&self) -> bool {
+        let mut after = "";
         self.turn().all(|past| {
-            past.masked.is_some()
-                || opens(&past.token)
-                || past.cue.is_some()
-                || is_function(&past.token.folded) && !past.token.is_any(TO_QUANTITIES)
+            let token = &past.token;
+            let sighs = token.is("a") && after == "ver";
+            after = token.folded.as_str();
+            let joins = (token.kind == Kind::Bridge || is_function(&token.folded)) && !token.is_any(TO_QUANTITIES);
+            past.masked.is_some() || past.cue.is_some() || sighs || joins || opens(token)
         })
     }
 
@@ -148,7 +151,7 @@ impl Scene<'_> {
         let since = self.turn().take_while(|past| past.seq > said.seq).count();
         let lead = self.turn().next().map(|past| &past.token);
         let in_turn = self.turn().any(|past| past.seq == said.seq);
-        let near = self.turn().nth(NEAR_WORDS_MAX).is_none();
+        let near = said.speaker == self.speaker && self.turn().nth(NEAR_WORDS_MAX).is_none();
         let joint = near
             || lead.is_none_or(|token| {
                 token.pauses || token.contracted || opens(token) || token.kind == Kind::Bridge || is_function(&token.folded)
@@ -163,14 +166,19 @@ impl Scene<'_> {
             .filter(|past| past.masked.is_none() && past.cue.is_none() && past.token.kind == Kind::Plain && !opens(&past.token))
             .filter(|past| !is_function(&past.token.folded))
             .count();
-        strange <= 2 && joint && !quantity
+        strange <= 2 && joint && (!quantity || near && lead.is_some_and(|token| token.is_any(&["have", "tengo"])))
     }
 
     /// Whether a number may go on here: in the same turn, or after "and then".
     pub(super) fn goes_on(&self) -> bool {
         let begun = self.turn().any(|past| past.masked.is_some());
-        let then = |token: &Token| !token.is_any(TO_QUANTITIES) || token.is_any(&["have", "tengo"]);
+        let then = |token: &Token| !token.is_any(TO_QUANTITIES) || token.is_any(&["have", "tengo", "after"]);
         begun || self.turn().nth(THEN_WORDS_MAX).is_none() && self.turn().all(|past| then(&past.token))
+    }
+
+    /// Whether nothing just before tells of quantities.
+    pub(super) fn turn_joins(&self) -> bool {
+        self.turn().take(NEAR_WORDS_MAX).all(|past| !past.token.is_any(TO_QUANTITIES) || past.token.is_any(&["was", "are", "have"]))
     }
 
     /// The newest that is awaited of these.
@@ -268,8 +276,8 @@ impl Scene<'_> {
 
 /// After one of these comes how many, when or where.
 #[rustfmt::skip]
-const TO_QUANTITIES: &[&str] = &[
-    "somos", "son", "have", "has", "had", "hay", "tengo", "tiene", "in", "en", "for", "of", "about", "to", "hasta", "desde", "como", "was", "were", "are", "than", "vamos", "tomo", "de", "las", "los", "at", "a", "after", "before", "number", "section", "step", "type", "del", "from", "an", "like", "or",
+pub(super) const TO_QUANTITIES: &[&str] = &[
+    "somos", "son", "have", "has", "had", "hay", "tengo", "tiene", "in", "en", "for", "of", "about", "to", "hasta", "desde", "como", "was", "were", "are", "than", "vamos", "tomo", "de", "las", "los", "at", "a", "after", "before", "number", "section", "step", "type", "del", "al", "from", "an", "like", "or",
 ];
 /// An answer that is none begins so.
 const DENIALS: &[&str] = &["no", "nope", "never", "dont", "didnt", "not", "cant", "nunca"];
@@ -295,10 +303,10 @@ const ANSWER_WINDOW_MS: u64 = 8_000;
 /// What an answer may begin with.
 fn opens(token: &Token) -> bool {
     #[rustfmt::skip]
-    const OPENINGS: [&str; 47] = [
+    const OPENINGS: [&str; 53] = [
         "uh", "um", "er", "ah", "eh", "hmm", "mm", "okay", "ok", "yes", "yeah", "yep", "sure", "right", "alright", "well", "so", "its", "is", "thats", "oh",
         "si", "este", "es", "claro", "bueno", "pues", "vale", "this", "im", "soy", "habla", "hi", "hello", "hola", "hey", "good", "morning", "afternoon",
-        "buenas", "buenos", "tardes", "dias", "my", "of", "course", "mi",
+        "ready", "ahi", "aqui", "hang", "hold", "on", "buenas", "buenos", "tardes", "dias", "my", "of", "course", "mi",
     ];
     token.kind == Kind::Mark || token.is_any(&OPENINGS)
 }

@@ -127,14 +127,14 @@ impl Call {
 
     /// Somebody lets go of what they hold for this reason, or without one of all that they hold. What the client was heard to say is any
     /// case manager's to judge, and only by its name: whoever ends a pause of their own has judged nothing.
-    pub(super) fn resume(&mut self, now: Now, by: Actor, reason: Option<&str>, out: &mut Outbox) {
-        let who = id_of(&by).to_owned();
+    pub(super) fn resume(&mut self, now: Now, by: &Actor, reason: Option<&str>, out: &mut Outbox) {
+        let who = id_of(by).to_owned();
         let lets_go = |holder: &Holder| match holder {
             Holder::Person { id, reason: held } => *id == who && reason.is_none_or(|reason| reason == held),
             Holder::Objection => reason == Some(OPT_OUT_HEARD),
             Holder::Transfer => false,
         };
-        self.lift(now, &by, lets_go, out);
+        self.lift(now, by, lets_go, out);
     }
 
     /// Nothing is taken in until each holder lets go.

@@ -26,9 +26,8 @@ pub(super) fn find(scene: &Scene<'_>) -> Found<Decision> {
     let awaited = scene.live().iter().any(|said| is_number(said.cue) && scene.awaits(said));
     let decision = judge(scene, &run)?;
     // With what comes after an aside it may be long enough to be something, or something longer.
-    if !(awaited && matches!(decision, Some(Decision::Mask(_))))
-        && !is_quantity(scene, &run)?
-        && !scene.lead().is_some_and(|token| token.is_any(TO_QUANTITIES))
+    let is_masked = awaited && matches!(decision, Some(Decision::Mask(_)));
+    if !(is_masked || is_quantity(scene, &run)? || scene.lead().is_some_and(|token| token.is_any(TO_QUANTITIES)))
         && let Some(joined) = run.joined(scene.ahead)?
         && let Some(found @ Decision::Mask(_)) = judge(scene, &joined)?
     {

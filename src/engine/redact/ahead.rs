@@ -1,7 +1,7 @@
 //! The words not yet decided, as far as they are known.
 
 use super::cue::Cue;
-use super::token::Token;
+use super::token::{Kind, Token};
 
 /// How far apart two words of one speaker may lie and still belong to one number, address or name.
 pub const TURN_WINDOW_MS: u64 = 20_000;
@@ -24,6 +24,70 @@ pub(super) struct Held {
     pub(super) rested: bool,
     /// The other speaker had asked for something.
     pub(super) asked: bool,
+    /// The digits that the other speaker had said last, and this one.
+    pub(super) others: Told,
+    pub(super) own: Told,
+}
+
+/// The last digits that somebody said, whatever stood between them.
+#[derive(Clone, Copy)]
+pub(super) struct Told {
+    digits: [u8; TOLD_DIGITS_MAX],
+    count: usize,
+    end_ms: u64,
+    /// The last one may be a part of the next ("forty" of "forty-one"), or is said so often.
+    open: bool,
+    times: u8,
+}
+
+const TOLD_DIGITS_MAX: usize = 20;
+/// What was said longer ago is read back by nobody.
+const TOLD_WINDOW_MS: u64 = 12_000;
+
+impl Told {
+    pub(super) const NONE: Self = Self { digits: [0; TOLD_DIGITS_MAX], count: 0, end_ms: 0, open: false, times: 0 };
+
+    /// The digits, if they are fresh.
+    pub(super) fn recent(&self, at_ms: u64) -> Option<&[u8]> {
+        (self.count > 0 && at_ms.saturating_sub(self.end_ms) <= TOLD_WINDOW_MS).then(|| &self.digits[..self.count])
+    }
+
+    /// Takes in a word.
+    pub(super) fn hear(&mut self, token: &Token, end_ms: u64) {
+        let times = std::mem::take(&mut self.times).max(1);
+        let open = std::mem::take(&mut self.open);
+        match &token.kind {
+            Kind::Digits(digits) | Kind::Dated(digits) | Kind::Grouped(digits) => digits.bytes().for_each(|digit| self.push(digit)),
+            Kind::Unit(unit) if open && *unit > 0 => {
+                self.count = self.count.saturating_sub(1);
+                self.push(b'0' + unit);
+            }
+            Kind::Unit(unit) => (0..times).for_each(|_| self.push(b'0' + unit)),
+            Kind::Oh => (0..times).for_each(|_| self.push(b'0')),
+            Kind::Teen(value) | Kind::Tens(value) => {
+                self.push(b'0' + value / 10);
+                self.push(b'0' + value % 10);
+                self.open = matches!(token.kind, Kind::Tens(_)) && !token.pauses;
+            }
+            Kind::Once => (0..2).for_each(|_| self.push(b'1')),
+            Kind::Repeat(times) => self.times = *times,
+            _other => {
+                // "treinta y uno".
+                self.open = open && token.is("y");
+                return;
+            }
+        }
+        self.end_ms = end_ms;
+    }
+
+    fn push(&mut self, digit: u8) {
+        if self.count == TOLD_DIGITS_MAX {
+            self.digits.copy_within(1.., 0);
+            self.count -= 1;
+        }
+        self.digits[self.count] = digit;
+        self.count += 1;
+    }
 }
 
 /// The answer depends on words that are not there yet.

@@ -3,7 +3,7 @@
 use super::Confidence;
 use super::ahead::{Ahead, Found, More};
 use super::checksum;
-use super::cue::Cue;
+use super::cue::{Cue, Strength};
 use super::entity::Entity;
 use super::lexicon::is_common;
 use super::number::{BRIDGE_WORDS_MAX, Run};
@@ -42,7 +42,7 @@ pub(super) fn find(scene: &Scene<'_>) -> Found<Match> {
     if digits < 2 || code.text.len() < 4 {
         return Ok(None);
     }
-    for said in scene.live() {
+    for said in scene.live().into_iter().filter(|said| scene.awaits(said) && (said.strength == Strength::Begun || scene.is_due(said))) {
         let found = match said.cue {
             Cue::Iban => Some(Entity::Iban),
             Cue::Pan if code.text.len() >= 6 => Some(Entity::Pan),
@@ -66,7 +66,9 @@ pub(super) fn find(scene: &Scene<'_>) -> Found<Match> {
             | Cue::Zip
             | Cue::Name
             | Cue::AskedName
-            | Cue::Harmless => None,
+            | Cue::Harmless
+            | Cue::Figures
+            | Cue::Else => None,
         };
         if let Some(entity) = found {
             let begins = matches!(entity, Entity::Iban | Entity::Pan).then_some(said.cue);
@@ -168,6 +170,9 @@ fn read(ahead: Ahead<'_>) -> Found<Code> {
         } else if let Some(run) = Run::read(ahead, at)? {
             text.push_str(&run.digits);
             at = run.words;
+        } else if at == 1 && ahead.is(0, is_block)? {
+            // "the EBT is".
+            break;
         } else if at > 0 && bridge < BRIDGE_WORDS_MAX && matches!(token.kind, Kind::Bridge | Kind::Separator | Kind::Mark) {
             bridge += 1;
             at += 1;

@@ -7,7 +7,9 @@ use super::Speaker;
 
 /// For how long a cue tells what a number is.
 pub const CUE_WINDOW_MS: u64 = 25_000;
-/// For how long a mere mention does, and for how long "reference number" tells that one is harmless.
+/// For how long a mere mention does.
+pub const MENTION_WINDOW_MS: u64 = 15_000;
+/// For how long "reference number" tells that one is harmless.
 pub const BRIEF_WINDOW_MS: u64 = 6_000;
 /// Cues remembered; of more the oldest is forgotten.
 pub const CUES_MAX: usize = 48;
@@ -43,6 +45,10 @@ pub(super) enum Cue {
     AskedName,
     /// A number that anybody may know.
     Harmless,
+    /// "the numbers": of something.
+    Figures,
+    /// Something else: what was asked for before is not awaited any more.
+    Else,
 }
 
 /// A cue, and when it was said by whom.
@@ -53,6 +59,8 @@ pub(super) struct Said {
     pub(super) seq: u64,
     pub(super) end_ms: u64,
     pub(super) strength: Strength,
+    /// Digits of it that have been told.
+    pub(super) told: usize,
 }
 
 /// How much a cue says.
@@ -83,19 +91,47 @@ impl Cues {
         self.said.push_back(said);
     }
 
+    /// It was no question: "what I've got here is".
+    pub(super) fn retract(&mut self, speaker: Speaker) {
+        self.said.pop_back_if(|said| said.cue == Cue::Else && said.speaker == speaker);
+    }
+
     /// Whether `speaker` gave one after the word `seq`.
     pub(super) fn came_from(&self, speaker: Speaker, seq: u64) -> bool {
-        self.said.iter().rev().take_while(|said| said.seq > seq).any(|said| said.speaker == speaker)
+        self.said.iter().rev().take_while(|said| said.seq > seq).any(|said| said.speaker == speaker && said.cue != Cue::Else)
     }
 
     /// Those that were said before the word `seq`, which begins at `at_ms`, and still hold: the newest first.
     pub(super) fn live(&self, seq: u64, at_ms: u64) -> impl Iterator<Item = &Said> {
         self.said.iter().rev().filter(move |said| {
-            let brief = said.cue == Cue::Harmless || said.strength == Strength::Mentioned;
-            let window = if brief { BRIEF_WINDOW_MS } else { CUE_WINDOW_MS };
+            let window = match (said.cue, said.strength) {
+                (Cue::Harmless, _) => BRIEF_WINDOW_MS,
+                (_, Strength::Mentioned) => MENTION_WINDOW_MS,
+                (_, Strength::Begun | Strength::Named) => CUE_WINDOW_MS,
+            };
             said.seq < seq && at_ms.saturating_sub(said.end_ms) <= window
         })
     }
+}
+
+/// Whoever begins a turn so asks for something: for something else, if it is nothing that the cues know.
+#[rustfmt::skip]
+const QUESTIONS: &[&str] = &[
+    "what", "whats", "how", "hows", "which", "who", "whos", "when", "whens", "where", "wheres", "why", "cual", "cuanto", "cuanta", "cuantos", "cuantas",
+];
+/// So only with its first word.
+#[rustfmt::skip]
+const QUESTIONS_AT_ONCE: &[&str] = &[
+    "did", "do", "does", "are", "is", "can", "could", "would", "will", "have", "has", "should", "que", "como", "donde", "cuando", "quien", "tiene", "puede", "trae",
+];
+/// Within so many words of its beginning.
+const QUESTION_WORDS_MAX: usize = 3;
+/// Whoever says so many words without asking for it again has gone on to something else.
+pub(super) const TOPIC_WORDS_MAX: usize = 13;
+
+/// Whether a turn is a question of which this is the `nth` word, from 1.
+pub(super) fn asks(folded: &str, nth: usize) -> bool {
+    nth <= QUESTION_WORDS_MAX && QUESTIONS.contains(&folded) || nth == 1 && QUESTIONS_AT_ONCE.contains(&folded)
 }
 
 /// The cue that the last of these words ends, if it ends one.
@@ -163,6 +199,25 @@ const MENTIONS: &[&str] = &[
     "staying at",
     "birthday",
     "cumpleanos",
+    "cumple",
+    "cumplo",
+    "buena",
+    "code",
+    "codes",
+    "passcode",
+    "firma",
+    "signature",
+    "de seguridad",
+    "el mensaje",
+    "good number",
+    "numero es",
+    "number is",
+    "numbers",
+    "numeros",
+    "digits",
+    "seguro",
+    "social",
+    "paciente numero",
     "born",
     "call back",
     "social security",
@@ -189,42 +244,43 @@ const MENTIONS: &[&str] = &[
 #[rustfmt::skip]
 const PHRASES: &[(Cue, &[&str])] = &[
     (Cue::Card, &["card", "card number", "cards", "visa", "mastercard", "amex", "american express", "long number", "tarjeta", "numero de tarjeta"]),
-    (Cue::Cvv, &["cvv", "cvc", "cvv2", "c v v", "c v c", "cvv code", "cvv number", "security code", "verification value", "verification number",
+    (Cue::Cvv, &["back of the card", "back of it", "code on the back", "code back there", "little code", "codiguito", "numeritos", "atras dice", "atras trae", "de seguridad", "signature", "firma", "cvv", "cvc", "cvv2", "c v v", "c v c", "cvv code", "cvv number", "security code", "verification value", "verification number",
         "on the back", "card code", "three digits", "three numbers", "little numbers", "numbers on the back", "digits on the back", "tres digitos", "tres numeros", "numeros de atras", "codigo de seguridad", "al reverso", "atras de la tarjeta", "numero de seguridad", "security number"]),
-    (Cue::Expiry, &["expiry", "expiry date", "expiration", "expiration date", "expires", "expire", "expiring", "exp", "exp date", "valid thru", "valid through",
+    (Cue::Expiry, &["expiry", "good til", "good-thru", "good thru", "good for until", "buena hasta", "buena", "sirve hasta", "vigencia", "expired on", "expiry date", "expiration", "expiration date", "expires", "expire", "expiring", "exp", "exp date", "valid thru", "valid through",
         "valid until", "run out", "runs out", "good until", "good till", "es valida", "valida hasta", "sea valida", "vale hasta", "vigente hasta", "good through", "good thru", "vence", "vencimiento", "caducidad", "caduca", "expira", "expiracion", "fecha de vencimiento"]),
+    (Cue::Figures, &["numbers", "numeros", "digits", "digitos", "number is", "numero es", "full number", "the number"]),
     (Cue::LastFour, &["last four", "last four digits", "last 4", "last 4 digits", "ending in", "ends in", "ultimos cuatro", "ultimos 4", "ultimos cuatro digitos",
         "termina en", "terminada en"]),
     (Cue::Account, &["account", "account number", "accounts", "bank account", "checking", "savings", "checking account", "savings account", "cuenta",
         "numero de cuenta", "cuenta bancaria", "acct"]),
     (Cue::Routing, &["routing", "routing number", "aba", "aba number", "a b a", "transit number", "numero de ruta", "ruta bancaria", "de ruta", "la ruta", "ruta del banco", "ruta del cheque"]),
     (Cue::Iban, &["iban", "i b a n", "international account"]),
-    (Cue::Ssn, &["social security", "social security number", "ssn", "s s n", "your social", "my social", "the social", "full social", "social number",
+    (Cue::Ssn, &["social", "seguro", "social security", "social security number", "ssn", "s s n", "your social", "my social", "the social", "full social", "social number",
         "seguro social", "numero de seguro", "numero de seguro social", "numero de social", "mi social", "su social"]),
     (Cue::Itin, &["itin", "itin number", "i t i n", "taxpayer", "taxpayer number", "taxpayer id", "taxpayer identification", "tax id", "tax number", "tax identification",
         "numero de contribuyente", "numero del itin"]),
     (Cue::Pin, &["pin", "pin number", "pin code", "p i n", "passcode", "pass code", "security pin", "nip", "access code", "codigo de acceso", "clave", "numero secreto",
-        "secret number", "pin es"]),
-    (Cue::OneTimeCode, &["verification code", "one time code", "one-time code", "one time passcode", "one-time passcode", "one time password", "one-time password",
+        "secret number", "pin es", "secret code", "always use", "siempre uso"]),
+    (Cue::OneTimeCode, &["code", "codes", "text says", "message says", "mensaje dice", "el mensaje", "verification code", "one time code", "one-time code", "one time passcode", "one-time passcode", "one time password", "one-time password",
         "otp", "o t p", "code we sent", "code i sent", "code you", "the code", "code is", "texted you", "texted me", "text message", "digit code",
         "authentication code", "confirmation code", "codigo", "el codigo", "codigo de verificacion", "codigo que", "mensaje de texto", "codigo temporal", "login code"]),
     (Cue::Password, &["password", "passphrase", "pass phrase", "contrasena", "password is", "palabra clave"]),
-    (Cue::AskedPassword, &["your password", "the password", "your passphrase", "su contrasena", "la contrasena", "que contrasena", "contrasena le puso", "contrasena puso", "contrasena tiene", "contrasena usa", "account password", "portal password"]),
-    (Cue::Birth, &["date of birth", "birth date", "birthdate", "birthday", "birthdate", "dob", "d o b", "born", "fecha de nacimiento", "nacimiento", "naci", "cumpleanos",
+    (Cue::AskedPassword, &["de contrasena", "wifi password", "your password", "the password", "your passphrase", "su contrasena", "la contrasena", "que contrasena", "contrasena le puso", "contrasena puso", "contrasena tiene", "contrasena usa", "account password", "portal password"]),
+    (Cue::Birth, &["year were you born", "cumplo", "cumple anos", "cumple", "nacieron", "date of birth", "birth date", "birthdate", "birthday", "birthdate", "dob", "d o b", "born", "fecha de nacimiento", "nacimiento", "naci", "cumpleanos",
         "nacio", "nacida", "nacido", "was born", "birthdate is"]),
-    (Cue::Phone, &["phone number", "phone", "cell", "cell number", "cell phone", "cellphone", "mobile", "mobile number", "telephone", "telephone number", "call me at", "reach me at",
+    (Cue::Phone, &["good number", "text me", "can text", "call me on", "marcar al", "reach you", "cel", "phone number", "phone", "cell", "cell number", "cell phone", "cellphone", "mobile", "mobile number", "telephone", "telephone number", "call me at", "reach me at",
         "callback number", "call back number", "call back", "area code", "telefono", "numero de telefono", "celular", "numero de celular", "llameme al", "llamarme al",
         "marqueme al", "my number", "your number", "mi numero", "su numero", "text me at", "contact number", "best number", "reach you at", "reach him at", "reach her at", "call him at", "call her at", "home number", "work number", "movil", "landline"]),
-    (Cue::Record, &["medical record", "medical record number", "mrn", "m r n", "chart number", "patient number", "patient id", "record number", "patient record",
+    (Cue::Record, &["record medico", "numero de record", "expediente medico", "paciente numero", "medical record", "medical record number", "mrn", "m r n", "chart number", "patient number", "patient id", "record number", "patient record",
         "expediente", "numero de expediente", "historia clinica", "numero de paciente", "member number", "historial medico", "registro medico", "numero de historia"]),
     (Cue::Aadhaar, &["aadhaar", "aadhar", "adhar", "adhaar", "uid number", "aadhaar number", "aadhaar card", "aadhar card"]),
     (Cue::Pan, &["pan card", "pan number", "permanent account number", "pan card number", "p a n", "pan is", "pan"]),
-    (Cue::Address, &["my address", "your address", "home address", "mailing address", "street address", "address is", "current address", "i live at", "i live on",
+    (Cue::Address, &["the address", "what address", "which address", "i stay at", "stay at", "come to", "pick you up", "la recoge", "que direccion", "quedando en", "quedando", "my address", "your address", "home address", "mailing address", "street address", "address is", "current address", "i live at", "i live on",
         "new place is", "place is", "house is", "mail it to", "casa esta en", "enviamos", "live at", "living at", "moved to", "where you live", "staying at", "mi direccion", "su direccion", "direccion es", "direccion", "vivo en", "domicilio", "donde vive"]),
     (Cue::Zip, &["zip", "zip code", "zipcode", "postal code", "postcode", "codigo postal"]),
     (Cue::Name, &["my name", "name is", "name", "names", "surname", "nombre", "mi nombre", "apellido", "apellidos", "me llamo", "se llama", "spell that", "spell it", "spelled",
         "deletrear", "mi apellido"]),
-    (Cue::AskedName, &["your name", "first name", "last name", "full name", "middle name", "maiden name", "legal name", "your names", "i speaking with", "am i speaking",
+    (Cue::AskedName, &["talking to", "speaking to", "speaking with", "first and last", "what name", "the name of", "name of the", "nombre y apellido", "nombre de quien", "con quien", "nombre de la", "nombre del", "your name", "first name", "last name", "full name", "middle name", "maiden name", "legal name", "your names", "i speaking with", "am i speaking",
         "su nombre", "su apellido", "nombre completo", "se llama usted", "como se llama", "con quien hablo", "caller name", "patient name", "spell your name", "and last name", "nombre de"]),
     (Cue::Harmless, &["reference number", "case number", "confirmation number", "ticket number", "order number", "tracking number", "reference", "numero de referencia",
         "numero de caso", "folio", "numero de confirmacion", "item number", "model number", "form number"]),

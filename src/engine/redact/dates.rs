@@ -6,7 +6,7 @@ use super::ahead::{Ahead, Found, More};
 use super::cue::Cue;
 use super::entity::Entity;
 use super::number::{BRIDGE_WORDS_MAX, Run, goes_on};
-use super::numbers::cue_after;
+use super::numbers::{cue_after, is_birth_year};
 use super::rules::{Decision, Match, Scene};
 use super::token::{Kind, Token};
 
@@ -17,13 +17,20 @@ pub(super) fn find(scene: &Scene<'_>) -> Found<Decision> {
     let ahead = scene.ahead;
     let Some(end) = date_end(ahead)? else { return Ok(None) };
     let first = ahead.seen(0, 1).first().map_or((0, 0), |first| (first.seq, first.start_ms));
+    // A card expires in a month, on no day of it.
+    let has_day = !ahead.is(0, is_month)? || date_end(ahead)? == day_end(ahead, 1)?;
     // "valid until" is a cue.
     let told = scene.own_cue_just_ended(&[Cue::Birth, Cue::Expiry]).is_some();
     let of_things_to_come = !told && scene.sentence().take(OF_WORDS).any(|past| past.token.is_any(OF_THINGS_TO_COME));
     let cue = scene.live().into_iter().filter(|said| !of_things_to_come && !scene.is_given(said, first.0, first.1));
-    let cue = cue.map(|said| said.cue).find(|cue| matches!(cue, Cue::Birth | Cue::Expiry));
+    let cue = cue
+        .filter(|said| (told || scene.awaits(said)) && !(said.cue == Cue::Expiry && has_day))
+        .map(|said| said.cue)
+        .find(|cue| matches!(cue, Cue::Birth | Cue::Expiry));
     let after = if cue.is_none() { cue_after(ahead, end)?.filter(|cue| *cue == Cue::Birth) } else { None };
-    let Some(cue) = cue.or(after) else { return Ok(Some(Decision::Clear(end))) };
+    // The day on which somebody was born, whoever asked for it: of any other so old a day people tell the year.
+    let of_birth = !of_things_to_come && is_whole_and_old(ahead, end)?;
+    let Some(cue) = cue.or(after).or(of_birth.then_some(Cue::Birth)) else { return Ok(Some(Decision::Clear(end))) };
     let entity = if cue == Cue::Birth { Entity::DateOfBirth } else { Entity::Expiry };
     let end = if after.is_some() { end } else { loose_end(ahead, end)? };
     Ok(Some(Decision::Mask(Match { gives: Some(cue), ..Match::new(entity, Confidence::Cue, end) })))
@@ -82,6 +89,22 @@ fn date_end(ahead: Ahead<'_>) -> Found<usize> {
     }
     at += 1;
     Ok(Some(year_end(ahead, at)?.unwrap_or(at)))
+}
+
+/// A day, a month and a year in which people who call were born.
+fn is_whole_and_old(ahead: Ahead<'_>, end: usize) -> Result<bool, More> {
+    let words = ahead.seen(0, end);
+    let Some(month) = words.iter().position(|held| is_month(&held.token)) else { return Ok(false) };
+    let mut from = month + 1;
+    if month == 0 {
+        from += usize::from(words.get(from).is_some_and(|held| held.token.is_any(&["the", "el"])));
+        let Some(day) = day_end(ahead, from)? else { return Ok(false) };
+        from = day;
+    }
+    while words.get(from).is_some_and(|held| held.token.is_any(&["of", "de", "del", "in"])) {
+        from += 1;
+    }
+    Ok(from < end && Run::read(ahead, from)?.is_some_and(|run| run.digits.get(..4).is_some_and(is_birth_year)))
 }
 
 fn is_month(token: &Token) -> bool {

@@ -55,6 +55,10 @@ fn begins(ahead: Ahead<'_>, first: &Token) -> Result<bool, More> {
     if joins(first) || matches!(first.kind, Kind::Mark | Kind::Guarded) {
         return Ok(false);
     }
+    // "mándelo a".
+    if first.kind == Kind::Bridge && first.letter().is_some() && !ahead.is(1, |next| joins(next) || next.letter().is_some())? {
+        return Ok(false);
+    }
     if first.letter().is_some() || first.may_be_numeric() || matches!(first.kind, Kind::Mixed | Kind::Month(_)) {
         return Ok(true);
     }

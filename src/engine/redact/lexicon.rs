@@ -129,11 +129,14 @@ pub(super) const UNITS: &[&str] = &[
     "days", "day", "weeks", "week", "months", "month", "years", "year", "people", "persons", "times", "miles", "mile", "feet", "foot",
     "inches", "pounds", "lbs", "kilos", "grams", "milligrams", "mg", "ml", "units", "pills", "tablets", "kids", "children", "degrees",
     "meals", "visits", "appointments", "questions", "pages", "members", "bedroom", "bedrooms", "items", "boxes", "calories",
-    "steps", "thousandths", "grand", "euros", "pesos", "rupees",
+    "steps", "thousandths", "grand", "numbers", "numeros", "miligramos", "mililitros", "milliliters", "liters", "litros", "euros", "pesos", "rupees",
     "dolares", "dolar", "centavos", "minutos", "minuto", "horas", "hora", "segundos", "dias", "dia", "semanas", "semana", "meses",
     "mes", "anos", "ano", "personas", "veces", "millas", "pies", "libras", "kilos", "hijos", "ninos", "nos", "citas", "preguntas",
     "pastillas", "grados", "familias", "families", "clients", "clientes", "patients", "pacientes", "students", "copies", "digit", "digits", "digitos", "bus", "blocks", "cuadras", "rides",
 ];
+
+/// Between two numbers that are one measure: a decimal, a blood pressure.
+pub(super) const RATIOS: &[&str] = &["point", "punto", "over", "sobre"];
 
 /// Before a number that names a place, a time or a year.
 #[rustfmt::skip]
@@ -141,7 +144,7 @@ pub(super) const LEADS: &[&str] = &[
     "at", "around", "about", "ages", "age", "aged", "until", "till", "before", "after", "between", "from", "since", "during", "year", "room", "suite", "floor",
     "extension", "page", "step", "version", "highway", "route", "bus", "option", "press", "channel", "gate", "chapter",
     "building", "level", "las", "hasta", "antes", "desde", "entre", "ano", "sala", "piso", "oficina", "extension", "pagina", "ruta",
-    "opcion", "oprima", "presione", "autobus", "form", "formulario", "ventanilla", "only", "costs", "cost", "cuesta", "cuestan", "paid", "pay", "over", "under", "nearly", "almost", "casi", "unos", "unas",
+    "opcion", "oprima", "presione", "autobus", "form", "formulario", "ventanilla", "only", "costs", "cost", "cuesta", "cuestan", "paid", "pay", "over", "under", "sobre", "nearly", "almost", "casi", "unos", "unas",
 ];
 
 /// What ends a street's name.
@@ -249,7 +252,7 @@ const COMMON: &[&str] = &[
     "knew", "know", "la", "lady", "land", "language", "large", "largo", "las", "last", "late", "later", "laugh", "lawyer",
     "lay", "le", "lead", "learn", "learning", "least", "leave", "left", "legal", "lejos", "les", "less", "let", "letra", "lets",
     "letter", "letters", "life", "light", "like", "line", "list", "lista", "listen", "listo", "little", "live", "lives",
-    "living", "ll", "llama", "llamada", "llaman", "llamando", "llamar", "llamaron", "llamo", "llegamos", "llegar", "llevar",
+    "living", "ll", "llama", "llamada", "llaman", "llamando", "llamar", "llamaron", "llame", "llamo", "llegamos", "llegar", "llevar",
     "lo", "login", "long", "look", "looking", "los", "lost", "lot", "love", "low", "lowercase", "lucky", "luego", "lunch",
     "luz", "maam", "machine", "mad", "made", "madre", "madrina", "maiden", "mail", "main", "make", "making", "mal", "mam",
     "mama", "man", "manager", "manana", "mandan", "mandar", "mandarlo", "mandaron", "mande", "mandelo", "mandeme", "mandemelo",
@@ -276,7 +279,7 @@ const COMMON: &[&str] = &[
     "recibido", "record", "recording", "red", "refer", "referral", "regarding", "related", "remember", "renewal", "rent",
     "renta", "repeat", "repita", "repite", "representante", "representative", "rest", "retired", "ride", "right", "river",
     "road", "rock", "room", "rose", "round", "rule", "run", "running", "sabe", "saber", "safe", "said", "same", "saw", "say",
-    "saying", "says", "schedule", "scheduled", "school", "science", "se", "sea", "second", "security", "see", "seem", "seen",
+    "saying", "says", "schedule", "scheduled", "school", "science", "se", "sea", "second", "section", "security", "see", "seem", "seen",
     "segun", "segundo", "seguridad", "seguro", "self", "send", "senor", "senora", "senorita", "sent", "ser", "seria", "serious",
     "serve", "service", "servicio", "set", "several", "shape", "she", "ship", "short", "should", "show", "si", "sick", "side",
     "siempre", "sign", "simple", "sin", "since", "sing", "single", "sino", "sir", "sister", "sit", "six", "size", "sleep",
@@ -313,19 +316,21 @@ pub(super) fn is_function(folded: &str) -> bool {
 /// In the order of their letters.
 #[rustfmt::skip]
 const FUNCTION: &[&str] = &[
-    "a", "about", "abrimos", "after", "al", "algo", "all", "also", "always", "am", "an", "and", "any", "are", "arent", "as", "at",
-    "be", "because", "been", "before", "being", "but", "by", "can", "cant", "como", "con", "could", "couldnt", "cual", "cuando",
-    "de", "del", "desde", "did", "didnt", "do", "does", "doesnt", "doing", "donde", "dont", "el", "ella", "en", "entonces", "es",
-    "esa", "ese", "eso", "esta", "estamos", "estan", "este", "esto", "estoy", "for", "from", "fue", "get", "go", "going", "gonna",
-    "gracias", "ha", "had", "has", "hasta", "have", "havent", "hay", "he", "her", "here", "him", "his", "how", "i", "id", "if",
-    "ill", "im", "in", "into", "is", "isnt", "it", "its", "ive", "just", "la", "las", "le", "let", "like", "lo", "los", "mas",
-    "me", "mi", "muy", "my", "necesito", "need", "ni", "no", "nos", "not", "now", "nuestra", "o", "of", "off", "ok", "okay", "on",
-    "or", "our", "out", "para", "pero", "please", "por", "porque", "puede", "puedo", "pues", "que", "quiero", "se", "she",
-    "should", "si", "sin", "so", "some", "somos", "son", "soy", "su", "sus", "tarda", "tengo", "than", "thank", "thanks", "that",
-    "thats", "the", "their", "them", "then", "there", "these", "they", "theyre", "think", "this", "those", "tiene", "to", "todo",
-    "tomo", "too", "trabaja", "trabajo", "tu", "uh", "um", "un", "una", "up", "us", "usted", "va", "vamos", "vive", "vivo", "voy",
-    "wanna", "want", "was", "wasnt", "we", "were", "what", "when", "where", "which", "while", "who", "why", "will", "with",
-    "wont", "would", "wouldnt", "y", "ya", "yes", "yo", "you", "your", "youre",
+    "a", "about", "abrimos", "after", "al", "algo", "all", "also", "always", "am", "an", "and", "any", "are", "arent", "as",
+    "at", "be", "because", "been", "before", "being", "but", "by", "can", "cant", "como", "con", "could", "couldnt", "cual",
+    "cuando", "de", "del", "desde", "did", "didnt", "do", "does", "doesnt", "doing", "donde", "dont", "el", "ella", "en",
+    "entonces", "es", "esa", "ese", "eso", "esta", "estamos", "estan", "este", "esto", "estoy", "for", "from", "fue", "get",
+    "go", "going", "gonna", "gracias", "ha", "had", "has", "hasta", "have", "havent", "hay", "he", "hed", "her", "here",
+    "heres", "hes", "him", "his", "how", "hows", "i", "id", "if", "ill", "im", "in", "into", "is", "isnt", "it", "itd", "itll",
+    "its", "ive", "just", "la", "las", "le", "let", "lets", "like", "lo", "los", "mas", "me", "mi", "muy", "my", "necesito",
+    "need", "ni", "no", "nos", "not", "now", "nuestra", "o", "of", "off", "ok", "okay", "on", "or", "our", "out", "para",
+    "pero", "please", "por", "porque", "puede", "puedo", "pues", "que", "quiero", "se", "she", "shed", "shes", "should", "si",
+    "sin", "since", "so", "some", "somos", "son", "soy", "su", "sus", "tarda", "tengo", "than", "thank", "thanks", "that",
+    "thatd", "thatll", "thats", "the", "their", "them", "then", "there", "theres", "these", "they", "theyd", "theyll", "theyre",
+    "theyve", "think", "this", "those", "tiene", "to", "todo", "tomo", "too", "trabaja", "trabajo", "tu", "uh", "um", "un",
+    "una", "up", "us", "usted", "va", "vamos", "vive", "vivo", "voy", "wanna", "want", "was", "wasnt", "we", "wed", "were",
+    "weve", "what", "whats", "when", "where", "wheres", "which", "while", "who", "whos", "why", "will", "with", "wont", "would",
+    "wouldnt", "y", "ya", "yes", "yo", "you", "youd", "youll", "your", "youre", "youve",
 ];
 
 #[cfg(test)]

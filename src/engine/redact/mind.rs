@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-use super::ahead::{Ahead, Held, REST_MS};
-use super::cue::{CUE_WORDS_MAX, Cues, Said, Strength, ended_by};
+use super::ahead::{Ahead, Held, REST_MS, Told};
+use super::cue::{CUE_WORDS_MAX, Cue, Cues, Said, Strength, TOPIC_WORDS_MAX, asks, ended_by};
 use super::entity::{Entity, Policy};
 use super::mask::Form;
 use super::names::{NAME_CHARS_MIN, NAMES_MAX};
@@ -23,11 +23,14 @@ pub(super) struct Shared {
     cues: Cues,
     names: VecDeque<String>,
     seq: u64,
+    /// The digits that either said last: the client's first.
+    told: [Told; 2],
+    last_speaker: Option<Speaker>,
 }
 
 impl Shared {
     pub(super) const fn new(policy: Policy) -> Self {
-        Self { policy, cues: Cues::NONE, names: VecDeque::new(), seq: 0 }
+        Self { policy, cues: Cues::NONE, names: VecDeque::new(), seq: 0, told: [Told::NONE; 2], last_speaker: None }
     }
 
     fn remember(&mut self, words: &[Held]) {
@@ -72,11 +75,22 @@ pub(super) struct Mind {
     given: Cues,
     /// The last word heard: its place in the call, and its end.
     last: Option<(u64, u64)>,
+    /// Of the turn, so far.
+    turn_words: usize,
 }
 
 impl Mind {
     pub(super) fn new(speaker: Speaker) -> Self {
-        Self { speaker, held: Vec::new(), past: VecDeque::new(), tail: VecDeque::new(), begun: Cues::NONE, given: Cues::NONE, last: None }
+        Self {
+            speaker,
+            held: Vec::new(),
+            past: VecDeque::new(),
+            tail: VecDeque::new(),
+            begun: Cues::NONE,
+            given: Cues::NONE,
+            last: None,
+            turn_words: 0,
+        }
     }
 
     pub(super) const fn held_words(&self) -> usize {
@@ -93,20 +107,38 @@ impl Mind {
         let seq = shared.seq;
         let rested = self.last.is_none_or(|(_, end)| start_ms.saturating_sub(end) > REST_MS);
         let asked = self.last.is_some_and(|(last, _)| shared.cues.came_from(self.speaker.other(), last));
+        let turns = rested || shared.last_speaker != Some(self.speaker);
+        shared.last_speaker = Some(self.speaker);
+        self.turn_words = if turns { 1 } else { self.turn_words + 1 };
         self.last = Some((seq, end_ms));
+        if self.turn_words == 2 && token.is_any(&["ive", "i", "we", "weve"]) {
+            shared.cues.retract(self.speaker);
+        }
+        if asks(&token.folded, self.turn_words) || self.turn_words == TOPIC_WORDS_MAX {
+            shared.cues.add(Said { cue: Cue::Else, speaker: self.speaker, seq, end_ms, strength: Strength::Named, told: 0 });
+        }
         let mut cue = None;
         if !token.folded.is_empty() {
             if self.tail.len() == CUE_WORDS_MAX {
                 self.tail.pop_front();
             }
+            if turns {
+                self.tail.clear();
+            }
             self.tail.push_back(token.folded.clone());
             let ended = ended_by(&self.tail.iter().map(String::as_str));
             cue = ended.map(|(cue, _)| cue);
             if let Some((cue, strength)) = ended {
-                shared.cues.add(Said { cue, speaker: self.speaker, seq, end_ms, strength });
+                shared.cues.add(Said { cue, speaker: self.speaker, seq, end_ms, strength, told: 0 });
             }
         }
-        self.held.push(Held { token, seq, start_ms, end_ms, cue, rested, asked });
+        let (of_client, of_other) = (shared.told[0], shared.told[1]);
+        let (own, others) = match self.speaker {
+            Speaker::Client => (of_client, of_other),
+            Speaker::Other => (of_other, of_client),
+        };
+        shared.told[usize::from(self.speaker == Speaker::Other)].hear(&token, end_ms);
+        self.held.push(Held { token, seq, start_ms, end_ms, cue, rested, asked, others, own });
     }
 
     /// Decides on what can be decided. `whole`: nothing more comes that could belong to what is held.
@@ -165,7 +197,8 @@ impl Mind {
 
     fn learn(&mut self, shared: &mut Shared, found: &Match, from: usize, words: usize) {
         let last = &self.held[from + words - 1];
-        let said = |cue| Said { cue, speaker: self.speaker, seq: last.seq, end_ms: last.end_ms, strength: Strength::Begun };
+        let said =
+            |cue| Said { cue, speaker: self.speaker, seq: last.seq, end_ms: last.end_ms, strength: Strength::Begun, told: found.told };
         if let Some(cue) = found.begins {
             self.begun.add(said(cue));
         }

@@ -7,7 +7,7 @@ use super::Confidence;
 use super::ahead::{Ahead, Found, More};
 use super::cue::Cue;
 use super::entity::Entity;
-use super::lexicon::{TITLES, UNITS, is_function};
+use super::lexicon::{CALLES, LEADS, TITLES, UNITS, is_function};
 use super::number::Run;
 use super::rules::{Match, Scene};
 use super::token::{Kind, Token};
@@ -34,20 +34,44 @@ pub(super) fn find(scene: &Scene<'_>) -> Found<Match> {
     let told = scene.own_cue_just_ended(&[Cue::Name, Cue::AskedName]).is_some();
     // "Bill" is a name where one is told, and a bill elsewhere.
     let named = first.capital || ahead.is(1, is_name)?;
-    let may_be = (told || introduces(scene) || scene.is_first_answer_to(Cue::AskedName))
+    let asked = named
+        && (is_name(first) || first.capital)
+        && scene.awaited(&[Cue::AskedName, Cue::Name]).is_some_and(|said| said.speaker != scene.speaker)
+        && strange_words(scene) <= 2
+        && !scene.turn().any(|past| past.masked == Some(Entity::Name) && past.token.is_free())
+        && answers_with_a_name(ahead)?;
+    let answers = scene.is_first_answer_to(Cue::AskedName) && answers_with_a_name(ahead)?;
+    let may_be = (told || introduces(scene) && !scene.before(1).is_some_and(|token| token.is("its")) || answers)
         && named
         && first.kind == Kind::Plain
         && !is_function(&first.folded);
-    if !(is_name(first) || may_be) || begins_with_cue(scene) {
+    if !(is_name(first) || may_be) || begins_with_cue(scene) || first.asks {
         return Ok(None);
     }
     let titled = scene.lead().is_some_and(|token| token.is_any(TITLES));
     let introduced = introduces(scene) && (first.capital || is_all_of_a_name(ahead)?);
-    if titled || introduced || told || scene.is_first_answer_to(Cue::AskedName) {
+    if titled || introduced || told || asked || answers {
         return Ok(Some(Match::new(Entity::Name, Confidence::Cue, name_end(ahead)?)));
     }
     let known = scene.names.iter().any(|name| *name == first.folded);
     Ok(known.then(|| Match::new(Entity::Name, Confidence::Cue, 1)))
+}
+
+/// Two words with capitals, or nothing but a name till the turn ends.
+fn answers_with_a_name(ahead: Ahead<'_>) -> Result<bool, More> {
+    if ahead.is(0, |token| token.capital)? && ahead.is(1, |token| token.capital)? {
+        return Ok(true);
+    }
+    let end = name_end(ahead)?;
+    if ahead.is(end - 1, |token| token.asks)? {
+        return Ok(false);
+    }
+    Ok(ahead.held(end)?.is_none_or(|next| next.rested) || ahead.is(end - 1, |token| token.stops)? || end > NAME_WORDS_MAX)
+}
+
+/// Words of this turn that no answer begins with.
+fn strange_words(scene: &Scene<'_>) -> usize {
+    scene.turn().filter(|past| past.masked.is_none() && past.token.kind == Kind::Plain && !is_function(&past.token.folded)).count()
 }
 
 /// "my birthday" answers no question for a name.
@@ -62,7 +86,11 @@ fn is_name(token: &Token) -> bool {
 /// Two words that nobody uses, and then nothing: a name without capitals.
 fn is_all_of_a_name(ahead: Ahead<'_>) -> Result<bool, More> {
     let ends = ahead.held(2)?.is_none_or(|held| {
-        held.rested || held.token.letter().is_some() || held.token.kind == Kind::Bridge || held.token.is_any(&["from", "calling", "de"])
+        held.rested
+            || held.token.is_any(&["i", "and", "llame", "por", "y", "about", "la", "el"])
+            || held.token.letter().is_some()
+            || matches!(held.token.kind, Kind::Bridge | Kind::Mark)
+            || held.token.is_any(&["from", "calling", "de"])
     });
     Ok(ends && ahead.is(1, is_name)? && !ahead.is(0, |token| token.stops)?)
 }
@@ -70,8 +98,9 @@ fn is_all_of_a_name(ahead: Ahead<'_>) -> Result<bool, More> {
 /// "this is Maria", "soy María".
 fn introduces(scene: &Scene<'_>) -> bool {
     let before = |n: usize, words: &[&str]| scene.before(n).is_some_and(|token| token.is_any(words));
-    before(1, &["with"]) && before(2, &["speaking"])
-        || before(1, &["under"]) && before(2, &["its", "is", "be", "name"])
+    let its = before(1, &["its"]) && scene.turn().nth(1).is_none();
+    its || before(1, &["with"]) && before(2, &["speaking", "talking"])
+        || before(1, &["under"]) && before(2, &["its", "is", "be", "name", "case"])
         || before(1, &["im", "soy", "habla", "maam"])
         || before(1, &["is"]) && before(2, &["this", "name", "here"])
 }
@@ -142,12 +171,20 @@ const SPELLED_LETTERS_MIN: usize = 3;
 pub(super) fn password(scene: &Scene<'_>) -> Found<Match> {
     let ahead = scene.ahead;
     let Some(first) = ahead.at(0)? else { return Ok(None) };
-    let told = scene.own_cue_just_ended(&[Cue::Password, Cue::AskedPassword]).is_some_and(|joined| joined || first.has_digits());
+    let cues = [Cue::Password, Cue::AskedPassword];
+    let told = scene.own_cue_just_ended(&cues).is_some_and(|joined| joined || first.has_digits());
+    // What is said last, and says nothing but itself.
+    if scene.awaited(&cues).is_some_and(|said| {
+        if said.speaker == scene.speaker { scene.turn().any(|past| past.seq == said.seq) } else { strange_words(scene) <= 2 }
+    }) && let Some(end) = all_that_is_left(scene, scene.own_cue_just_ended(&cues) == Some(true))?
+    {
+        return Ok(Some(Match::new(Entity::Password, Confidence::Cue, end)));
+    }
     let told = told || is_set(scene);
     let asked = !told && scene.is_first_answer_to(Cue::AskedPassword);
     let spelled = first.letter().is_some() && ahead.is(1, |next| next.letter().is_some())?;
     let word = matches!(first.kind, Kind::Plain | Kind::Mixed | Kind::Month(_)) && !is_function(&first.folded);
-    if !(told || asked) || begins_with_cue(scene) || !(word || spelled) || first.is_any(OF_A_PASSWORD) {
+    if !(told || asked) || begins_with_cue(scene) || !(word || spelled) || first.is_any(OF_A_PASSWORD) || first.is_any(LEADS) {
         return Ok(None);
     }
     let (mut end, mut figures) = (1, first.has_digits());
@@ -156,10 +193,14 @@ pub(super) fn password(scene: &Scene<'_>) -> Found<Match> {
             (end, figures) = (run.words, true);
             continue;
         }
+        if ahead.is(end, |token| token.kind == Kind::Once)? {
+            (end, figures) = (end + 1, true);
+            continue;
+        }
         let part = ahead.is(end, |token| {
             token.letter().is_some_and(|letter| !matches!(letter, 'A' | 'I' | 'Y'))
                 || matches!(token.kind, Kind::Mixed | Kind::Separator | Kind::Repeat(_) | Kind::Month(_) | Kind::Ordinal(_))
-                || token.kind == Kind::Plain && !is_function(&token.folded) && !token.is_any(UNITS)
+                || token.kind == Kind::Plain && !token.contracted && !is_function(&token.folded) && !token.is_any(UNITS)
         })?;
         if !part || ahead.held(end)?.is_some_and(|held| held.rested) {
             break;
@@ -178,6 +219,52 @@ pub(super) fn password(scene: &Scene<'_>) -> Found<Match> {
         return Ok(None);
     }
     Ok(Some(Match::new(Entity::Password, Confidence::Cue, end)))
+}
+
+/// The words to the end of the turn, if none of them joins a sentence: "… it's cowboys hallelujah", "tomcat treinta y seis".
+fn all_that_is_left(scene: &Scene<'_>, joined: bool) -> Found<usize> {
+    let ahead = scene.ahead;
+    let (mut end, mut words, mut figures, mut free) = (0, 0, false, 0);
+    let of_a_thing =
+        scene.lead().is_some_and(|token| token.is_any(&["la", "el", "the", "a", "in", "en", "at", "my", "su", "mi", "un", "una", "your"]));
+    let of_a_thing = of_a_thing && !scene.before(2).is_some_and(|token| token.is_any(&["is", "es", "its", "sea"]));
+    if of_a_thing || ahead.is(0, |token| token.is_any(OF_A_PASSWORD) || token.is_any(CALLES))? || begins_with_cue(scene) {
+        return Ok(None);
+    }
+    while end < PASSWORD_WORDS_MAX {
+        let Some(held) = ahead.held(end)? else { break };
+        if end > 0 && (held.rested || ahead.is(end - 1, |token| token.stops)?) {
+            break;
+        }
+        if let Some(run) = Run::read(ahead, end)? {
+            if ahead.is(run.words, |token| token.is_any(UNITS))? || words == 0 {
+                return Ok(None);
+            }
+            (end, figures) = (run.words, true);
+            continue;
+        }
+        let token = &held.token;
+        let spells = |at: usize| ahead.is(at, |token| token.letter().is_some());
+        let letter = token.letter().is_some() && (spells(end + 1)? || end > 0 && spells(end - 1)?);
+        free += usize::from(token.is_free());
+        let word = matches!(token.kind, Kind::Plain | Kind::Mixed | Kind::Month(_)) && !is_function(&token.folded) && !token.is_any(UNITS);
+        if !(word || letter) || token.asks {
+            return Ok(None);
+        }
+        figures |= token.has_digits();
+        words += 1;
+        end += 1;
+    }
+    let ends = ahead.held(end)?.is_none_or(|next| next.rested) || ahead.is(end - 1, |token| token.stops)?;
+    let told = scene.awaited(&[Cue::Password, Cue::AskedPassword]).is_some_and(|said| said.speaker == scene.speaker);
+    let strange = if told && !joined && !figures {
+        free == words
+    } else {
+        figures && (joined || ahead.is(0, |token| token.is_free() || token.letter().is_some() || token.has_digits())?)
+            || free == words
+            || free > 0 && words == 2
+    };
+    Ok((end > 0 && ends && strange && (figures || words >= 2)).then_some(end))
 }
 
 /// "I changed my password to", "le puse de contraseña".

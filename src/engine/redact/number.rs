@@ -2,32 +2,38 @@
 //! written, in English or Spanish or both, with sighs and second thoughts in the middle.
 
 use super::ahead::{Ahead, Found, More};
-use super::lexicon::{LEADS, UNITS};
+use super::lexicon::{LEADS, RATIOS, UNITS, is_function};
+use super::rules::TO_QUANTITIES;
 use super::token::{Kind, Token};
 
 /// Words that are no part of a number may stand between two that are, this many in a row.
 pub const BRIDGE_WORDS_MAX: usize = 8;
 /// Words of any kind may stand between two parts of a number that is not whole yet, this many in a row.
-pub const ASIDE_WORDS_MAX: usize = 6;
-
-/// How many digits a number still has that is being told: whoever stops before the end to say something else goes on afterwards.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Awaited {
-    /// With fewer it is not whole.
-    pub(super) least: usize,
-    /// With fewer it may not be: what comes after an aside has to look like the rest of one.
-    pub(super) most: usize,
-    /// Nobody asked for one or announced it: what comes before the aside has to look like one as well.
-    pub(super) unasked: bool,
-}
+pub const ASIDE_WORDS_MAX: usize = 13;
+/// Of a turn in which it goes on: "and the rest is".
+const THEN_WORDS_MAX: usize = 4;
+/// Words that make a sentence of what goes on after a number.
+const PROSE_WORDS_MIN: usize = 2;
+/// So often.
+const ASIDES_MAX: usize = 4;
+/// Digits of the numbers that need no cue.
+const WHOLE_DIGITS: [usize; 5] = [9, 10, 12, 15, 16];
+const WHOLE_DIGITS_MAX: usize = 16;
+/// Whoever has said more needs nobody to tell that it is a number.
+const JOINED_DIGITS_MAX: usize = 13;
 
 /// A piece of a number that was said in one breath: "four", "forty-one", "four thousand one hundred eleven", "4111".
+#[derive(Clone)]
 pub(super) struct Part {
     pub(super) digits: String,
     /// Said with hundred, thousand or million, or written "1,250".
     pub(super) cardinal: bool,
     /// Written with slashes.
     pub(super) dated: bool,
+    /// In digits.
+    pub(super) written: bool,
+    /// With "double" or "triple".
+    pub(super) repeated: bool,
     /// Where it begins, and how many words it has.
     pub(super) from: usize,
     pub(super) words: usize,
@@ -35,69 +41,11 @@ pub(super) struct Part {
     pub(super) apart: bool,
 }
 
-/// An aside so short may stand before the last digit alone.
-const SHORT_ASIDE_WORDS_MAX: usize = 6;
-/// After one of these comes a quantity, a time or a place.
-const TO_QUANTITIES: &[&str] = &[
-    "in",
-    "en",
-    "for",
-    "of",
-    "del",
-    "are",
-    "was",
-    "were",
-    "hay",
-    "have",
-    "got",
-    "a",
-    "o",
-    "or",
-    "on",
-    "to",
-    "el",
-    "la",
-    "los",
-    "las",
-    "the",
-    "my",
-    "mi",
-    "por",
-    "para",
-    "con",
-    "with",
-    "than",
-    "de",
-    "are",
-    "has",
-    "tiene",
-    "tengo",
-    "number",
-    "numero",
-    "calle",
-    "avenida",
-    "street",
-    "every",
-    "cada",
-    "another",
-    "somos",
-    "vivimos",
-    "just",
-    "like",
-    "is",
-    "turned",
-    "dial",
-    "cumplio",
-    "ready",
-    "principal",
-];
 /// "one second" is no quantity where digits follow.
 const WAITS: [&str; 12] =
     ["second", "sec", "moment", "minute", "just", "hang", "segundo", "segundito", "momento", "momentito", "more", "mas"];
-/// Digits that are said twice when something is taken back.
-const REPEATED_MAX: usize = 4;
-
 /// A whole number, as far as it goes.
+#[derive(Clone)]
 pub(super) struct Run {
     pub(super) digits: String,
     pub(super) parts: Vec<Part>,
@@ -105,40 +53,40 @@ pub(super) struct Run {
     pub(super) words: usize,
     /// The speaker took something back.
     pub(super) corrected: bool,
-    /// Something else was said before it was whole.
-    pub(super) interrupted: bool,
 }
 
 impl Run {
     /// The number that begins `from` words on.
     pub(super) fn read(ahead: Ahead<'_>, from: usize) -> Found<Self> {
-        Self::read_awaited(ahead, from, Awaited::default())
+        Self::read_whole(ahead, from, usize::MAX)
     }
 
-    /// The same, of which so many digits are awaited.
-    pub(super) fn read_awaited(ahead: Ahead<'_>, from: usize, awaited: Awaited) -> Found<Self> {
-        let mut run = Self { digits: String::new(), parts: Vec::new(), words: from, corrected: false, interrupted: false };
-        let (mut at, mut bridge, mut corrected, mut aside) = (from, 0, false, false);
+    /// The same. Where the speaker has rested after `whole` digits, only more of them go on, and nothing else after them.
+    pub(super) fn read_whole(ahead: Ahead<'_>, from: usize, whole: usize) -> Found<Self> {
+        let mut run = Self { digits: String::new(), parts: Vec::new(), words: from, corrected: false };
+        let (mut at, mut bridge, mut corrected) = (from, 0, false);
         loop {
             if let Some(mut part) = part(ahead, at, run.parts.last().is_some())? {
+                let rests = run.digits.len() >= whole && ahead.seen(run.words, at + 1).iter().any(|held| held.rested);
+                // "Son tres hojas" and "it's like six or seven" are sentences of their own.
+                let turns = bridge > 0 && ahead.seen(run.words, at + 1).iter().any(|held| held.rested);
+                if turns && begins_a_sentence(ahead, at + part.words)? {
+                    break;
+                }
+                if rests && (bridge > 1 || !rests_after(ahead, at)?) {
+                    break;
+                }
                 part.apart = bridge > 0 || (at > from && ahead.is(at - 1, |token| token.pauses)?);
                 run.digits.push_str(&part.digits);
                 at += part.words;
                 run.words = at;
                 run.corrected |= corrected;
-                run.interrupted |= aside;
                 bridge = 0;
                 run.parts.push(part);
-            } else if run.parts.is_empty() {
-                break;
-            } else if bridge < BRIDGE_WORDS_MAX && goes_on(ahead, at)? {
+            } else if !run.parts.is_empty() && bridge < BRIDGE_WORDS_MAX && goes_on(ahead, at)? {
                 corrected |= ahead.is(at, takes_back)?;
                 bridge += 1;
                 at += 1;
-            } else if let Some(words) = run.aside(ahead, at, awaited)? {
-                // Whatever it was: digits may have been taken back.
-                (corrected, aside, bridge) = (true, true, bridge + words);
-                at += words;
             } else {
                 break;
             }
@@ -146,39 +94,144 @@ impl Run {
         Ok((!run.parts.is_empty()).then_some(run))
     }
 
-    /// Words that interrupt a number before it is whole, if the rest follows them: "let me look", "yep keep going", "me equivoqué".
-    fn aside(&self, ahead: Ahead<'_>, at: usize, awaited: Awaited) -> Found<usize> {
-        let repeated = if self.corrected { REPEATED_MAX } else { 0 };
-        let told = self.digits.len();
-        if told >= awaited.most + repeated
-            || awaited.unasked && (self.parts.len() < 2 || self.parts.iter().any(|part| part.cardinal || part.dated))
+    /// This number and what follows after asides of any words ("let me look", "somebody's at the door"), if all together have as many
+    /// digits as the numbers that everybody knows, or what follows has them and begins again.
+    pub(super) fn joined(&self, ahead: Ahead<'_>) -> Found<Self> {
+        if !self.is_figures()
+            || self.digits.len() >= JOINED_DIGITS_MAX
+            || ahead.is(self.words, |token| token.is_any(UNITS) || token.is_any(RATIOS))?
         {
             return Ok(None);
         }
-        let stopped = ahead.is(at - 1, |token| token.stops)?;
-        for words in 1..=ASIDE_WORDS_MAX {
-            let Some(held) = ahead.held(at + words - 1)? else { return Ok(None) };
+        let mut joined = Self { digits: self.digits.clone(), parts: self.parts.clone(), words: self.words, corrected: true };
+        let (mut found, mut told, mut strong) = (None, self.digits.len(), self.strong_digits());
+        for _ in 0..ASIDES_MAX {
+            let Some(next) = joined.after_aside(ahead)? else { break };
+            let first = next.parts.first().map_or(next.words, |part| part.from);
+            let rests = ahead.seen(joined.words, first + 1).iter().any(|held| held.rested);
+            if rests && (joined.strong_digits() < joined.digits.len() || next.strong_digits() == 0) {
+                break;
+            }
+            let again = next.digits.starts_with(&self.digits) && WHOLE_DIGITS.contains(&next.digits.len());
+            strong = if again { next.strong_digits() } else { strong + next.strong_digits() };
+            told = if again { next.digits.len() } else { told + next.digits.len() };
+            if told > WHOLE_DIGITS_MAX {
+                break;
+            }
+            joined.digits.push_str(&next.digits);
+            joined.words = next.words;
+            joined.parts.extend(next.parts);
+            if WHOLE_DIGITS.contains(&told) && (told > 10 || self.digits.len() < 7) && strong * 3 >= told * 2 {
+                found = Some(joined.clone());
+            }
+        }
+        Ok(found)
+    }
+
+    /// The number that comes next, and counts nothing.
+    pub(super) fn after_aside(&self, ahead: Ahead<'_>) -> Found<Self> {
+        self.after_aside_at(ahead, ASIDES_MAX)
+    }
+
+    fn after_aside_at(&self, ahead: Ahead<'_>, depth: usize) -> Found<Self> {
+        let mut turn_words = None;
+        for at in self.words..self.words + ASIDE_WORDS_MAX {
+            let Some(held) = ahead.held(at)? else { return Ok(None) };
             let token = &held.token;
-            if held.cue.is_some()
+            if held.rested {
+                turn_words = Some(0);
+            }
+            if let Some(next) = Self::read(ahead, at)? {
+                let no_more = |token: &Token| {
+                    token.is_any(&WAITS) || token.is_any(UNITS) || token.is_any(RATIOS) || matches!(token.kind, Kind::Month(_))
+                };
+                let led = at > self.words
+                    && ahead.is(at - 1, |token| {
+                        (token.is_any(TO_QUANTITIES) || token.is_any(LEADS)) && !token.is_any(&["have", "tengo", "over", "under"])
+                    })?;
+                let of_month = ahead.is(next.words + 1, |token| matches!(token.kind, Kind::Month(_)))?;
+                let dated = led || of_month || next.digits == "247" || ahead.is(next.words, no_more)?;
+                let far = turn_words.is_some_and(|words| words > THEN_WORDS_MAX) && next.parts.len() < 3 && next.digits.len() < 5;
+                return Ok((at > self.words && !far && !dated && next.is_figures() && !next.counts_at(ahead, depth)?).then_some(next));
+            }
+            turn_words = turn_words.map(|words: usize| words + 1);
+            // Whoever has begun with four figures and more may say a sentence before he goes on.
+            let begun = self.digits.len() >= 4 && self.strong_digits() > 0;
+            let far = !begun && turn_words.is_some_and(|words| words > THEN_WORDS_MAX);
+            if far
+                || held.cue.is_some()
                 || token.is_any(UNITS)
-                || token.may_be_numeric()
-                || token.letter().is_some()
-                || matches!(token.kind, Kind::Month(_))
+                || token.has_digits()
+                || matches!(token.kind, Kind::Month(_) | Kind::Letter(_))
             {
                 return Ok(None);
             }
-            let Some(next) = part(ahead, at + words, true)? else { continue };
-            let led = token.is_any(LEADS) || token.is_any(TO_QUANTITIES);
-            let end = at + words + next.words;
-            let counts = ahead.is(end, |token| token.is_any(UNITS) || token.is_any(&WAITS) || matches!(token.kind, Kind::Month(_)))?;
-            if led || next.cardinal || next.dated || counts {
-                return Ok(None);
-            }
-            let more = part(ahead, end, true)?.is_some_and(|more| !more.cardinal && !more.dated);
-            let missing = told < awaited.least + repeated && words <= SHORT_ASIDE_WORDS_MAX && !stopped;
-            return Ok((missing || more || !awaited.unasked && next.digits.len() >= 3).then_some(words));
         }
         Ok(None)
+    }
+
+    /// The same, where the figure that follows is no part of a number either: "20 of Lasix, 40 of Lipitor".
+    pub(super) fn counts_something(&self, ahead: Ahead<'_>) -> Result<bool, More> {
+        self.counts_at(ahead, ASIDES_MAX)
+    }
+
+    fn counts_at(&self, ahead: Ahead<'_>, depth: usize) -> Result<bool, More> {
+        if self.is_in_prose(ahead)? {
+            return Ok(true);
+        }
+        let goes_on = !ahead.seen(self.words - 1, self.words).iter().any(|held| held.token.pauses)
+            && ahead.held(self.words)?.is_some_and(|next| !next.rested && next.token.kind != Kind::Bridge);
+        for at in self.words..self.words + ASIDE_WORDS_MAX {
+            let Some(held) = ahead.held(at)? else { break };
+            if held.rested {
+                break;
+            }
+            if held.token.may_be_numeric() {
+                return Ok(goes_on && depth > 0 && self.after_aside_at(ahead, depth - 1)?.is_none());
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether a sentence goes on after it, without a pause and without another figure: it counts something, or tells when.
+    pub(super) fn is_in_prose(&self, ahead: Ahead<'_>) -> Result<bool, More> {
+        if ahead.seen(self.words - 1, self.words).iter().any(|held| held.token.pauses) {
+            return Ok(false);
+        }
+        let (mut plain, mut words) = (false, 0);
+        for at in self.words..self.words + ASIDE_WORDS_MAX {
+            let Some(held) = ahead.held(at)? else { break };
+            if held.rested {
+                break;
+            }
+            if held.token.may_be_numeric() && !held.token.is_any(&["one", "once", "o"]) {
+                return Ok(at == self.words || ahead.is(self.words, |token| token.is_any(UNITS) || token.is_any(RATIOS))?);
+            }
+            plain |= held.token.kind != Kind::Bridge && held.token.kind != Kind::Mark;
+            words += 1;
+        }
+        // A word or two after it are an answer to what the other murmurs.
+        Ok(plain && words >= PROSE_WORDS_MIN)
+    }
+
+    /// Digits that nobody counts or tells a time with.
+    fn strong_digits(&self) -> usize {
+        let single = self.parts.iter().all(|part| part.digits.len() != 2);
+        let grouped = self.groups().iter().all(|group| group.len() >= 3);
+        let digits = self.digits.len();
+        if digits >= 3 && (single || grouped) && !is_year(&self.digits) { digits } else { 0 }
+    }
+
+    /// Said figure by figure, or in pairs.
+    fn is_figures(&self) -> bool {
+        self.parts.iter().all(|part| !part.cardinal && !part.dated)
+    }
+
+    /// Whether the next word is what is counted: it follows at once and is none that sentences are joined with.
+    pub(super) fn counts(&self, ahead: Ahead<'_>) -> Result<bool, More> {
+        let pauses = ahead.seen(self.words - 1, self.words).iter().any(|held| held.token.pauses);
+        let Some(next) = ahead.held(self.words)? else { return Ok(false) };
+        Ok(!pauses && !next.rested && next.cue.is_none() && next.token.kind == Kind::Plain && !is_function(&next.token.folded))
     }
 
     /// The digits said in the first breath, and where it ends.
@@ -216,11 +269,46 @@ impl Run {
     }
 }
 
+/// Four digits that are more often a year.
+pub(super) fn is_year(digits: &str) -> bool {
+    digits.len() == 4 && digits.parse().is_ok_and(|year: u32| (1900..2070).contains(&year))
+}
+
+/// Whether what follows the number that ends `at` makes it a quantity.
+fn begins_a_sentence(ahead: Ahead<'_>, at: usize) -> Result<bool, More> {
+    let pauses = ahead.seen(at - 1, at).iter().any(|held| held.token.pauses);
+    let Some(next) = ahead.held(at)?.filter(|next| !pauses && !next.rested) else { return Ok(false) };
+    let range = next.token.is_any(&["or", "o", "to", "of", "de"]);
+    Ok(range || next.token.is_any(UNITS) || next.token.kind == Kind::Plain && !is_function(&next.token.folded))
+}
+
+/// Whether the turn that begins `at` says nothing but digits.
+fn rests_after(ahead: Ahead<'_>, at: usize) -> Result<bool, More> {
+    for n in at..at + TURN_DIGITS_MAX {
+        match ahead.held(n)? {
+            Some(held) if n == at || !held.rested => {
+                if !held.token.may_be_numeric() && held.token.kind != Kind::Bridge {
+                    return Ok(false);
+                }
+            }
+            Some(_) | None => break,
+        }
+    }
+    Ok(true)
+}
+
+/// Words of such a turn that are looked at.
+const TURN_DIGITS_MAX: usize = 8;
+
 /// Whether a number may go on after this word, which is none of its own.
 pub(super) fn goes_on(ahead: Ahead<'_>, at: usize) -> Result<bool, More> {
     // "a ver" is a sigh; "de seis a nueve" is no number.
     if ahead.is(at, |token| token.is("a"))? {
         return ahead.is(at + 1, |next| next.is("ver"));
+    }
+    // "el doce del tres del ochenta y cuatro".
+    if ahead.is(at, |token| token.is("del"))? {
+        return ahead.is(at + 1, |next| next.is_numeric() || next.kind == Kind::Once);
     }
     if ahead.is(at, |token| token.is("o"))? && ahead.is(at + 1, |next| next.is("sea"))? {
         return Ok(true);
@@ -254,7 +342,16 @@ fn takes_back(token: &Token) -> bool {
 /// The part of a number at `at`; `inside`: a number is being read already.
 fn part(ahead: Ahead<'_>, at: usize, inside: bool) -> Found<Part> {
     let Some(token) = ahead.at(at)? else { return Ok(None) };
-    let plain = |digits: String, words| Part { digits, cardinal: false, dated: false, from: at, words, apart: false };
+    let plain = |digits: String, words| Part {
+        digits,
+        cardinal: false,
+        dated: false,
+        written: token.has_digits(),
+        repeated: matches!(token.kind, Kind::Repeat(_)),
+        from: at,
+        words,
+        apart: false,
+    };
     if let Kind::Digits(digits) = &token.kind
         && (digits.len() > 3 || !ahead.is(at + 1, magnifies)?)
     {
@@ -290,10 +387,13 @@ const SIGHS_MAX: usize = 4;
 /// Whether an "oh" or a "once" begins a number: one follows, perhaps after a filler or two.
 fn leads_to_number(ahead: Ahead<'_>, at: usize) -> Result<bool, More> {
     let mut next = at + 1;
+    if ahead.is(next, |token| token.is_any(&["okay", "ok", "yes", "yeah", "sure", "right", "well"]))? {
+        return Ok(false);
+    }
     while next <= at + SIGHS_MAX && ahead.is(next, |token| token.kind == Kind::Bridge)? {
         next += 1;
     }
-    ahead.is(next, |token| token.is_numeric() || token.kind == Kind::Oh)
+    ahead.is(next, |token| token.is_numeric() || matches!(token.kind, Kind::Oh | Kind::Separator))
 }
 
 fn magnifies(token: &Token) -> bool {

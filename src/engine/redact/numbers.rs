@@ -5,9 +5,9 @@ use super::ahead::{Ahead, Found, More};
 use super::checksum;
 use super::cue::{CUE_WORDS_MAX, Cue, Said, Strength, ended_by};
 use super::entity::Entity;
-use super::lexicon::{LEADS, UNITS};
-use super::number::{Awaited, Run};
-use super::rules::{Decision, Match, Scene};
+use super::lexicon::{LEADS, RATIOS, UNITS};
+use super::number::{Run, is_year};
+use super::rules::{Decision, Match, Scene, TO_QUANTITIES};
 use super::token::{Kind, Token};
 
 /// A shorter number is nothing without a cue; so many digits always are something.
@@ -16,20 +16,46 @@ const BARE_DIGITS_MIN: usize = 7;
 const CARD_DIGITS_MIN: usize = 13;
 /// `strict` masks from here on.
 const STRICT_DIGITS_MIN: usize = 3;
+/// Words of a clause that a number is interrupted by.
+const CLAUSE_WORDS_MAX: usize = 14;
 /// How far after a number "is my PIN" may end.
 const AFTER_WORDS_MAX: usize = CUE_WORDS_MAX + 3;
 
 pub(super) fn find(scene: &Scene<'_>) -> Found<Decision> {
-    let Some(run) = Run::read_awaited(scene.ahead, 0, awaited(scene))? else { return Ok(None) };
-    if run.interrupted {
-        if let Some(found @ Decision::Mask(_)) = judge(scene, &run)? {
-            return Ok(Some(found));
-        }
-        // What the aside led to is no part of it, and may be something else.
-        let Some(run) = Run::read(scene.ahead, 0)? else { return Ok(None) };
-        return judge(scene, &run);
+    let Some(run) = Run::read_whole(scene.ahead, 0, whole(scene))? else { return Ok(None) };
+    let awaited = scene.live().iter().any(|said| is_number(said.cue) && scene.awaits(said));
+    let decision = judge(scene, &run)?;
+    // With what comes after an aside it may be long enough to be something, or something longer.
+    if !(awaited && matches!(decision, Some(Decision::Mask(_))))
+        && !is_quantity(scene, &run)?
+        && !scene.lead().is_some_and(|token| token.is_any(TO_QUANTITIES))
+        && let Some(joined) = run.joined(scene.ahead)?
+        && let Some(found @ Decision::Mask(_)) = judge(scene, &joined)?
+    {
+        return Ok(Some(found));
     }
-    judge(scene, &run)
+    Ok(decision)
+}
+
+/// Digits of what is awaited, at least; without a cue those of the shortest that needs none.
+fn whole(scene: &Scene<'_>) -> usize {
+    let said = scene.live().into_iter().find(|said| is_number(said.cue) && scene.awaits(said));
+    match said.map(|said| said.cue) {
+        Some(Cue::Cvv | Cue::Expiry) => 3,
+        Some(Cue::Pin | Cue::LastFour) => 4,
+        Some(Cue::OneTimeCode) => 5,
+        Some(Cue::Record | Cue::Birth) => 6,
+        Some(Cue::Account) => 8,
+        Some(Cue::Phone) => 10,
+        Some(Cue::Aadhaar) => 12,
+        Some(Cue::Card | Cue::Iban) => 15,
+        _other => 9,
+    }
+}
+
+/// Whether a number answers it.
+const fn is_number(cue: Cue) -> bool {
+    !matches!(cue, Cue::Name | Cue::AskedName | Cue::Address | Cue::Harmless | Cue::Else)
 }
 
 fn judge(scene: &Scene<'_>, run: &Run) -> Found<Decision> {
@@ -73,41 +99,132 @@ fn sensitive(scene: &Scene<'_>, run: &Run, quantity: bool) -> Found<Match> {
         let confidence = if checksum::luhn(&run.digits) { Confidence::Checksum } else { Confidence::Shape };
         return Ok(Some(Match { gives: Some(Cue::Card), ..Match::new(Entity::CardNumber, confidence, run.words) }));
     }
-    if !quantity {
-        for said in scene.live() {
-            let full_only = scene.is_given(&said, seq, start_ms);
-            let password = [Cue::Password, Cue::AskedPassword];
-            if password.contains(&said.cue)
-                && scene.own_cue_just_ended(&password).is_none()
-                && !scene.is_first_answer_to(Cue::AskedPassword)
-            {
-                continue;
-            }
-            let close = scene.own_cue_just_ended(&[said.cue]).is_some() || scene.is_first_answer_to(said.cue);
-            match meaning(&said, run, full_only, close) {
-                Meaning::Of(entity, whole) => {
-                    let entity = if said.cue == Cue::LastFour && scene.hears(&[Cue::Ssn]) { Entity::Ssn } else { entity };
-                    let (begins, gives) = if whole { (None, Some(said.cue)) } else { (Some(said.cue), None) };
-                    return Ok(Some(Match { begins, gives, ..Match::new(entity, confidence(entity, run), run.words) }));
-                }
-                Meaning::Harmless => return Ok(None),
-                Meaning::Other => {}
-            }
+    let counted = scene.ahead.is(run.words, |token| token.is_any(UNITS) || token.is_any(RATIOS))?
+        || scene.ahead.is(run.words, |token| token.is("por"))? && scene.ahead.is(run.words + 1, |token| token.is("ciento"))?;
+    let prose = counted || run.counts_something(scene.ahead)?;
+    let counts = counted || prose && run.counts(scene.ahead)?;
+    if !counted
+        && !quantity
+        && let Some(entity) = said_again(scene, run)
+    {
+        return Ok(Some(Match::new(entity, confidence(entity, run), run.words)));
+    }
+    let look = Look { quantity, counted, counts, prose, spelled: is_spelled(run), leads_in: scene.leads_in() };
+    for said in scene.live() {
+        if scene.is_given(&said, seq, start_ms) {
+            continue;
         }
-        if total >= 3
-            && let Some(cue) = cue_after(scene.ahead, run.words)?
-            && let Meaning::Of(entity, _) =
-                meaning(&Said { cue, speaker: scene.speaker, seq, end_ms: start_ms, strength: Strength::Named }, run, false, false)
-        {
-            return Ok(Some(Match::new(entity, confidence(entity, run), run.words)));
+        let Some(place) = place(scene, run, &look, &said)? else { continue };
+        if place != Place::Awaited && [Cue::Password, Cue::AskedPassword].contains(&said.cue) {
+            continue;
+        }
+        match meaning(&said, run, place != Place::Later) {
+            Meaning::Of(entity, whole) => {
+                let entity = if said.cue == Cue::LastFour && scene.hears(&[Cue::Ssn]) { Entity::Ssn } else { entity };
+                let (begins, gives) = if whole { (None, Some(said.cue)) } else { (Some(said.cue), None) };
+                let told = said.told + total;
+                return Ok(Some(Match { begins, told, gives, ..Match::new(entity, confidence(entity, run), run.words) }));
+            }
+            Meaning::Harmless => return Ok(None),
+            Meaning::Other => {}
         }
     }
-    if total < BARE_DIGITS_MIN || is_series(run) || is_round(run) || is_date(&run.digits) || (quantity && run.parts.len() == 1) {
+    if let Some((entity, rested)) = goes_on_from(scene)
+        && !counts
+        && !(rested && (total < 2 || prose || is_time(&run.digits) || !ends_turn(scene.ahead, run)?))
+        && (ends_turn(scene.ahead, run)? || run.after_aside(scene.ahead)?.is_some())
+    {
+        return Ok(Some(Match::new(entity, confidence(entity, run), run.words)));
+    }
+    if total >= 2
+        && !counted
+        && let Some(cue) = cue_after(scene.ahead, run.words)?
+        && let Meaning::Of(entity, _) =
+            meaning(&Said { cue, speaker: scene.speaker, seq, end_ms: start_ms, strength: Strength::Named, told: 0 }, run, total < 3)
+    {
+        return Ok(Some(Match::new(entity, confidence(entity, run), run.words)));
+    }
+    if total < BARE_DIGITS_MIN
+        || is_series(run)
+        || is_round(run)
+        || is_date(&run.digits) && !is_birth_year(run.digits.get(4..).unwrap_or_default())
+        || (quantity && run.parts.len() == 1)
+    {
         return Ok(None);
     }
+    if total == 8 && is_date(&run.digits) && is_birth_year(&run.digits[4..]) {
+        return Ok(Some(Match::new(Entity::DateOfBirth, Confidence::Shape, run.words)));
+    }
     let entity = by_length(&run.digits);
-    let gives = (entity == Entity::Phone).then_some(Cue::Phone);
-    Ok(Some(Match { gives, ..Match::new(entity, confidence(entity, run), run.words) }))
+    let (begins, gives) = match (entity, total) {
+        (Entity::Phone, ..=9) => (Some(Cue::Phone), None),
+        (Entity::Phone, _) => (None, Some(Cue::Phone)),
+        _other => (None, None),
+    };
+    Ok(Some(Match { begins, told: total, gives, ..Match::new(entity, confidence(entity, run), run.words) }))
+}
+
+/// What the words around a number make of it.
+struct Look {
+    /// How many, how much, when, which room.
+    quantity: bool,
+    /// A unit or a ratio comes after it.
+    counted: bool,
+    /// So does anything that can be counted.
+    counts: bool,
+    /// So does the rest of a sentence.
+    prose: bool,
+    /// Figure by figure.
+    spelled: bool,
+    /// The turn began as answers do.
+    leads_in: bool,
+}
+
+/// Where a number stands that a cue may mean.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// Where it is awaited.
+    Awaited,
+    /// Where what was begun goes on.
+    GoesOn,
+    /// Some time after the cue.
+    Later,
+}
+
+/// Where the number stands for `said`; `None` if there it is a quantity. The nearer it is awaited, the less it has to look like a secret.
+fn place(scene: &Scene<'_>, run: &Run, look: &Look, said: &Said) -> Found<Place> {
+    let total = run.digits.len();
+    let Look { quantity, counted, counts, prose, spelled, leads_in } = *look;
+    let awaited = scene.awaits(said);
+    let begun = said.strength == Strength::Begun;
+    if awaited && scene.own_cue_just_ended(&[said.cue]).is_some() {
+        let fits = !counted && !(counts && total <= 3) && !(prose && total == 1) && !(quantity && run.parts.len() == 1 && total <= 2);
+        return Ok(fits.then_some(if begun { Place::GoesOn } else { Place::Awaited }));
+    }
+    // Nothing but "it's" and its like stands before it.
+    if awaited && !begun && said.speaker != scene.speaker && leads_in {
+        let fits = !quantity && !counts && !(prose && (total <= 2 || is_time(&run.digits) && run.parts.len() == 2));
+        return Ok(fits.then_some(Place::Awaited));
+    }
+    let due = awaited && !begun && scene.is_due(said);
+    if due || begun && awaited && (scene.goes_on() || scene.turn_joins() && ends_turn(scene.ahead, run)?) {
+        // After a word that no answer begins with, it has to look like one.
+        let strange = due && !leads_in && !scene.turn().any(|past| past.seq == said.seq);
+        let code = said.cue == Cue::Cvv;
+        let short = run.parts.len() < 2 && (total < if code { 3 } else { 4 } || !code && run.parts.iter().any(|part| part.cardinal));
+        let odd =
+            strange && (total <= 2 && run.counts(scene.ahead)? || short && run.after_aside(scene.ahead)?.is_none() || is_year(&run.digits));
+        let fits = !quantity && !counts && !odd && (!prose || spelled && total >= 3);
+        return Ok(fits.then_some(if due { Place::Awaited } else { Place::GoesOn }));
+    }
+    let fits = !quantity
+        && !prose
+        && spelled
+        && (total >= 4 || run.parts.len() >= 3)
+        && run.parts.iter().all(|part| !part.cardinal)
+        && !is_time(&run.digits)
+        && !is_year(&run.digits);
+    Ok(fits.then_some(if begun && awaited { Place::GoesOn } else { Place::Later }))
 }
 
 fn by_length(digits: &str) -> Entity {
@@ -145,87 +262,124 @@ enum Meaning {
     Other,
 }
 
-/// `full_only`: a part of it is no more expected. `close`: nothing was said between the cue and the number, so that it need not be
-/// as long as it should.
-fn meaning(said: &Said, run: &Run, full_only: bool, close: bool) -> Meaning {
+/// `awaited`: it stands where the cue awaits it, so that it need be neither as long as it should nor as short.
+fn meaning(said: &Said, run: &Run, awaited: bool) -> Meaning {
     let total = run.digits.len();
     // Second thoughts make a number longer.
-    let most = |digits: usize| if run.corrected { digits * 2 + 2 } else { digits };
+    let most = |digits: usize| if run.corrected || awaited { digits * 2 + 2 } else { digits };
     let (entity, least, whole, longest): (Entity, usize, usize, usize) = match said.cue {
         Cue::Harmless => return if total < CARD_DIGITS_MIN { Meaning::Harmless } else { Meaning::Other },
         Cue::Iban => (Entity::Iban, 6, 15, most(34)),
-        Cue::Card => (Entity::CardNumber, 4, 12, most(19)),
+        Cue::Card => (Entity::CardNumber, 4, 13, most(19)),
         Cue::Cvv => (Entity::Cvv, 3, 3, most(4)),
         Cue::Expiry => (Entity::Expiry, 3, 3, most(6)),
         Cue::LastFour => (Entity::CardNumber, 4, 4, most(4)),
-        Cue::Account => (Entity::BankAccount, 4, 7, most(17)),
+        Cue::Account => (Entity::BankAccount, 4, 8, most(17)),
         Cue::Routing => (Entity::RoutingNumber, 4, 9, most(9)),
         Cue::Ssn => (Entity::Ssn, 4, 9, most(9)),
         Cue::Itin => (Entity::Itin, 4, 9, most(9)),
         Cue::Pin => (Entity::Pin, 3, 4, most(12)),
-        Cue::OneTimeCode => (Entity::OneTimeCode, 3, 4, most(10)),
+        Cue::OneTimeCode => (Entity::OneTimeCode, 3, 5, most(10)),
         Cue::Password | Cue::AskedPassword => (Entity::Password, 3, 3, most(12)),
-        Cue::Birth => (Entity::DateOfBirth, 3, 4, most(8)),
-        Cue::Phone => (Entity::Phone, 7, 7, most(15)),
-        Cue::Record => (Entity::MedicalRecord, 3, 4, most(14)),
+        Cue::Birth => (Entity::DateOfBirth, 4, 6, most(8)),
+        Cue::Phone => (Entity::Phone, 7, 10, most(15)),
+        Cue::Record => (Entity::MedicalRecord, 4, 6, most(14)),
         Cue::Aadhaar => (Entity::Aadhaar, 4, 12, most(12)),
         Cue::Zip => (Entity::Address, 3, 5, most(9)),
-        Cue::Pan | Cue::Address | Cue::Name | Cue::AskedName => return Meaning::Other,
+        Cue::Figures => (Entity::OneTimeCode, 3, 3, most(10)),
+        Cue::Pan | Cue::Address | Cue::Name | Cue::AskedName | Cue::Else => return Meaning::Other,
     };
-    let least = match said.strength {
-        Strength::Begun => 2,
-        Strength::Named | Strength::Mentioned if full_only => whole,
-        Strength::Named | Strength::Mentioned => least,
-    };
+    let least = if awaited { 1 } else { least };
     // Four digits of a longer number are seldom all that is said in a breath; a year or a time is.
-    let of_many = whole >= 5 && said.strength != Strength::Begun && (is_year(&run.digits) || is_time(&run.digits));
-    if of_many {
+    if !awaited && whole >= 5 && (is_year(&run.digits) || is_time(&run.digits)) {
         return Meaning::Other;
     }
-    // "thirty, uh, five" reads as three digits where two were meant, "ninety eight" as two where three were.
-    let (least, longest) = if close { (least.saturating_sub(1).max(2), longest + 2) } else { (least, longest) };
-    if (least..=longest).contains(&total) { Meaning::Of(entity, total >= whole) } else { Meaning::Other }
+    if (least..=longest).contains(&total) { Meaning::Of(entity, said.told + total >= whole) } else { Meaning::Other }
 }
 
-/// How long the number is that is asked for, or announced. Nothing of a number that nobody spoke of.
-fn awaited(scene: &Scene<'_>) -> Awaited {
-    let of = |least, most| Awaited { least, most, unasked: false };
-    let Some(said) = scene.live().into_iter().find(|said| !matches!(said.cue, Cue::Name | Cue::AskedName | Cue::Address | Cue::Zip)) else {
-        return Awaited { least: 0, most: 16, unasked: true };
-    };
-    match said.cue {
-        Cue::Card => of(15, 16),
-        Cue::Cvv => of(3, 4),
-        Cue::Expiry | Cue::LastFour => of(4, 4),
-        Cue::Account => of(8, 12),
-        Cue::Routing | Cue::Ssn | Cue::Itin => of(9, 9),
-        Cue::Pin => of(4, 6),
-        Cue::OneTimeCode => of(5, 6),
-        Cue::Phone => of(10, 10),
-        Cue::Record => of(6, 8),
-        Cue::Aadhaar => of(12, 12),
-        Cue::Birth => of(6, 8),
-        Cue::Harmless
-        | Cue::Iban
-        | Cue::Pan
-        | Cue::Password
-        | Cue::AskedPassword
-        | Cue::Address
-        | Cue::Zip
-        | Cue::Name
-        | Cue::AskedName => of(0, 0),
+/// Nothing of the same turn comes after it.
+fn ends_turn(ahead: Ahead<'_>, run: &Run) -> Result<bool, More> {
+    Ok(ahead.seen(run.words - 1, run.words).iter().any(|held| held.token.stops) || ahead.held(run.words)?.is_none_or(|next| next.rested))
+}
+
+/// Figure by figure, as nobody says how many: three or more of them, or written in one piece of four that is no year.
+fn is_spelled(run: &Run) -> bool {
+    let single = run.parts.iter().filter(|part| !part.cardinal && !part.dated).count();
+    single >= 3 && single == run.parts.len()
+        || run.parts.iter().any(|part| !part.cardinal && part.written && part.digits.len() >= 3)
+        || single == run.parts.len() && single == 2 && run.digits.len() >= 3
+        || run.parts.len() == 1 && run.digits.len() >= 2 && run.parts.iter().all(|part| part.repeated)
+}
+
+/// This speaker's last number was masked a few words ago, in the same turn.
+fn goes_on_from(scene: &Scene<'_>) -> Option<(Entity, bool)> {
+    // In the same turn, or after "and then" in the next.
+    let mut rests = usize::from(scene.ahead.seen(0, 1).first()?.rested);
+    if rests > 0 || !scene.goes_on() {
+        return None;
     }
+    for past in scene.past.iter().rev().take(CLAUSE_WORDS_MAX) {
+        if past.masked.is_some() {
+            let number = past.token.is_numeric() || past.token.kind == Kind::Oh;
+            return past.masked.filter(|_| number).map(|entity| (entity, rests > 0));
+        }
+        rests += usize::from(past.rested);
+        if rests > 1 || past.cue.is_some() || past.token.may_be_numeric() {
+            return None;
+        }
+    }
+    None
+}
+
+/// What the other speaker has just said, read back; or what this one has said, begun again.
+fn said_again(scene: &Scene<'_>, run: &Run) -> Option<Entity> {
+    let first = scene.ahead.seen(0, 1).first()?;
+    let named = || scene.live().iter().filter(|said| is_number(said.cue)).find_map(|said| of(said.cue)).unwrap_or(Entity::Phone);
+    let digits = run.digits.as_bytes();
+    if digits.len() >= 2 && first.others.recent(first.start_ms).is_some_and(|told| told.ends_with(digits)) {
+        return Some(named());
+    }
+    let masked = scene.past.iter().rev().take(CLAUSE_WORDS_MAX).find_map(|past| past.masked.filter(|_| past.token.may_be_numeric()))?;
+    let begins = digits.get(..3)?;
+    first.own.recent(first.start_ms).is_some_and(|told| told.windows(3).any(|three| three == begins)).then_some(masked)
+}
+
+/// What a cue for a number awaits.
+const fn of(cue: Cue) -> Option<Entity> {
+    Some(match cue {
+        Cue::Card | Cue::LastFour => Entity::CardNumber,
+        Cue::Cvv => Entity::Cvv,
+        Cue::Expiry => Entity::Expiry,
+        Cue::Account => Entity::BankAccount,
+        Cue::Routing => Entity::RoutingNumber,
+        Cue::Iban => Entity::Iban,
+        Cue::Ssn => Entity::Ssn,
+        Cue::Itin => Entity::Itin,
+        Cue::Pin => Entity::Pin,
+        Cue::OneTimeCode => Entity::OneTimeCode,
+        Cue::Password | Cue::AskedPassword => Entity::Password,
+        Cue::Birth => Entity::DateOfBirth,
+        Cue::Phone => Entity::Phone,
+        Cue::Record => Entity::MedicalRecord,
+        Cue::Aadhaar => Entity::Aadhaar,
+        Cue::Pan => Entity::Pan,
+        Cue::Zip => Entity::Address,
+        Cue::Figures => Entity::OneTimeCode,
+        Cue::Address | Cue::Name | Cue::AskedName | Cue::Harmless | Cue::Else => return None,
+    })
 }
 
 /// What "… is my PIN" says of the number before it.
 pub(super) fn cue_after(ahead: Ahead<'_>, at: usize) -> Found<Cue> {
-    if !ahead.is(at, |token| token.is_any(&["is", "es", "thats", "was", "its", "fue", "ese", "that"]))? {
+    let joint = ["is", "es", "thats", "was", "its", "fue", "ese", "that", "for", "as", "de", "on", "como"];
+    if ahead.seen(at.saturating_sub(1), at).iter().any(|held| held.token.stops) || !ahead.is(at, |token| token.is_any(&joint))? {
         return Ok(None);
     }
     let mut words = Vec::new();
     for n in 1..=AFTER_WORDS_MAX {
-        let Some(token) = ahead.at(at + n)? else { break };
-        if token.may_be_numeric() {
+        let Some(held) = ahead.held(at + n)? else { break };
+        let token = &held.token;
+        if token.may_be_numeric() || held.rested {
             break;
         }
         words.push(token.folded.as_str());
@@ -270,9 +424,22 @@ fn is_quantity(scene: &Scene<'_>, run: &Run) -> Result<bool, More> {
         return Ok(true);
     }
     let total = run.digits.len();
+    // "six or seven", "three to four": and "twenty-four seven" is round the clock.
+    let range =
+        scene.ahead.is(run.words, |token| token.is_any(&["or", "to", "o", "a"]))? && scene.ahead.is(run.words + 1, Token::is_numeric)?;
+    let of_some = run.parts.len() == 1 && total <= 2 && scene.ahead.is(run.words, |token| token.is_any(&["of", "de"]))?;
+    if of_some || range && total <= 4 || run.digits == "247" && run.parts.iter().map(|part| part.digits.len()).eq([2, 1]) {
+        return Ok(true);
+    }
     let cued = scene.sentence().next().is_some_and(|past| past.cue.is_some());
     let led = !cued && scene.lead().is_some_and(|token| token.is_any(LEADS));
     if led && total <= 4 && run.parts.iter().all(|part| !part.dated) {
+        return Ok(true);
+    }
+    if led
+        && scene.sentence().take(2).any(|past| past.token.is_any(&["ages", "age", "aged", "edades"]))
+        && run.parts.iter().all(|part| part.digits.len() <= 2)
+    {
         return Ok(true);
     }
     let in_year = scene.lead().is_some_and(|token| token.is_any(&["in", "en", "of", "del"]));
@@ -321,10 +488,6 @@ fn is_round(run: &Run) -> bool {
     run.parts.iter().all(|part| part.cardinal && part.digits.ends_with("00"))
 }
 
-fn is_year(digits: &str) -> bool {
-    digits.len() == 4 && digits.parse().is_ok_and(|year: u32| (1900..2070).contains(&year))
-}
-
 fn is_time(digits: &str) -> bool {
     let (hour, minute) = digits.split_at(digits.len().saturating_sub(2));
     (3..=4).contains(&digits.len())
@@ -350,6 +513,11 @@ fn is_date(digits: &str) -> bool {
         && (1..=31).contains(&first)
         && (1..=31).contains(&second)
         && first.min(second) <= 12
+}
+
+/// A year in which people who call were born; nobody makes an appointment in it.
+pub(super) fn is_birth_year(year: &str) -> bool {
+    year.len() == 4 && year.parse().is_ok_and(|year: u32| (1900..2013).contains(&year))
 }
 
 /// Kinds of word that a partial result shows as bullets, whatever they may become.

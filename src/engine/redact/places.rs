@@ -1,7 +1,6 @@
 //! Street addresses, as far as rules go: a number and a street's name with its kind, in English and in Spanish; after a cue
 //! also without the kind. An address that is said to be an office's stays.
 
-use super::Confidence;
 use super::ahead::{Ahead, Found, More};
 use super::cue::Cue;
 use super::entity::Entity;
@@ -9,6 +8,7 @@ use super::lexicon::{CALLES, DOORS, LEADS, OFFICES, STREETS, UNITS, is_common, i
 use super::number::Run;
 use super::rules::{Decision, Match, Scene};
 use super::token::{Kind, Token};
+use super::{Confidence, Speaker};
 
 /// Words of a street's name.
 pub const STREET_WORDS_MAX: usize = 4;
@@ -20,6 +20,15 @@ const OWNER_WORDS: usize = 9;
 pub(super) fn find(scene: &Scene<'_>) -> Found<Decision> {
     let ahead = scene.ahead;
     let Some(first) = ahead.at(0)? else { return Ok(None) };
+    let boxed = first.is_any(&["po", "p.o", "apartado"]) || first.is("p") && ahead.is(1, |token| token.is("o"))?;
+    if boxed {
+        let at = if first.is("p") { 2 } else { 1 };
+        if ahead.is(at, |token| token.is_any(&["box", "postal"]))?
+            && let Some(run) = Run::read(ahead, at + 1)?
+        {
+            return Ok(Some(Decision::Mask(Match::new(Entity::Address, Confidence::Shape, run.breath(ahead).1))));
+        }
+    }
     let end = if first.is_any(CALLES) {
         spanish(ahead)?
     } else if first.is_numeric() || matches!(first.kind, Kind::Mixed | Kind::Oh) {
@@ -46,17 +55,25 @@ fn english(scene: &Scene<'_>) -> Found<(usize, Confidence)> {
         None => 1,
     };
     let led = scene.lead().is_some_and(|token| token.is_any(LEADS)) && !scene.sentence().take(1).any(|past| past.cue.is_some());
-    let announced = scene.hears(&[Cue::Address]) && !led;
+    let announced = scene
+        .awaited(&[Cue::Address])
+        .is_some_and(|said| if said.speaker == scene.speaker { scene.turn().any(|past| past.seq == said.seq) } else { scene.leads_in() })
+        && !led;
     let (mut end, mut common) = (None, false);
     for n in 0..=STREET_WORDS_MAX {
         let Some(held) = ahead.held(house + n)? else { break };
-        if held.rested && end.is_none() && n == 0 {
+        if held.rested {
             break;
         }
         let token = &held.token;
         // "one good way" is no street, "one good street" may be.
         if n > 0 && token.is_any(STREETS) && !(common && token.is_any(&["way", "place", "drive", "square", "trail", "loop", "circle"])) {
-            return Ok(Some((house + n + 1, Confidence::Shape)));
+            // "County Road 12".
+            let numbered = token.is_any(&["road", "highway", "route", "hwy", "rd"])
+                && !token.pauses
+                && ahead.held(house + n + 1)?.is_some_and(|next| !next.rested && next.token.is_numeric());
+            let number = if numbered { Run::read(ahead, house + n + 1)?.map(|run| run.breath(ahead).1) } else { None };
+            return Ok(Some((number.unwrap_or(house + n + 1), Confidence::Shape)));
         }
         let of_a_name = (token.kind == Kind::Plain && !is_function(&token.folded))
             || matches!(token.kind, Kind::Ordinal(_) | Kind::Month(_) | Kind::Letter(_) | Kind::Mixed)
@@ -101,9 +118,9 @@ fn spanish(ahead: Ahead<'_>) -> Found<(usize, Confidence)> {
 }
 
 fn of_a_calle(token: &Token) -> bool {
-    let name = token.kind == Kind::Plain && !token.is_any(UNITS) && !is_function(&token.folded);
+    let name = token.kind == Kind::Plain && !is_function(&token.folded);
     name || matches!(token.kind, Kind::Ordinal(_) | Kind::Month(_) | Kind::Mark | Kind::Letter(_))
-        || token.is_any(&["de", "la", "el", "los", "las", "del", "y", "san"])
+        || token.is_any(&["de", "la", "el", "los", "las", "del", "y", "san", "numero", "no"])
 }
 
 /// "…, apartment 4B".
@@ -164,6 +181,27 @@ fn is_office(scene: &Scene<'_>) -> bool {
         "staying",
         "domicilio",
     ];
-    let owner = scene.sentence().take(OWNER_WORDS).find(|past| past.token.is_any(OFFICES) || past.token.is_any(&HOMES));
-    owner.is_some_and(|past| past.token.is_any(OFFICES))
+    if scene.awaited(&[Cue::Address]).is_some_and(|said| said.speaker != scene.speaker) && scene.leads_in() {
+        return false;
+    }
+    // "the pantry's at", "la despensa está en": somebody who speaks of himself says I, my or we.
+    let mut back = scene.sentence().map(|past| &past.token);
+    let mut lead = back.next();
+    while lead.is_some_and(|token| token.is_any(&["la", "el", "the", "over", "here", "aqui"])) {
+        lead = back.next();
+    }
+    if lead.is_some_and(|token| token.is_any(&["at", "en", "on"])) {
+        let verb = back.find(|token| !token.is_any(&["over", "located", "right", "aqui", "ahi", "out", "up", "down"]));
+        let is = verb.is_some_and(|token| token.contracted || token.is_any(&["is", "are", "esta", "estan", "queda", "es"]));
+        let of_oneself = scene
+            .sentence()
+            .any(|past| past.token.is_any(&HOMES) || past.token.is_any(&["i", "im", "me", "were", "we", "his", "her", "mama", "mom"]));
+        if is && !of_oneself {
+            return true;
+        }
+    }
+    // "We're over at", says the client of his home and the case manager of the office.
+    let office = |token: &Token| token.is_any(OFFICES) && !(scene.speaker == Speaker::Client && token.is_any(&["were", "our"]));
+    let owner = scene.sentence().take(OWNER_WORDS).find(|past| office(&past.token) || past.token.is_any(&HOMES));
+    owner.is_some_and(|past| office(&past.token))
 }

@@ -56,6 +56,9 @@ pub(super) enum Kind {
     Plain,
 }
 
+/// Words that the rules know with their "'s".
+const CONTRACTED_WHOLE: [&str; 12] = ["its", "thats", "whats", "hes", "shes", "whos", "wheres", "hows", "lets", "heres", "theres", "whens"];
+
 /// A word, looked into.
 #[derive(Clone)]
 pub(super) struct Token {
@@ -72,6 +75,8 @@ pub(super) struct Token {
     pub(super) stops: bool,
     /// A question mark.
     pub(super) asks: bool,
+    /// "'s" ended it, and was taken from it: "my PIN's" tells what "my PIN is" does.
+    pub(super) contracted: bool,
 }
 
 impl Token {
@@ -81,6 +86,9 @@ impl Token {
         let bare = word.trim_matches(|c: char| !c.is_alphanumeric() && !matches!(c, '$' | '€' | '£' | '₹' | '%' | '+' | '#' | '_' | '-'));
         let bare = bare.trim_matches(|c: char| matches!(c, '-' | '_' | '#'));
         let folded: String = bare.chars().flat_map(char::to_lowercase).filter_map(plain).collect();
+        let base = bare.strip_suffix("'s").or_else(|| bare.strip_suffix("’s")).filter(|base| base.len() > 1);
+        let contracted = base.is_some() && !CONTRACTED_WHOLE.contains(&folded.as_str());
+        let folded = if contracted { folded[..folded.len() - 1].to_owned() } else { folded };
         let kind = kind(&folded);
         let last = word.chars().next_back().unwrap_or(' ');
         // "p.m." and "Mr." end no sentence.
@@ -94,6 +102,7 @@ impl Token {
             pauses: stops || matches!(last, ',' | ';' | ':'),
             stops,
             asks: last == '?',
+            contracted,
             folded,
         }
     }

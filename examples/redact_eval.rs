@@ -52,16 +52,22 @@ fn report(part: usize, rounds: usize) {
     for (tongue, tally) in &score.by_tongue {
         println!("| {tongue} | {:.3} |", tally.recall());
     }
-    print!("\n| entity | all |");
     let shapes = Shape::of(part);
+    print!("\n| entity | all |");
     shapes.iter().for_each(|shape| print!(" {shape:?} |"));
     println!("\n|---|---|{}", "---|".repeat(shapes.len()));
-    for entity in OF_DIGITS {
+    // What is found whole in every shape needs no row.
+    let (whole, rest): (Vec<_>, Vec<_>) =
+        OF_DIGITS.into_iter().partition(|entity| score.entity(*entity).all == score.entity(*entity).masked);
+    for entity in rest {
         print!("| {} | {} |", entity.code(), cell(score.entity(entity)));
         for shape in shapes {
             print!(" {} |", cell(score.by.get(&(entity, format!("{shape:?}"))).copied().unwrap_or_default()));
         }
         println!();
+    }
+    if !whole.is_empty() {
+        println!("| {} |{}", whole.iter().map(|entity| entity.code()).collect::<Vec<_>>().join(", "), " 1 |".repeat(1 + shapes.len()));
     }
     print!("| all |  |");
     shapes.iter().for_each(|shape| print!(" {} |", cell(score.shape(&format!("{shape:?}")))));

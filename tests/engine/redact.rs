@@ -10,12 +10,12 @@ const SEED: u64 = 42;
 
 #[test]
 fn what_is_sensitive_is_found_in_every_shape_and_little_else_is() {
-    (0..3).for_each(measure);
+    (0..5).for_each(measure);
 }
 
-/// What is found in each part: of each entity and each shape, of all, and how many words are masked needlessly in a thousand. The third
-/// part was written last, by other sentences than the rules had ever met, and is not all found yet: see `docs/redaction.md`.
-const FLOORS: [(f64, f64, f64); 3] = [(0.97, 0.99, 1.0), (0.97, 0.99, 1.0), (0.75, 0.97, 1.6)];
+/// What is found in each part: of each entity and each shape, of all, and how many words are masked needlessly in a thousand. The fifth
+/// part is held out: no rule was made for its sentences. See `docs/redaction.md`.
+const FLOORS: [(f64, f64, f64); 5] = [(0.97, 0.99, 1.0), (0.97, 0.99, 1.0), (0.90, 0.985, 1.0), (0.90, 0.975, 1.6), (0.60, 0.90, 4.0)];
 
 fn measure(part: usize) {
     let (each, all, needless) = FLOORS[part];
@@ -25,7 +25,7 @@ fn measure(part: usize) {
         let tally = score.entity(entity);
         assert!(tally.all >= 30 && tally.recall() >= each, "{part} {}: {} of {}", entity.code(), tally.masked, tally.all);
     }
-    for shape in Shape::ALL {
+    for shape in Shape::of(part) {
         let tally = score.shape(&format!("{shape:?}"));
         assert!(tally.all >= 30 && tally.recall() >= each, "{part} {shape:?}: {} of {}", tally.masked, tally.all);
     }

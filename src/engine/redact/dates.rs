@@ -29,8 +29,8 @@ pub(super) fn find(scene: &Scene<'_>) -> Found<Decision> {
         .find(|cue| matches!(cue, Cue::Birth | Cue::Expiry));
     let after = if cue.is_none() { cue_after(ahead, end)?.filter(|cue| *cue == Cue::Birth) } else { None };
     // The day on which somebody was born, whoever asked for it: of any other so old a day people tell the year.
-    let of_birth = || !of_things_to_come && ahead.seen(0, 1).len() == 1 && is_whole_and_old(ahead, end);
-    let Some(cue) = cue.or(after).or_else(|| of_birth().then_some(Cue::Birth)) else { return Ok(Some(Decision::Clear(end))) };
+    let of_birth = !of_things_to_come && is_whole_and_old(ahead, end)?;
+    let Some(cue) = cue.or(after).or(of_birth.then_some(Cue::Birth)) else { return Ok(Some(Decision::Clear(end))) };
     let entity = if cue == Cue::Birth { Entity::DateOfBirth } else { Entity::Expiry };
     let end = if after.is_some() { end } else { loose_end(ahead, end)? };
     Ok(Some(Decision::Mask(Match { gives: Some(cue), ..Match::new(entity, Confidence::Cue, end) })))
@@ -92,19 +92,19 @@ fn date_end(ahead: Ahead<'_>) -> Found<usize> {
 }
 
 /// A day, a month and a year in which people who call were born.
-fn is_whole_and_old(ahead: Ahead<'_>, end: usize) -> bool {
+fn is_whole_and_old(ahead: Ahead<'_>, end: usize) -> Result<bool, More> {
     let words = ahead.seen(0, end);
-    let Some(month) = words.iter().position(|held| is_month(&held.token)) else { return false };
+    let Some(month) = words.iter().position(|held| is_month(&held.token)) else { return Ok(false) };
     let mut from = month + 1;
     if month == 0 {
         from += usize::from(words.get(from).is_some_and(|held| held.token.is_any(&["the", "el"])));
-        let Ok(Some(day)) = day_end(ahead, from) else { return false };
+        let Some(day) = day_end(ahead, from)? else { return Ok(false) };
         from = day;
     }
     while words.get(from).is_some_and(|held| held.token.is_any(&["of", "de", "del", "in"])) {
         from += 1;
     }
-    from < end && Run::read(ahead, from).ok().flatten().is_some_and(|run| run.digits.get(..4).is_some_and(is_birth_year))
+    Ok(from < end && Run::read(ahead, from)?.is_some_and(|run| run.digits.get(..4).is_some_and(is_birth_year)))
 }
 
 fn is_month(token: &Token) -> bool {

@@ -89,7 +89,7 @@ fn is_all_of_a_name(ahead: Ahead<'_>) -> Result<bool, More> {
         held.rested
             || held.token.is_any(&["i", "and", "llame", "por", "y", "about", "la", "el"])
             || held.token.letter().is_some()
-            || held.token.kind == Kind::Bridge
+            || matches!(held.token.kind, Kind::Bridge | Kind::Mark)
             || held.token.is_any(&["from", "calling", "de"])
     });
     Ok(ends && ahead.is(1, is_name)? && !ahead.is(0, |token| token.stops)?)

@@ -108,43 +108,16 @@ fn sensitive(scene: &Scene<'_>, run: &Run, quantity: bool) -> Found<Match> {
     {
         return Ok(Some(Match::new(entity, confidence(entity, run), run.words)));
     }
-    let (spelled, leads_in) = (is_spelled(run), scene.leads_in());
+    let look = Look { quantity, counted, counts, prose, spelled: is_spelled(run), leads_in: scene.leads_in() };
     for said in scene.live() {
         if scene.is_given(&said, seq, start_ms) {
             continue;
         }
-        let awaited = scene.awaits(&said);
-        let begun = said.strength == Strength::Begun;
-        let announced = awaited && scene.own_cue_just_ended(&[said.cue]).is_some();
-        // Nothing but "it's" and its like stands before it.
-        let answers = awaited && !begun && said.speaker != scene.speaker && leads_in;
-        let due = awaited && !begun && scene.is_due(&said);
-        let fits = if announced {
-            !(counted || counts && total <= 3 || prose && total == 1 || quantity && run.parts.len() == 1 && total <= 2)
-        } else if answers {
-            !(quantity || counts || prose && (total <= 2 || is_time(&run.digits) && run.parts.len() == 2))
-        } else if due || begun && awaited && (scene.goes_on() || scene.turn_joins() && ends_turn(scene.ahead, run)?) {
-            // After a word that no answer begins with, it has to look like one.
-            let strange = due && !leads_in && !scene.turn().any(|past| past.seq == said.seq);
-            let short = run.parts.len() < 2
-                && (total < if said.cue == Cue::Cvv { 3 } else { 4 } || said.cue != Cue::Cvv && run.parts.iter().any(|part| part.cardinal));
-            let dated = strange
-                && (total <= 2 && run.counts(scene.ahead)? || short && run.after_aside(scene.ahead)?.is_none() || is_year(&run.digits));
-            !quantity && !counts && !dated && (!prose || spelled && total >= 3)
-        } else {
-            !quantity
-                && !prose
-                && spelled
-                && (total >= 4 || run.parts.len() >= 3)
-                && run.parts.iter().all(|part| !part.cardinal)
-                && !is_time(&run.digits)
-                && !is_year(&run.digits)
-        };
-        let direct = announced || answers || due;
-        if !fits || !direct && [Cue::Password, Cue::AskedPassword].contains(&said.cue) {
+        let Some(place) = place(scene, run, &look, &said)? else { continue };
+        if place != Place::Awaited && [Cue::Password, Cue::AskedPassword].contains(&said.cue) {
             continue;
         }
-        match meaning(&said, run, direct || begun && awaited) {
+        match meaning(&said, run, place != Place::Later) {
             Meaning::Of(entity, whole) => {
                 let entity = if said.cue == Cue::LastFour && scene.hears(&[Cue::Ssn]) { Entity::Ssn } else { entity };
                 let (begins, gives) = if whole { (None, Some(said.cue)) } else { (Some(said.cue), None) };
@@ -188,6 +161,69 @@ fn sensitive(scene: &Scene<'_>, run: &Run, quantity: bool) -> Found<Match> {
         _other => (None, None),
     };
     Ok(Some(Match { begins, told: total, gives, ..Match::new(entity, confidence(entity, run), run.words) }))
+}
+
+/// What the words around a number make of it.
+struct Look {
+    /// How many, how much, when, which room.
+    quantity: bool,
+    /// A unit or a ratio comes after it.
+    counted: bool,
+    /// So does anything that can be counted.
+    counts: bool,
+    /// So does the rest of a sentence.
+    prose: bool,
+    /// Figure by figure.
+    spelled: bool,
+    /// The turn began as answers do.
+    leads_in: bool,
+}
+
+/// Where a number stands that a cue may mean.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// Where it is awaited.
+    Awaited,
+    /// Where what was begun goes on.
+    GoesOn,
+    /// Some time after the cue.
+    Later,
+}
+
+/// Where the number stands for `said`; `None` if there it is a quantity. The nearer it is awaited, the less it has to look like a secret.
+fn place(scene: &Scene<'_>, run: &Run, look: &Look, said: &Said) -> Found<Place> {
+    let total = run.digits.len();
+    let Look { quantity, counted, counts, prose, spelled, leads_in } = *look;
+    let awaited = scene.awaits(said);
+    let begun = said.strength == Strength::Begun;
+    if awaited && scene.own_cue_just_ended(&[said.cue]).is_some() {
+        let fits = !(counted || counts && total <= 3 || prose && total == 1 || quantity && run.parts.len() == 1 && total <= 2);
+        return Ok(fits.then_some(if begun { Place::GoesOn } else { Place::Awaited }));
+    }
+    // Nothing but "it's" and its like stands before it.
+    if awaited && !begun && said.speaker != scene.speaker && leads_in {
+        let fits = !quantity && !counts && !(prose && (total <= 2 || is_time(&run.digits) && run.parts.len() == 2));
+        return Ok(fits.then_some(Place::Awaited));
+    }
+    let due = awaited && !begun && scene.is_due(said);
+    if due || begun && awaited && (scene.goes_on() || scene.turn_joins() && ends_turn(scene.ahead, run)?) {
+        // After a word that no answer begins with, it has to look like one.
+        let strange = due && !leads_in && !scene.turn().any(|past| past.seq == said.seq);
+        let code = said.cue == Cue::Cvv;
+        let short = run.parts.len() < 2 && (total < if code { 3 } else { 4 } || !code && run.parts.iter().any(|part| part.cardinal));
+        let odd =
+            strange && (total <= 2 && run.counts(scene.ahead)? || short && run.after_aside(scene.ahead)?.is_none() || is_year(&run.digits));
+        let fits = !quantity && !counts && !odd && (!prose || spelled && total >= 3);
+        return Ok(fits.then_some(if due { Place::Awaited } else { Place::GoesOn }));
+    }
+    let fits = !quantity
+        && !prose
+        && spelled
+        && (total >= 4 || run.parts.len() >= 3)
+        && run.parts.iter().all(|part| !part.cardinal)
+        && !is_time(&run.digits)
+        && !is_year(&run.digits);
+    Ok(fits.then_some(if begun && awaited { Place::GoesOn } else { Place::Later }))
 }
 
 fn by_length(digits: &str) -> Entity {

@@ -94,6 +94,51 @@ fn what_was_asked_tells_what_a_short_number_is() {
 }
 
 #[test]
+fn a_number_that_is_awaited_goes_on_after_a_sentence_or_begins_again() {
+    check(
+        "other: And your social?
+         client: Okay it's one two three hold on somebody's at the door where was I four five six seven eight nine.",
+        "Okay it's [SSN] hold on somebody's at the door where was I [SSN]",
+    );
+    check(
+        "other: What's the security code?
+         client: It's four no let me start over four seven one.",
+        "It's [CVV] no let me start over [CVV]",
+    );
+    check(
+        "other: What is your PIN?
+         client: Let me get my glasses.
+         client: Okay, four seven one one.",
+        "Let me get my glasses. / Okay, [PIN]",
+    );
+}
+
+#[test]
+fn what_the_other_reads_back_is_masked_as_well() {
+    let redacted = redact(
+        Policy::default(),
+        turns("other: What's the routing number?\nclient: It's zero two one\nother: zero two one okay\nclient: triple zero zero two one"),
+    );
+    let shown: Vec<&str> = redacted.iter().map(|redacted| redacted.utterance.text.as_str()).collect();
+    assert!(shown.contains(&"[ROUTING_NUMBER] okay"), "{shown:?}");
+    assert!(shown.iter().all(|text| !text.contains("two one")), "{shown:?}");
+}
+
+#[test]
+fn a_quantity_stays_also_where_a_number_is_awaited() {
+    for said in
+        ["She was 110 before the stroke.", "There's five stairs in the front.", "It's six or seven blocks.", "No, they sent 250 of them."]
+    {
+        check(&format!("other: And the account number?\nclient: {said}"), said);
+    }
+    // What was asked for is not awaited any more.
+    check(
+        "other: Do you have your PIN?\nother: How many people live with you?\nclient: Four, seven with the kids.",
+        "Four, seven with the kids.",
+    );
+}
+
+#[test]
 fn every_entity_has_its_story() {
     for (script, expected) in [
         ("client: My social is 123 45 6789.", "My social is [SSN]"),

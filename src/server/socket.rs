@@ -124,6 +124,11 @@ impl Socket {
         self.by = None;
     }
 
+    /// The other side is gone, and what it said is still to be heard: what is said into it meanwhile is said to nobody.
+    pub(super) const fn is_gone(&mut self) {
+        self.frames.is_gone();
+    }
+
     pub(super) fn is_expired(&self, now: Tick) -> bool {
         self.by.is_some_and(|by| now >= by)
     }

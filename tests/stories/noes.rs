@@ -263,7 +263,6 @@ async fn a_key_is_kept_while_the_database_is_asked_where_the_client_stands_howev
     caller.frames(300).await;
     caller.key("2").await;
     caller.frames(5).await;
-    assert_eq!(rig.get("/api/calls?callSid=CAfast").await.1["calls"], json!([]), "nobody knows the client yet");
     release(&mut raw).await;
     let call = rig.call("CAfast", |call| call["consent"]["status"] == "REVOKED").await;
     assert_eq!((&call["unrecordedReason"], &call["consent"]["method"]), (&json!("CLIENT_OPT_OUT"), &json!("KEYPRESS")), "{call}");

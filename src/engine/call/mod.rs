@@ -333,8 +333,8 @@ impl Call {
     fn stream_started(&mut self, now: Now, start: StreamStart, out: &mut Outbox) {
         let Some(no) = self.next_stream() else { return };
         let StreamStart { stream_sid, mode, mut tracks, leg, answered_by, bot, bridged, transfer } = start;
-        if answered_by.is_some() {
-            self.answered_by = answered_by;
+        if let Some(by) = answered_by {
+            self.answered_by(now, &by, out);
         }
         if let Some(bot) = bot {
             tracks[1] = false; // what the bot says is the outbound track

@@ -599,6 +599,7 @@ impl Thread {
             && !std::mem::replace(&mut early.over, true)
         {
             let _ = self.poll.registry().deregister(socket.source());
+            socket.is_gone();
             return;
         }
         let Some(mut connection) = self.sockets.remove(key) else { return };

@@ -279,6 +279,11 @@ impl Frames {
         self.closing = true;
     }
 
+    /// The other side is gone: nothing need be said to it any more.
+    pub(super) const fn is_gone(&mut self) {
+        self.closing = true;
+    }
+
     pub(super) const fn is_closing(&self) -> bool {
         self.closing
     }

@@ -603,6 +603,11 @@ fn a_machines_silence_is_taken_back_whatever_has_become_of_the_call_meanwhile() 
     rig.step(Input::AnsweredBy("machine_start"));
     rig.quiet(6_000);
     assert_eq!((rig.grants, rig.annulled.len(), rig.captured.len()), (1, 1, 0), "{}", rig.trace);
+    // Its next stream tells it.
+    let mut rig = inbound();
+    rig.start(Mode::Consent).quiet(40_000).stop();
+    rig.start_with(Mode::Capture, [true, true], Some("machine_start")).quiet(2_000);
+    assert_eq!((rig.grants, rig.annulled.len(), rig.captured.len()), (1, 1, 0), "{}", rig.trace);
     // One by which the client stood before is another call's, where somebody may have listened.
     let mut rig = Rig::new(Settings::default(), Direction::Outbound, ConsentStatus::Granted);
     rig.standing_by = Method::SilenceTimeout;

@@ -93,7 +93,7 @@ pub enum Effect {
     /// Find the durable record this client's standing consent rests on, and answer with its receipt.
     Recall,
     /// Make this refusal durable. The gate is shut already.
-    Refuse(Box<ConsentRecord>),
+    Refuse(Box<ConsentRecord>, Reach),
     /// A line for the audit chain.
     Audit(Box<Event>),
     /// A recording begins: `captured` may follow from the next step on.
@@ -150,6 +150,15 @@ pub enum Effect {
     Changed,
     /// Nothing more will come of this call.
     Over,
+}
+
+/// What a refusal takes away of its own call's recording.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reach {
+    /// What was cut of it, if anything: the rest was consented to.
+    Cut,
+    /// All of it. It had ended, may be stored, and can be cut no more.
+    Recording,
 }
 
 /// What becomes of a recording.

@@ -46,6 +46,9 @@ impl Call {
             out.effects.push(Effect::CutBack { stream, at });
         }
         self.go_back(cut, out);
+        if recorded != stream {
+            self.captured_to = Some((stream, at));
+        }
         if !silenced {
             out.effects.push(Effect::Paused { stream: recorded, at: cut_at, reason: OPT_OUT_HEARD });
             self.announce(Line::Paused, out);

@@ -115,6 +115,17 @@ fn an_opt_out_that_is_said_to_have_held_earlier_is_not_answered_with_nothing() {
         says_no(&mut rig, Some(ago_ms));
         assert!(is_taken_back(&rig, 2), "nothing is left to take: {}", rig.trace);
     }
+    // Words on the stream before the last had cut it back to there.
+    let mut rig = talked(OnOptOut::KeepConsented);
+    rig.step(Input::Transfer { by: manager(), to: Party { kind: PartyKind::Agent, to: "client:anna".into() } });
+    rig.stop();
+    rig.start_with(Mode::Capture, [true, true], None).quiet(5_000);
+    rig.step(Input::Objected { stream: StreamNo(0), at: Place(4_000 * 8) });
+    says_no(&mut rig, None);
+    for (ago_ms, taken_back, refusals) in [(8_000, false, 1), (12_000, true, 2)] {
+        says_no(&mut rig, Some(ago_ms));
+        assert_eq!(is_taken_back(&rig, refusals), taken_back, "{ago_ms} ms ago: {}", rig.trace);
+    }
     // One that was cut in time leaves nothing to take, said twice.
     let mut rig = talked(OnOptOut::KeepConsented);
     says_no(&mut rig, Some(4_000));

@@ -1,7 +1,8 @@
 //! Pauses: stretches of a conversation that must not be captured, such as a card number or an examination.
 //!
 //! Whoever asks for a pause holds it, for the reason that they gave: one's resuming does not lift another's, nor their own for another
-//! reason. Asked for twice it is one, and lifted twice it is lifted. Consent stands all the while, and the client's keys are heard. A pause that is forgotten ends *closed*: after [`PAUSE_MAX_MS`] nothing more of the call is captured, and that is an alarm.
+//! reason. Asked for twice it is one, and lifted twice it is lifted. Consent stands all the while, and the client's keys are heard. A
+//! pause that is forgotten ends *closed*: after [`PAUSE_MAX_MS`] nothing more of the call is captured, and that is an alarm.
 
 use serde_json::json;
 

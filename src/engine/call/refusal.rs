@@ -359,8 +359,8 @@ impl Call {
         self.concerned.or_else(live).unwrap_or(StreamNo(0))
     }
 
-    /// As it holds from `since` on: what was received from then on leaves every sink. Nobody can tell where in an earlier stream the moment lies, nor what was
-    /// consented to when it lies before the yes: then the whole recording goes.
+    /// As it holds from `since` on: what was received from then on leaves every sink. Nobody can tell where in an earlier stream the moment
+    /// lies, nor what was consented to when it lies before the yes: then the whole recording goes.
     fn shut_since(&mut self, now: Now, since: WallTime, out: &mut Outbox) {
         let ago_ms = now.wall.0.saturating_sub(since.0).unsigned_abs();
         let no = self.heard_on();

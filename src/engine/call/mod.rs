@@ -265,7 +265,7 @@ impl Call {
             Input::Revoked { entry } => self.revoked(now, entry, out),
             Input::Objected { stream, at } => self.objected(now, stream, at, out),
             Input::Pause { by, reason } => self.pause(now, by, reason, out),
-            Input::Resume { by, reason } => self.resume(now, by, reason.as_deref(), out),
+            Input::Resume { by, reason } => self.resume(now, &by, reason.as_deref(), out),
             Input::Transfer { by, to } => self.transfer(now, by, to, out),
             Input::NotTransferred(no) => self.not_transferred(now, no, out),
             Input::SinkFailed => self.capture_fails(now, "the spool could not take the audio", out),

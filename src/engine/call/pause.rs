@@ -128,10 +128,10 @@ impl Call {
 
     /// Somebody lets go of what they hold for this reason, or without one of all that they hold. What the client was heard to say is any
     /// case manager's to judge, and only by its name: whoever ends a pause of their own has judged nothing.
-    pub(super) fn resume(&mut self, now: Now, by: Actor, reason: Option<&str>, out: &mut Outbox) {
-        let who = id_of(&by).to_owned();
+    pub(super) fn resume(&mut self, now: Now, by: &Actor, reason: Option<&str>, out: &mut Outbox) {
+        let who = id_of(by);
         let lets_go = |holder: &Holder| match holder {
-            Holder::Person { id, reason: held } => *id == who && reason.is_none_or(|reason| reason == held),
+            Holder::Person { id, reason: held } => id == who && reason.is_none_or(|reason| reason == held),
             Holder::Objection => reason == Some(OPT_OUT_HEARD),
             Holder::Transfer => false,
         };
@@ -159,7 +159,7 @@ impl Call {
     }
 
     /// Who lets go lets go; what is captured begins again with the last of all.
-    pub(super) fn lift(&mut self, now: Now, by: Actor, lets_go: impl Fn(&Holder) -> bool, out: &mut Outbox) {
+    pub(super) fn lift(&mut self, now: Now, by: &Actor, lets_go: impl Fn(&Holder) -> bool, out: &mut Outbox) {
         let State::Open(open) = &mut self.state else { return };
         let lifted: Vec<_> = open.pauses.held.extract_if(.., |held| lets_go(&held.holder)).map(|held| kind(&held.view.reason)).collect();
         if lifted.is_empty() {

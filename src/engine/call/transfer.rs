@@ -263,7 +263,7 @@ impl Call {
 
     fn goes_on_with_party(&mut self, now: Now, out: &mut Outbox) {
         if !self.transfers.is_pending() && self.transfers.is_covered() {
-            self.lift(now, Actor::System, |holder| *holder == Holder::Transfer, out);
+            self.lift(now, &Actor::System, |holder| *holder == Holder::Transfer, out);
         }
     }
 

@@ -19,8 +19,8 @@ use crate::engine::audio::beep;
 use crate::engine::audio::frame::{Channel, StreamNo};
 use crate::engine::audio::prompts::Language;
 use crate::engine::call::{
-    BotSaid, Call, CallIdentity, Effect, Handing, Input, Mode, NotHanded, NotSealed, Outbox, Party, Phase, RecordingEnd, RecordingState,
-    Standing, StreamStart, ToBot, Told, TransferNo,
+    BotSaid, Call, CallIdentity, Effect, Handing, Input, Mode, NotHanded, NotSealed, Outbox, Party, Phase, Reach, RecordingEnd,
+    RecordingState, Standing, StreamStart, ToBot, Told, TransferNo,
 };
 use crate::engine::consent::keys::Answer;
 use crate::engine::consent::{Actor, ConsentRecord, ConsentStatus, Direction, Queues, UnrecordedReason};
@@ -429,9 +429,9 @@ impl Live {
                 let (org_id, client_id) = (identity.org_id.clone(), identity.client_id.clone());
                 submit(world, Work::Recall { org_id, client_id, call_id: identity.call_id.clone(), then: self.answer() });
             }
-            Effect::Refuse(record) => {
+            Effect::Refuse(record, reach) => {
                 tracing::info!(call.id = %self.shared.identity.call_id, "call: the client said no");
-                refuse(world, *record, std::mem::take(&mut self.waiting));
+                refuse(world, *record, reach, std::mem::take(&mut self.waiting));
             }
             Effect::Annul(record) => {
                 tracing::info!(call.id = %self.shared.identity.call_id, "call: the client's silence was a machine's: it was no yes");
@@ -736,8 +736,11 @@ pub(super) fn submit(world: &World, work: Work) {
 
 /// A no is written until it is written; the gate is shut already. What it queues for deletion is queued by the same commit. Whoever
 /// is `waiting` hears of it then.
-fn refuse(world: &World, record: ConsentRecord, waiting: Vec<oneshot::Sender<()>>) {
-    let queues = Queues::of(&record, world.decline_queues);
+fn refuse(world: &World, record: ConsentRecord, reach: Reach, waiting: Vec<oneshot::Sender<()>>) {
+    let queues = match (Queues::of(&record, world.decline_queues), reach) {
+        (queues, Reach::Cut) => queues,
+        (queues, Reach::Recording) => queues.and_this_call(),
+    };
     let written = world.noes.keep(Revocation { record, queues });
     if !waiting.is_empty() {
         world.tokio.spawn(async move {

@@ -19,6 +19,8 @@ use crate::engine::twilio::twiml::Route;
 use crate::io::clock::wall;
 use crate::io::database::CallRow;
 
+/// What becomes of a recording that had ended when a no came that reaches into it.
+pub(super) const TAKEN_BACK: &str = "the client's no reaches into it and came when it had ended: all of it is queued for deletion";
 /// What is said is kept for a follower that is behind by so many lines; of older ones it is told how many it missed.
 const CAPTIONS_KEPT: usize = 64;
 
@@ -503,7 +505,7 @@ struct CallRecording<'a> {
     state: RecordingState,
     /// Its id, once there is one.
     recording_id: Option<&'a str>,
-    /// Why it is not finished.
+    /// Why it is not finished, or why it does not stay.
     reason: Option<&'a str>,
     /// Frames that are in it.
     frames_captured: Frames,
@@ -534,6 +536,7 @@ fn call_json(
 ) -> Value {
     let identity = &snapshot.identity;
     let (state, reason) = outcome.map_or((snapshot.recording, None), |(state, reason)| (*state, reason.as_deref()));
+    let reason = if snapshot.taken_back { Some(TAKEN_BACK) } else { reason };
     json!(CallState {
         call_id: &identity.call_id,
         call_sid: &identity.call_sid,

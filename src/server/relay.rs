@@ -15,7 +15,7 @@ use crate::engine::twilio::speaker::Speaker;
 use crate::io::relay::{BotLine, Heard, Said};
 
 /// Parameters of a stream that are between Twilio and us.
-const OURS: [&str; 5] = ["token", "mode", "relay", "answeredBy", "leg"];
+const OURS: [&str; 6] = ["token", "mode", "relay", "answeredBy", "leg", "transfer"];
 
 /// Calls the bot. It is told the parameters of its stream, whose call it is, and where consent stands at that moment; of a later
 /// change Twilio's protocol has no word for it.

@@ -139,6 +139,14 @@ async fn a_revocation_is_one_record_and_queues_each_recording_once(place: &Place
     write(&database, recording("three", "call3", RecordingState::Active, seq));
     act(&database, Act::Revoke(Box::new(Revocation { record, queues: Queues::OtherCalls }))).await;
     assert!(database.retention("five").await.unwrap().is_some() && database.retention("three").await.unwrap().is_none());
+
+    // A client's own, which came too late to cut this call's recording, takes that along and no other.
+    let seq = grant(&database, "g4", "call6", 6).await;
+    write(&database, recording("six", "call6", RecordingState::Finished, seq));
+    write(&database, recording("seven", "call7", RecordingState::Active, seq));
+    let revocation = Revocation { record: record("r5", ConsentStatus::Revoked, Some("call6")), queues: Queues::ThisCall };
+    act(&database, Act::Revoke(Box::new(revocation))).await;
+    assert!(database.retention("six").await.unwrap().is_some() && database.retention("seven").await.unwrap().is_none());
     assert_eq!(VerifyReport::of(&place.url).await.unwrap().broken, None);
 }
 

@@ -212,6 +212,35 @@ async fn a_leg_that_breaks_hangs_up_on_nobody_they_meet_in_the_conference() {
     rig.call("CA00000000000000000000000000000b05", |call| call["phase"] == "ENDED" && call["recording"]["state"] == "FINISHED").await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn where_an_opt_out_discards_one_after_a_broken_leg_has_the_stored_recording_deleted() {
+    let twilio = Twilio::start().await;
+    let rig = Rig::start(Given { on_opt_out: Some("discard-call".into()), ..given(&twilio) }).await;
+    let (mut client, phone) = ringing(&rig, &twilio, "CA00000000000000000000000000000b15").await;
+    let party = phone.stream(&rig, &phone.voice(&rig, &[]).await).await;
+    client.frames(5).await;
+    drop(party);
+    while client.listen(Duration::from_secs(3)).await {}
+    let call = rig.call("CA00000000000000000000000000000b15", |call| call["recording"]["state"] == "FINISHED").await;
+    assert_eq!((&call["phase"], &call["isRecorded"]), (&json!("CONNECTED"), &json!(true)), "stored while they talk on: {call}");
+    let recording = format!("/api/recordings/{}", call["recording"]["recordingId"].as_str().unwrap());
+    let listener = rig.token_of("listener", "Listener", &["canViewRecordings"], &["*"]);
+    let may_hear = async || rig.ask(reqwest::Method::GET, &format!("{recording}/audio"), String::new(), &listener).await.0 == 200;
+    assert!(may_hear().await);
+    let path = format!("/api/calls/{}/opt-out", call["callId"].as_str().unwrap());
+    let (status, state) = rig.post_as(&path, json!({}), &rig.token).await;
+    assert_eq!((status, &state["consent"]["status"]), (200, &json!("REVOKED")), "{state}");
+    assert!(state["recording"]["reason"].as_str().is_some_and(|why| why.contains("queued for deletion")), "the answer says so: {state}");
+    assert!(!may_hear().await, "and it is nobody's to hear any more");
+    let chain = rig.chain("client-1").await;
+    let halted = chain.iter().find(|entry| entry["kind"] == "recording.halted").expect("the chain says so");
+    assert_eq!(halted["detail"]["carriedOut"], false, "{halted}");
+    assert!(chain.iter().any(|entry| entry["kind"] == "recording.queued" && entry["detail"]["recordings"] == 1), "{chain:?}");
+    Phone::inbound("CA00000000000000000000000000000b15").status(&rig, "completed").await;
+    rig.call("CA00000000000000000000000000000b15", |call| call["phase"] == "ENDED").await;
+    assert_eq!(rig.post_as(&path, json!({}), &rig.token).await.0, 200, "asked again, the same");
+}
+
 /// Turn by turn, as two telephones: 20 ms of the one, 20 ms of the other.
 async fn both_talk(client: &mut Caller, party: &mut Caller, frames: u64) {
     for _ in 0..frames {

@@ -203,3 +203,43 @@ async fn an_opt_out_that_names_an_earlier_moment_ends_the_recording_there() {
     assert!(last <= moment.1 + 2, "nothing of after that moment: {last}, the moment was at {}", moment.1);
     assert!(last + 25 > moment.1, "and what was consented to before it is there: {last}, the moment was at {}", moment.1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_opt_out_that_is_told_to_have_held_earlier_is_carried_out_or_refused_and_never_waved_through() {
+    let rig = Rig::start(Given::default()).await;
+    let mut caller = Caller::talking(&rig, "CAearlier").await;
+    let mut pace = tokio::time::interval(Duration::from_millis(20));
+    for _ in 0..150 {
+        pace.tick().await;
+        caller.frames(1).await;
+    }
+    let call = rig.call("CAearlier", |call| call["recording"]["framesCaptured"]["inbound"].as_u64() >= Some(120)).await;
+    let now = wall();
+    let at = |ago_ms: i64| json!({ "effectiveAt": WallTime(now.0 - ago_ms).to_string() });
+    let (status, state) = post(&rig, &call, "opt-out", at(0), &rig.token).await;
+    assert_eq!((status, &state["recording"]["reason"]), (200, &Value::Null), "{state}");
+    let (status, again) = post(&rig, &call, "opt-out", at(0), &rig.token).await;
+    assert_eq!((status, &again["recording"]["segments"]), (200, &state["recording"]["segments"]), "asked again, the same: {again}");
+    assert_eq!(&again["recording"]["reason"], &Value::Null, "{again}");
+    rig.call("CAearlier", |call| call["recording"]["state"] == "FINISHED").await;
+    let (status, state) = post(&rig, &call, "opt-out", at(2_000), &rig.token).await;
+    assert_eq!((status, &state["consent"]["effectiveAt"]), (200, &at(2_000)["effectiveAt"]), "{state}");
+    assert!(state["recording"]["reason"].as_str().is_some_and(|why| why.contains("queued for deletion")), "{state}");
+    let listener = rig.token_of("listener", "Listener", &["canViewRecordings"], &["*"]);
+    let recording = format!("/api/recordings/{}/audio", state["recording"]["recordingId"].as_str().unwrap());
+    assert_ne!(rig.ask(reqwest::Method::GET, &recording, String::new(), &listener).await.0, 200);
+    caller.stop().await;
+
+    // Once a call is over nothing is done for such a moment, and the answer says what is to be done.
+    let mut caller = Caller::talking(&rig, "CAover").await;
+    caller.frames(150).await;
+    let call = rig.call("CAover", |call| call["recording"]["framesCaptured"]["inbound"].as_u64() >= Some(120)).await;
+    let now = wall();
+    let at = |ago_ms: i64| json!({ "effectiveAt": WallTime(now.0 - ago_ms).to_string() });
+    assert_eq!(post(&rig, &call, "opt-out", at(0), &rig.token).await.0, 200);
+    caller.stop().await;
+    rig.call("CAover", |call| call["recording"]["state"] == "FINISHED" && call["phase"] == "ENDED").await;
+    assert_eq!(post(&rig, &call, "opt-out", at(0), &rig.token).await.0, 200, "done then");
+    let (status, problem) = post(&rig, &call, "opt-out", at(60_000), &rig.token).await;
+    assert!(status == 409 && problem["detail"].as_str().unwrap().contains("revoke the client's consent"), "{problem}");
+}

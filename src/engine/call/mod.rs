@@ -39,7 +39,7 @@ pub use ask::PROMPT_PLAYS_MAX;
 pub use input::{CallIdentity, Clock, Input, Mode, NotSealed, Now, OnOptOut, Settings, Standing, StreamStart, Unreached};
 pub use leg::Leg;
 pub use news::{News, is_over};
-pub use outbox::{Effect, Outbox, RecordingEnd};
+pub use outbox::{Effect, Outbox, Reach, RecordingEnd};
 pub use pause::{OPT_OUT_HEARD, PAUSE_MAX_MS, PAUSERS_MAX, PauseView};
 pub use reach::{HEARD_WITHIN_MS, Initiation, TALK_MAX_MS};
 pub use relay::{Bot, BotSaid, Piece, Speech, ToBot};
@@ -104,6 +104,10 @@ pub struct Call {
     withdrawn_at: Option<GrantSeq>,
     /// The stream that is captured, or was last.
     concerned: Option<StreamNo>,
+    /// Where the newest of what was captured ends.
+    captured_to: Option<(StreamNo, Place)>,
+    /// A no reaches into a recording that had ended, and could be cut no more: all of it is to be deleted.
+    taken_back: bool,
     /// Where capturing began again after a pause: a new segment, however short the pause was.
     resumed_at: Option<(StreamNo, Place)>,
     started_at: WallTime,
@@ -180,6 +184,7 @@ impl Call {
                 method: None,
                 prior: false,
                 granted_at: None,
+                effective_at: None,
                 language_code: language.code(),
                 prompt_version: version,
             },
@@ -191,6 +196,8 @@ impl Call {
             silent_yes: None,
             withdrawn_at: None,
             concerned: None,
+            captured_to: None,
+            taken_back: false,
             resumed_at: None,
             started_at: now.wall,
             connected_at: None,
@@ -322,6 +329,7 @@ impl Call {
             captured: if kept { frames(self.captured) } else { Frames::default() },
             withheld: frames(self.withheld),
             segments: if kept { self.segments.clone() } else { Vec::new() },
+            taken_back: self.taken_back,
             started_at: self.started_at,
             connected_at: self.connected_at,
             ended_at: self.ended_at,

@@ -31,12 +31,13 @@ pub enum News {
 }
 
 /// What makes a state another one. Counters do not: they move with every frame.
-const TOLD: [&str; 13] = [
+const TOLD: [&str; 14] = [
     "/callSid",
     "/phase",
     "/consent/status",
     "/consent/method",
     "/consent/grantedAt",
+    "/consent/effectiveAt",
     "/consent/languageCode",
     "/isRecorded",
     "/unrecordedReason",

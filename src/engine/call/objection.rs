@@ -18,9 +18,9 @@ impl Call {
     /// The client was heard to say no, from this place of this stream on.
     pub(super) fn objected(&mut self, now: Now, stream: StreamNo, at: Place, out: &mut Outbox) {
         let State::Open(open) = &mut self.state else {
-            // It was we who failed: nothing is left to cut, and a no is a no.
+            // It was we who failed, and a no is a no.
             if matches!(self.state, State::Refused(_)) && self.consent.status == ConsentStatus::Granted {
-                self.write_refusal(now, Method::Verbal, Actor::Client { id: self.identity.client_id.clone() }, None, out);
+                self.refuse_late(now, Method::Verbal, Actor::Client { id: self.identity.client_id.clone() }, None, Some((stream, at)), out);
             }
             return;
         };
@@ -46,6 +46,9 @@ impl Call {
             out.effects.push(Effect::CutBack { stream, at });
         }
         self.go_back(cut, out);
+        if recorded != stream {
+            self.captured_to = Some((stream, at));
+        }
         if !silenced {
             out.effects.push(Effect::Paused { stream: recorded, at: cut_at, reason: OPT_OUT_HEARD });
             self.announce(Line::Paused, out);

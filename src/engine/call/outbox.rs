@@ -93,7 +93,7 @@ pub enum Effect {
     /// Find the durable record this client's standing consent rests on, and answer with its receipt.
     Recall,
     /// Make this refusal durable. The gate is shut already.
-    Refuse(Box<ConsentRecord>),
+    Refuse(Box<ConsentRecord>, Reach),
     /// Make durable that a yes of this call was none: its client stands as if never asked. Nothing is captured by it any more.
     Annul(Box<ConsentRecord>),
     /// A line for the audit chain.
@@ -152,6 +152,15 @@ pub enum Effect {
     Changed,
     /// Nothing more will come of this call.
     Over,
+}
+
+/// What a refusal takes away of its own call's recording.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reach {
+    /// What was cut of it, if anything: the rest was consented to.
+    Cut,
+    /// All of it. It had ended, may be stored, and can be cut no more.
+    Recording,
 }
 
 /// What becomes of a recording.

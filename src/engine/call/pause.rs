@@ -1,7 +1,8 @@
 //! Pauses: stretches of a conversation that must not be captured, such as a card number or an examination.
 //!
 //! Whoever asks for a pause holds it, for the reason that they gave: one's resuming does not lift another's, nor their own for another
-//! reason. Asked for twice it is one, and lifted twice it is lifted. Consent stands all the while, and the client's keys are heard. A pause that is forgotten ends *closed*: after [`PAUSE_MAX_MS`] nothing more of the call is captured, and that is an alarm.
+//! reason. Asked for twice it is one, and lifted twice it is lifted. Consent stands all the while, and the client's keys are heard. A
+//! pause that is forgotten ends *closed*: after [`PAUSE_MAX_MS`] nothing more of the call is captured, and that is an alarm.
 
 use serde_json::json;
 
@@ -128,9 +129,9 @@ impl Call {
     /// Somebody lets go of what they hold for this reason, or without one of all that they hold. What the client was heard to say is any
     /// case manager's to judge, and only by its name: whoever ends a pause of their own has judged nothing.
     pub(super) fn resume(&mut self, now: Now, by: &Actor, reason: Option<&str>, out: &mut Outbox) {
-        let who = id_of(by).to_owned();
+        let who = id_of(by);
         let lets_go = |holder: &Holder| match holder {
-            Holder::Person { id, reason: held } => *id == who && reason.is_none_or(|reason| reason == held),
+            Holder::Person { id, reason: held } => id == who && reason.is_none_or(|reason| reason == held),
             Holder::Objection => reason == Some(OPT_OUT_HEARD),
             Holder::Transfer => false,
         };

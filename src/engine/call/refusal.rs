@@ -3,7 +3,7 @@
 
 use serde_json::json;
 
-use super::outbox::{Effect, RecordingEnd};
+use super::outbox::{Effect, Reach, RecordingEnd};
 use super::talk::{Open, Refused, Shut};
 use super::{Call, Mode, NotSealed, Now, OnOptOut, Outbox, RecordingState, State, StreamNo};
 use crate::engine::audio::frame::{Channel, Place};
@@ -96,7 +96,7 @@ impl Call {
     pub(super) fn listen_on(&mut self, now: Now, out: &mut Outbox, hear: impl FnOnce(&mut Conversation) -> Verdict) {
         let State::Refused(Refused { keys, .. }) = &mut self.state else { return };
         if matches!(hear(keys), Verdict::OptOut(_)) && self.consent.status != ConsentStatus::Revoked {
-            self.write_refusal(now, Method::Keypress, Actor::Client { id: self.identity.client_id.clone() }, None, out);
+            self.refuse_late(now, Method::Keypress, Actor::Client { id: self.identity.client_id.clone() }, None, None, out);
         }
     }
 
@@ -175,6 +175,9 @@ impl Call {
     pub(super) fn go_back(&mut self, cut: Cut, out: &mut Outbox) {
         let Some((stream, at)) = cut.back_to else { return };
         out.effects.push(Effect::CutBack { stream, at });
+        if let Some((_, to)) = self.captured_to.as_mut().filter(|(last, _)| *last == stream) {
+            *to = at.min(*to);
+        }
         for (channel, back) in cut.let_out.into_iter().enumerate() {
             self.captured[channel] -= back;
             self.withheld[channel] += back;
@@ -193,7 +196,38 @@ impl Call {
     }
 
     pub(super) fn write_refusal(&mut self, now: Now, method: Method, actor: Actor, reason: Option<String>, out: &mut Outbox) {
-        self.write_answer(now, method, actor, reason, None, out);
+        self.write_answer(now, method, actor, reason, None, Reach::Cut, out);
+    }
+
+    /// A no when the recording has ended already, for a reason of ours or by an earlier no. It may be stored, and nobody can cut it any
+    /// more. If the no, which holds from that place on, reaches into it, or if a no is to leave nothing of a call, then all of it goes:
+    /// it is queued for deletion by the commit that writes the no. A no that was said before and reaches no farther is not written again.
+    pub(super) fn refuse_late(
+        &mut self,
+        now: Now,
+        method: Method,
+        actor: Actor,
+        reason: Option<String>,
+        from: Option<(StreamNo, Place)>,
+        out: &mut Outbox,
+    ) {
+        let reaches = match (self.captured_to, from) {
+            _ if self.taken_back || self.captured == [0; 2] || self.recording == RecordingState::Discarded => false,
+            (Some((last, to)), Some((no, at))) if self.settings.on_opt_out == OnOptOut::KeepConsented => {
+                no < last || (no == last && at < to)
+            }
+            (Some(_) | None, Some(_) | None) => self.settings.on_opt_out == OnOptOut::DiscardCall,
+        };
+        if reaches {
+            self.taken_back = true;
+            let (no, at) = from.or(self.captured_to).unwrap_or((StreamNo(0), Place(0)));
+            self.concerned = Some(no);
+            let detail = json!({ "cutAtMs": at.media_time(), "capturedUpToMs": self.captured_up_to(), "carriedOut": false });
+            self.audit(now, EventKind::RecordingHalted, detail, out);
+        } else if self.consent.status == ConsentStatus::Revoked {
+            return;
+        }
+        self.write_answer(now, method, actor, reason, None, if reaches { Reach::Recording } else { Reach::Cut }, out);
     }
 
     /// `told`: what the client had been told when the no came.
@@ -204,6 +238,7 @@ impl Call {
         actor: Actor,
         reason: Option<String>,
         told: Option<(&'static str, serde_json::Value)>,
+        reach: Reach,
         out: &mut Outbox,
     ) {
         let mut evidence = json!({ "position": self.position(), "language": self.language.code() });
@@ -212,7 +247,7 @@ impl Call {
         }
         let mut record = self.record(now, ConsentStatus::Revoked, method, actor, evidence);
         record.reason = reason;
-        out.effects.push(Effect::Refuse(Box::new(record)));
+        out.effects.push(Effect::Refuse(Box::new(record), reach));
         self.withdrawn(now, method, out);
     }
 
@@ -221,6 +256,7 @@ impl Call {
         self.consent.status = ConsentStatus::Revoked;
         self.consent.method = Some(method);
         self.consent.granted_at = None;
+        self.holds_from(now.wall);
         self.reason = Some(UnrecordedReason::ClientOptOut);
         self.connected_at = self.connected_at.or(Some(now.wall));
         out.effects.push(Effect::Changed);
@@ -243,7 +279,7 @@ impl Call {
     ) {
         let method = if matches!(actor, Actor::Client { .. }) { Method::Keypress } else { Method::Verbal };
         self.decline_aloud(now, out);
-        self.write_answer(now, method, actor, reason, told, out);
+        self.write_answer(now, method, actor, reason, told, Reach::Cut, out);
         self.rest(now);
     }
 
@@ -292,13 +328,19 @@ impl Call {
 
     /// Somebody who may tells us that the client said no: now, or `since` some moment ago.
     pub(super) fn opt_out(&mut self, now: Now, actor: Actor, reason: Option<String>, since: Option<WallTime>, out: &mut Outbox) {
+        let since = since.filter(|since| *since < now.wall);
+        // Said before, from a moment as early: nothing of after it is kept.
+        let is_new = self.consent.effective_at.is_none_or(|from| since.is_some_and(|since| since < from));
+        if !matches!(self.state, State::Over) {
+            self.holds_from(since.unwrap_or(now.wall));
+        }
         match &self.state {
             State::Asking(asking) => {
                 out.effects.push(Effect::Clear { stream: asking.stream });
                 self.refuse(now, actor, reason, out);
             }
             State::Created | State::Sealing(_) => self.refuse(now, actor, reason, out),
-            State::Open(_) => match since.filter(|since| *since < now.wall) {
+            State::Open(_) => match since {
                 Some(since) => {
                     self.shut_since(now, since, out);
                     self.announce(Line::Stopped, out);
@@ -307,11 +349,26 @@ impl Call {
                 }
                 None => self.stop_here(now, Method::Verbal, actor, reason, out),
             },
-            State::Refused(_) if self.consent.status != ConsentStatus::Revoked => {
-                self.write_refusal(now, Method::Verbal, actor, reason, out)
+            State::Refused(_) if is_new => {
+                let last = self.captured_to.map(|(no, _)| no);
+                let from = since.zip(last).map(|(since, no)| (no, self.place_at(now, since, no)));
+                self.refuse_late(now, Method::Verbal, actor, reason, from, out);
+                out.effects.push(Effect::Changed);
             }
             State::Refused(_) | State::Over => {}
         }
+    }
+
+    /// The no of this call holds from this moment on, if from none earlier.
+    fn holds_from(&mut self, from: WallTime) {
+        self.consent.effective_at = Some(self.consent.effective_at.map_or(from, |earlier| earlier.min(from)));
+    }
+
+    /// Where in a stream a moment lies that is past. Frames reach us after they were spoken, so it is rather too early than too late.
+    fn place_at(&self, now: Now, since: WallTime, no: StreamNo) -> Place {
+        let ago_ms = now.wall.0.saturating_sub(since.0).unsigned_abs();
+        let at = |stream: &super::Stream| stream.clock.minus_ms(ago_ms.saturating_sub(now.tick.ms_since(stream.last_media)));
+        self.streams.get(usize::from(no.0)).map_or(Place(0), at)
     }
 
     fn shut_at_once(&mut self, now: Now, out: &mut Outbox) {
@@ -327,9 +384,8 @@ impl Call {
         self.concerned.or_else(live).unwrap_or(StreamNo(0))
     }
 
-    /// As it holds from `since` on: what was received from then on leaves every sink. Frames reach us after they were spoken, so
-    /// the cut falls rather too early than too late. Nobody can tell where in an earlier stream the moment lies, nor what was
-    /// consented to when it lies before the yes: then the whole recording goes.
+    /// As it holds from `since` on: what was received from then on leaves every sink. Nobody can tell where in an earlier stream the moment
+    /// lies, nor what was consented to when it lies before the yes: then the whole recording goes.
     fn shut_since(&mut self, now: Now, since: WallTime, out: &mut Outbox) {
         let ago_ms = now.wall.0.saturating_sub(since.0).unsigned_abs();
         let no = self.heard_on();
@@ -342,10 +398,7 @@ impl Call {
             self.shut(now, no, Place(0), OnOptOut::DiscardCall, out);
             return;
         }
-        let at = self
-            .streams
-            .get(usize::from(no.0))
-            .map_or(Place(0), |stream| stream.clock.minus_ms(ago_ms.saturating_sub(now.tick.ms_since(stream.last_media))));
+        let at = self.place_at(now, since, no);
         self.shut(now, no, at, self.settings.on_opt_out, out);
     }
 

@@ -59,6 +59,8 @@ pub struct ConsentView {
     pub prior: bool,
     /// When.
     pub granted_at: Option<WallTime>,
+    /// From when on the no that was said on this call holds: nothing of after that moment is kept.
+    pub effective_at: Option<WallTime>,
     /// The language last asked in.
     pub language_code: &'static str,
     /// The version of the prompt.
@@ -113,6 +115,8 @@ pub struct Snapshot {
     pub withheld: Frames,
     /// What was captured of which stream.
     pub segments: Vec<Segment>,
+    /// Whether a no reaches into the recording that came when it could be cut no more: all of it is to be deleted.
+    pub taken_back: bool,
     /// When its first stream began.
     pub started_at: WallTime,
     /// When it was decided.
@@ -131,6 +135,7 @@ pub struct Told {
     /// Where the recording is.
     pub recording: RecordingState,
     method: Option<Method>,
+    effective_at: Option<WallTime>,
     language_code: &'static str,
     is_recorded: bool,
     unrecorded_reason: Option<UnrecordedReason>,
@@ -147,6 +152,7 @@ impl Snapshot {
             consent: self.consent.status,
             recording: self.recording,
             method: self.consent.method,
+            effective_at: self.consent.effective_at,
             language_code: self.consent.language_code,
             is_recorded: self.is_recorded,
             unrecorded_reason: self.unrecorded_reason,

@@ -224,6 +224,11 @@ impl Call {
                 self.resumed_at = None;
             }
             self.captured[admitted.channel().index()] += 1;
+            let to = admitted.at().plus(admitted.codes().len() as u64);
+            self.captured_to = match self.captured_to {
+                Some((stream, before)) if stream == admitted.stream() => Some((stream, before.max(to))),
+                Some(_) | None => Some((admitted.stream(), to)),
+            };
             let sid = &self.streams[usize::from(admitted.stream().0)].sid;
             let end = admitted.timestamp() + admitted.codes().len() as u64 / SAMPLES_PER_MS;
             match self.segments.last_mut() {

@@ -160,9 +160,9 @@ impl Transfers {
         self.done.last()?.by
     }
 
-    /// Whether a stream that brings this number is that of the party which is about to come.
+    /// Whether a stream that brings this number is that of the party asked for last, which may come late.
     pub(super) fn awaits(&self, brought: Option<TransferNo>) -> bool {
-        self.is_pending() && self.done.last().map(|last| last.no) == brought
+        self.done.last().is_some_and(|last| Some(last.no) == brought && !last.has_come)
     }
 
     /// Whether this number is of a party to whom the call was not handed after all, or that somebody else has replaced.
@@ -244,10 +244,10 @@ impl Call {
         out.effects.push(Effect::Changed);
     }
 
-    /// The stream of the party that was awaited begins.
+    /// The stream of the party that was asked for last begins.
     pub(super) fn party_came(&mut self, now: Now, out: &mut Outbox) {
         if let Some(last) = self.transfers.done.last_mut() {
-            (last.by, last.has_come) = (None, true);
+            (last.by, last.has_come, last.is_missing) = (None, true, false);
         }
         self.goes_on_with_party(now, out);
     }

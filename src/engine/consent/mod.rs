@@ -20,4 +20,4 @@ pub(crate) mod testing;
 pub use gate::{Admitted, Batch, Cut, DELAY_LINE_MS, Gate, HOLD_MAX_MS};
 pub use grant::{Grant, GrantSeq, Receipt};
 pub use record::{Actor, ConsentRecord, ConsentStatus, Direction, Method, UnrecordedReason};
-pub use retention::{Queues, RETENTION_DAYS, due};
+pub use retention::{QueuedCalls, Queues, RETENTION_DAYS, due};

@@ -19,8 +19,19 @@ pub enum Queues {
     Nothing,
     /// Those of other calls: what becomes of this one's is `CALLGATE_ON_OPT_OUT`'s to say.
     OtherCalls,
+    /// That of this call alone.
+    ThisCall,
     /// All.
     Everything,
+}
+
+/// Whose recordings those are. No call has an empty id.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct QueuedCalls<'a> {
+    /// Not this one's.
+    pub spared: &'a str,
+    /// This one's alone, if it is not empty.
+    pub only: &'a str,
 }
 
 impl Queues {
@@ -32,6 +43,26 @@ impl Queues {
             (Actor::User { .. }, Some(_)) => Self::OtherCalls,
             (Actor::Client { .. }, _) if decline_queues => Self::OtherCalls,
             (Actor::Client { .. } | Actor::System, _) => Self::Nothing,
+        }
+    }
+
+    /// And this call's recording besides, which the no came too late to cut.
+    #[must_use]
+    pub const fn and_this_call(self) -> Self {
+        match self {
+            Self::Nothing | Self::ThisCall => Self::ThisCall,
+            Self::OtherCalls | Self::Everything => Self::Everything,
+        }
+    }
+
+    /// The one call whose recording is spared, or the only one whose is not; of a record `of` this call.
+    #[must_use]
+    pub const fn calls(self, of: Option<&str>) -> Option<QueuedCalls<'_>> {
+        match (self, of) {
+            (Self::Nothing, _) | (Self::ThisCall, None) => None,
+            (Self::OtherCalls, Some(call_id)) => Some(QueuedCalls { spared: call_id, only: "" }),
+            (Self::ThisCall, Some(call_id)) => Some(QueuedCalls { spared: "", only: call_id }),
+            (Self::OtherCalls, None) | (Self::Everything, _) => Some(QueuedCalls { spared: "", only: "" }),
         }
     }
 }
@@ -57,6 +88,12 @@ mod tests {
         assert_eq!(Queues::of(&by(user(), Some("call")), false), Queues::OtherCalls);
         assert_eq!(Queues::of(&by(user(), None), false), Queues::Everything);
         assert_eq!(Queues::of(&by(Actor::System, None), true), Queues::Nothing);
+        // What came too late to cut this call's recording takes that along, and no other.
+        let late = |actor: Actor, decline_queues| Queues::of(&by(actor, Some("call")), decline_queues).and_this_call();
+        assert_eq!(
+            (late(client(), false), late(client(), true), late(user(), false)),
+            (Queues::ThisCall, Queues::Everything, Queues::Everything)
+        );
     }
 
     #[test]

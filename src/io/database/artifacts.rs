@@ -10,7 +10,7 @@ use super::columns::Word;
 use super::read::RecordingRow;
 use super::{Database, DatabaseError};
 use crate::engine::artifact::ArtifactKind;
-use crate::engine::consent::{Actor, ConsentRecord, ConsentStatus, Queues, due};
+use crate::engine::consent::{Actor, ConsentRecord, ConsentStatus, QueuedCalls, Queues, due};
 use crate::engine::ledger::{Event, EventKind};
 use crate::engine::time::WallTime;
 
@@ -162,19 +162,14 @@ pub(super) async fn queue(
     entry: u64,
     queues: Queues,
 ) -> Result<Option<Event>, sqlx::Error> {
-    let spared = match (queues, &record.call_id) {
-        (Queues::Nothing, _) => return Ok(None),
-        (Queues::OtherCalls, Some(call_id)) => call_id.as_str(),
-        // No call has an empty id.
-        (Queues::OtherCalls, None) | (Queues::Everything, _) => "",
-    };
+    let Some(QueuedCalls { spared, only }) = queues.calls(record.call_id.as_deref()) else { return Ok(None) };
     let queued = on!(session, c => {
         let query = sqlx::query(
             r#"UPDATE "Artifact" SET "revocationSeq" = $1, "queuedAt" = $2, "dueAt" = $3
-               WHERE "orgId" = $4 AND "clientId" = $5 AND "callId" <> $6 AND "kind" <> 'AGENT_NOTES' AND "dueAt" IS NULL AND "deletedAt" IS NULL"#,
+               WHERE "orgId" = $4 AND "clientId" = $5 AND "callId" <> $6 AND $7 IN ('', "callId") AND "kind" <> 'AGENT_NOTES' AND "dueAt" IS NULL AND "deletedAt" IS NULL"#,
         );
         let query = query.bind(entry.cast_signed()).bind(record.at).bind(due(record.at));
-        query.bind(&record.org_id).bind(&record.client_id).bind(spared).execute(&mut **c).await?.rows_affected()
+        query.bind(&record.org_id).bind(&record.client_id).bind(spared).bind(only).execute(&mut **c).await?.rows_affected()
     });
     let event = || queued_event(&record.org_id, &record.client_id, record.actor.clone(), record.at, entry, queued);
     Ok((queued > 0).then(event))

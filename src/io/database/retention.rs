@@ -7,7 +7,7 @@ use super::backend::{Session, from_row, on};
 use super::read::RecordingRow;
 use super::{Database, DatabaseError, artifacts};
 use crate::engine::call::RecordingState;
-use crate::engine::consent::{Actor, ConsentRecord, Queues, due};
+use crate::engine::consent::{Actor, ConsentRecord, QueuedCalls, Queues, due};
 use crate::engine::ledger::{Event, EventKind};
 use crate::engine::time::WallTime;
 
@@ -115,21 +115,16 @@ pub(super) async fn queue(
     entry: u64,
     queues: Queues,
 ) -> Result<Option<Event>, sqlx::Error> {
-    let spared = match (queues, &record.call_id) {
-        (Queues::Nothing, _) => return Ok(None),
-        (Queues::OtherCalls, Some(call_id)) => call_id.as_str(),
-        // No call has an empty id.
-        (Queues::OtherCalls, None) | (Queues::Everything, _) => "",
-    };
+    let Some(QueuedCalls { spared, only }) = queues.calls(record.call_id.as_deref()) else { return Ok(None) };
     let queued = on!(session, c => {
         let query = sqlx::query(
             r#"INSERT INTO "RetentionItem" ("recordingId", "orgId", "clientId", "callId", "revocationSeq", "queuedAt", "dueAt", "attempts")
                SELECT r."id", r."orgId", r."clientId", r."callId", $1, $2, $3, 0 FROM "Recording" r
-               WHERE r."orgId" = $4 AND r."clientId" = $5 AND r."callId" <> $6 AND r."state" <> 'DISCARDED'
+               WHERE r."orgId" = $4 AND r."clientId" = $5 AND r."callId" <> $6 AND $7 IN ('', r."callId") AND r."state" <> 'DISCARDED'
                ON CONFLICT ("recordingId") DO NOTHING"#,
         );
         let query = query.bind(entry.cast_signed()).bind(record.at).bind(due(record.at));
-        query.bind(&record.org_id).bind(&record.client_id).bind(spared).execute(&mut **c).await?.rows_affected()
+        query.bind(&record.org_id).bind(&record.client_id).bind(spared).bind(only).execute(&mut **c).await?.rows_affected()
     });
     let event = || queued_event(&record.org_id, &record.client_id, record.actor.clone(), record.at, entry, queued);
     Ok((queued > 0).then(event))

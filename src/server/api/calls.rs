@@ -24,7 +24,7 @@ use crate::io::database::CallFilter;
 use crate::server::ids;
 use crate::server::nodes::{self, Command, NotDone};
 use crate::server::placing::{self, InitiateCallResponse, Told, Wish};
-use crate::server::registry::CallState;
+use crate::server::registry::{CallState, TAKEN_BACK};
 use crate::server::revocation;
 
 /// Calls on one page at most.
@@ -264,14 +264,16 @@ async fn calls(State(app): State<App>, may: May<ViewClients>, Query(asked): Quer
 ///
 /// Answered when the gate is shut and the ledger has the record, with the state then: where the last segment ends, the last captured
 /// frame ends. Asked again, the answer is the same and nothing more is written. If the ledger does not take the record within 3 s the
-/// answer is a 503 of a type of its own: the gate is shut all the same, and the record is tried until it is written.
+/// answer is a 503 of a type of its own: the gate is shut all the same, and the record is tried until it is written. If the recording had
+/// ended already and can be cut no more, all of it is queued for deletion, and `recording.reason` says so. Once the call is over an
+/// `effectiveAt` earlier than that of before is refused, since nothing is done for it.
 #[utoipa::path(post, path = "/api/calls/{callId}/opt-out", operation_id = "optOutOfCall", tag = "calls",
     extensions(("x-permission" = json!(EditClients::NAME))),
     params(("callId" = String, Path, description = "The call.")),
     request_body = Option<OptOutBody>,
     responses((status = 200, description = "Nothing is captured any more, and the record is in the ledger; the call's state.", body = CallState),
         (status = 404, description = "There is no such call."),
-        (status = 409, description = "The call is over; revoke the client's consent instead."),
+        (status = 409, description = "The call is over, and nothing of it was cut or queued for this no; revoke the client's consent instead."),
         (status = 503, description = "The gate is shut, and the record is not in the ledger yet but is being written: `type` is \
             `urn:callgate:problem:gate-shut-record-pending`. Or else the gateway that has the call does not answer.",
             headers(("gate-shut-at" = String, description = "Since when the gate is shut, if it is; `gateShutAt` in the body as well.")))))]
@@ -299,7 +301,18 @@ async fn opt_out(
     if state["consent"]["status"] != "REVOKED" {
         return Err(Problem::new(StatusCode::CONFLICT, "the call is over; revoke the client's consent instead"));
     }
+    if since.is_some_and(|since| !holds_since(&state, since)) {
+        let detail = "the call is over, and what was recorded of it after effectiveAt, before the client's no of then, is kept: revoke the client's \
+            consent instead, which queues every recording of theirs for deletion";
+        return Err(Problem::new(StatusCode::CONFLICT, detail));
+    }
     Ok(Json(state))
+}
+
+/// Whether nothing of after a moment is kept of a call: the no that was said on it holds from then on, or there was nothing to keep.
+fn holds_since(state: &Value, since: WallTime) -> bool {
+    let from = state["consent"]["effectiveAt"].as_str().and_then(WallTime::parse);
+    state["isRecorded"] == false || state["recording"]["reason"] == TAKEN_BACK || from.is_some_and(|from| from <= since)
 }
 
 /// The gateway that owns a call does not answer, and holds its lease.

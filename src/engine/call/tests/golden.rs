@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use sha2::{Digest, Sha256};
 
 use crate::engine::audio::frame::{Channel, StreamNo};
-use crate::engine::call::{Call, Effect, RecordingEnd};
+use crate::engine::call::{Call, Effect, Reach, RecordingEnd};
 use crate::engine::consent::Admitted;
 
 #[derive(Default)]
@@ -85,7 +85,8 @@ impl Golden {
             Effect::Close { stream } => format!("stream {} closes", stream.0),
             Effect::Seal(grant) => format!("seals, having seen {}: {}", grant.seen, json(&*grant.record)),
             Effect::Recall => "recalls".to_owned(),
-            Effect::Refuse(record) => format!("refuses: {}", json(record)),
+            Effect::Refuse(record, Reach::Cut) => format!("refuses: {}", json(record)),
+            Effect::Refuse(record, Reach::Recording) => format!("refuses, and takes the recording back: {}", json(record)),
             Effect::Annul(record) => format!("annuls: {}", json(record)),
             Effect::Audit(event) => format!("audits: {}", json(event)),
             Effect::RecordingBegins { grant, record, lead } => {

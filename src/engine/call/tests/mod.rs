@@ -4,6 +4,7 @@ mod beep;
 mod bridge;
 mod golden;
 mod hostile;
+mod late;
 mod objection;
 mod policy;
 mod reach;

@@ -8,7 +8,7 @@ use crate::engine::audio::frame::{Channel, StreamNo};
 use crate::engine::audio::g711;
 use crate::engine::audio::key::Key;
 use crate::engine::call::{
-    Bot, Call, CallIdentity, Effect, Handing, Input, LAST_WORDS_MS, Mode, NotSealed, Now, Outbox, Settings, Snapshot, Standing,
+    Bot, Call, CallIdentity, Effect, Handing, Input, LAST_WORDS_MS, Mode, NotSealed, Now, Outbox, Reach, Settings, Snapshot, Standing,
     StreamStart, ToBot, TransferNo,
 };
 use crate::engine::consent::{ConsentRecord, ConsentStatus, Direction, Grant, Method, Receipt};
@@ -399,8 +399,9 @@ impl Rig {
                 let record = ConsentRecord { method, call_id, ..crate::engine::consent::testing::record("prior") };
                 self.answer(Grant { record: record.into(), seen: 1 });
             }
-            Effect::Refuse(record) => {
-                let _ = writeln!(self.trace, "{at:>6} refuses {:?}", record.method);
+            Effect::Refuse(record, reach) => {
+                let and = if reach == Reach::Recording { ", and takes the recording back" } else { "" };
+                let _ = writeln!(self.trace, "{at:>6} refuses {:?}{and}", record.method);
                 self.refusals += 1;
             }
             Effect::Annul(record) => {

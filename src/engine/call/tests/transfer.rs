@@ -272,6 +272,10 @@ fn where_nobody_knows_who_of_two_is_on_the_line_both_must_be_covered() {
         let before = rig.captured.len();
         rig.quiet(HANDED_WITHIN_MS + 2_000);
         assert_eq!(rig.captured.len() > before, captured, "the fork of before lives on, and nobody came: {}", rig.trace);
+        // The bot, late: nobody need guess any more.
+        rig.bot = Some(Bot { name: "front".into(), captures: false });
+        rig.start(Mode::Stay).quiet(1_000);
+        assert_eq!(rig.state().recording, RecordingState::Active, "{}", rig.trace);
     }
 }
 

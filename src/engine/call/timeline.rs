@@ -10,7 +10,7 @@ use crate::engine::time::MediaTime;
 
 /// Timestamp and byte count may differ by this much before it counts as a hole.
 pub const TOLERANCE_MS: u64 = 40;
-/// The same when chunk numbers show that something is missing.
+/// The same when chunk numbers show that something is missing: half a message of the usual length.
 pub const SKIPPED_MS: u64 = 10;
 /// Timestamps may be off by this much: what is nearly a whole number of messages is one.
 const JITTER_MS: u64 = 6;
@@ -40,7 +40,7 @@ pub enum Placed {
 #[derive(Default)]
 pub struct Timeline {
     next: Option<Place>,
-    /// Number and middle of the newest message: what begins behind its middle is no repeat of it.
+    /// Number of the newest message, and a place shortly before its end: what begins behind that repeats nothing of it.
     newest: (u64, Place),
     holes: [Option<Hole>; HOLES_MAX],
 }
@@ -58,10 +58,10 @@ impl Timeline {
     /// Places a message of `samples` samples.
     pub fn place(&mut self, chunk: u64, timestamp: MediaTime, samples: u64) -> Placed {
         let told = Place::of(timestamp);
-        let middle = told.plus(samples.saturating_sub(1) / 2);
+        let nearly_over = told.plus(samples.saturating_sub(samples.div_ceil(2).min(Place::default().plus_ms(SKIPPED_MS).0)));
         let Some(next) = self.next else {
             self.next = Some(told.plus(samples));
-            self.newest = (chunk, middle);
+            self.newest = (chunk, nearly_over);
             return Placed::Next { at: told, hole: 0 };
         };
         // Either alone may leap, or start anew; what comes late is behind by both.
@@ -74,7 +74,7 @@ impl Timeline {
         let noticed = Place::default().plus_ms(if skipped { SKIPPED_MS } else { TOLERANCE_MS }).0;
         let gap = told.0.saturating_sub(next.0);
         let leaps = gap > Place::default().plus_ms(HOLE_MAX_MS).0;
-        self.newest = (chunk.max(self.newest.0), if leaps { self.newest.1 } else { middle.max(self.newest.1) });
+        self.newest = (chunk.max(self.newest.0), if leaps { self.newest.1 } else { nearly_over.max(self.newest.1) });
         let hole = if gap > noticed && !leaps { whole_messages(gap, samples) } else { 0 };
         let at = next.plus(hole);
         if hole > 0 {
@@ -195,6 +195,7 @@ mod tests {
         assert_eq!(line.place(3, MediaTime(315), 160), Placed::Repeat);
         assert_eq!(line.place(6, MediaTime(335), 1_600), Placed::Next { at: ms(335), hole: 0 });
         assert_eq!(line.place(3, MediaTime(375), 160), Placed::Repeat, "of what was in the long one");
+        assert_eq!(line.place(3, MediaTime(515), 160), Placed::Repeat, "however near its end");
     }
 
     #[test]

@@ -595,6 +595,20 @@ async fn the_calls_of_a_gateway_that_is_gone_are_had_by_whoever_their_next_strea
     }
 }
 
+/// Somebody goes on talking until a call is as wanted: a line on which nothing is heard is a dead one.
+async fn talks_until(caller: &mut Caller, rig: &Rig, sid: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        caller.frames(2).await;
+        let (_, found) = rig.get(&format!("/api/calls?callSid={sid}")).await;
+        if wanted(&found["calls"][0]) {
+            return found["calls"][0].clone();
+        }
+        assert!(Instant::now() < deadline, "{sid} never came to be as wanted: {found}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn until_somebody_tells_whose_a_stream_is_nothing_of_it_is_captured() {
     let url = databases::fresh().await;
@@ -616,10 +630,10 @@ async fn until_somebody_tells_whose_a_stream_is_nothing_of_it_is_captured() {
         }
     }
     says_yes(&mut hasty).await;
-    let unrecorded = one.call("CAhasty", |call| call["unrecordedReason"] == "SYSTEM_ERROR").await;
+    let unrecorded = talks_until(&mut patient, &one, "CAhasty", |call| call["unrecordedReason"] == "SYSTEM_ERROR").await;
     assert_eq!((captured(&unrecorded), &unrecorded["phase"]), (0, &json!("CONNECTED")), "they talk on: {unrecorded}");
     raw.execute("ROLLBACK").await.unwrap();
-    // Ours after all: the yes that comes then holds. A line that says nothing meanwhile would be a dead one.
+    // Ours after all: the yes that comes then holds.
     for _ in 0..40 {
         patient.frames(2).await;
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -637,9 +651,11 @@ async fn until_somebody_tells_whose_a_stream_is_nothing_of_it_is_captured() {
     let told = r#"INSERT INTO "Arrival" ("callSid", "callId", "nodeId") SELECT 'CAlate', 'call_elsewhere', "nodeId" FROM "Call" WHERE "callSid" = 'CAtheirs'"#;
     assert_eq!(raw.execute(told).await.unwrap(), 1);
     raw.execute("COMMIT").await.unwrap();
-    let strayed = one.call("CAlate", |call| call["unrecordedReason"] == "SYSTEM_ERROR").await;
+    let strayed = talks_until(&mut late, &one, "CAlate", |call| call["unrecordedReason"] == "SYSTEM_ERROR").await;
     says_yes(&mut late).await;
     assert_eq!(captured(&strayed), 0, "{strayed}");
+    let why: Vec<_> = one.chain("e").await.iter().map(|entry| entry["detail"]["why"].clone()).collect();
+    assert!(why.contains(&json!("another gateway has taken this call over")), "{why:?}");
     for caller in [&mut theirs, &mut hasty, &mut patient, &mut late] {
         caller.stop().await;
     }

@@ -76,7 +76,8 @@ fn one_that_reaches_into_it_takes_all_of_it() {
 
 #[test]
 fn where_an_opt_out_discards_each_takes_all_of_it() {
-    let refuse: [(&str, fn(&mut Rig)); 3] = [
+    type Way = (&'static str, fn(&mut Rig));
+    let refuse: [Way; 3] = [
         ("through the API", |rig| says_no(rig, None)),
         ("by a key", |rig| {
             rig.key('2').quiet(3_000);

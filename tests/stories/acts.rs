@@ -132,12 +132,12 @@ async fn a_revocation_is_one_record_and_queues_each_recording_once(place: &Place
     assert_eq!(queued, [Some(1), Some(1), Some(1)]);
 
     // A no of this call spares this call's recording.
-    let record =
+    let by_user =
         ConsentRecord { actor: Actor::User { id: "u".into(), name: String::new() }, ..record("r4", ConsentStatus::Revoked, Some("call3")) };
     let seq = grant(&database, "g3", "call5", 4).await;
     write(&database, recording("five", "call5", RecordingState::Active, seq));
     write(&database, recording("three", "call3", RecordingState::Active, seq));
-    act(&database, Act::Revoke(Box::new(Revocation { record, queues: Queues::OtherCalls }))).await;
+    act(&database, Act::Revoke(Box::new(Revocation { record: by_user, queues: Queues::OtherCalls }))).await;
     assert!(database.retention("five").await.unwrap().is_some() && database.retention("three").await.unwrap().is_none());
 
     // A client's own, which came too late to cut this call's recording, takes that along and no other.

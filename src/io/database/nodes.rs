@@ -280,11 +280,12 @@ impl Nodes {
         }
         let told: Option<(String, String)> = sqlx::query_as(
             r#"SELECT a."callId", a."nodeId" FROM "Arrival" a JOIN "Node" n ON n."id" = a."nodeId"
-               WHERE a."callSid" = $1 AND n."id" <> $2 AND n."leaseUntil" > now() - make_interval(secs => $3)"#,
+               WHERE (a."callSid" = $1 OR a."callId" = $4) AND n."id" <> $2 AND n."leaseUntil" > now() - make_interval(secs => $3)"#,
         )
         .bind(call_sid)
         .bind(&self.me)
         .bind(GRACE.as_secs_f64())
+        .bind(call_id)
         .fetch_optional(&self.pool)
         .await?;
         Ok(told.map_or(Whose::Nobodys, |(call_id, node_id)| Whose::Arrived(CallElsewhere { call_id, node_id })))

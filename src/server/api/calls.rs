@@ -333,7 +333,13 @@ pub(super) async fn call_json(app: &App, claims: &Claims, id: &str) -> Result<Va
                 (row.org_id, row.client_id, state)
             }
             Some(row) => (row.org_id, row.client_id, row.state),
-            None => return Err(Problem::not_found("call")),
+            // Of one that came to another gateway just now nothing is written yet.
+            None => {
+                let state = nodes::command(app, Command::State { call_id: id.to_owned() }).await;
+                let state = state.map_err(|_| Problem::not_found("call"))?;
+                let text = |name: &str| state[name].as_str().unwrap_or_default().to_owned();
+                (text("orgId"), text("clientId"), state)
+            }
         },
     };
     own(app, claims, &org, &client, Some(id), "call").map(|()| state)

@@ -639,7 +639,7 @@ async fn until_somebody_tells_whose_a_stream_is_nothing_of_it_is_captured() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     says_yes(&mut patient).await;
-    one.call("CApatient", |call| captured(call) >= 50).await;
+    talks_until(&mut patient, &one, "CApatient", |call| captured(call) >= 50).await;
     hasty.frames(100).await;
     assert_eq!(captured(&one.call("CAhasty", |_| true).await), 0, "nothing opens by itself");
     // Another's after all, told while the client is being asked.

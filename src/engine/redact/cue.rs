@@ -91,9 +91,9 @@ impl Cues {
         self.said.push_back(said);
     }
 
-    /// It was no question: "what I've got here is".
-    pub(super) fn retract(&mut self, speaker: Speaker) {
-        self.said.pop_back_if(|said| said.cue == Cue::Else && said.speaker == speaker);
+    /// The word before `seq` asked for nothing: "what I've got here is". An older one has told already what stands behind it.
+    pub(super) fn retract(&mut self, speaker: Speaker, seq: u64) {
+        self.said.pop_back_if(|said| said.cue == Cue::Else && said.speaker == speaker && said.seq + 1 == seq);
     }
 
     /// Whether `speaker` gave one after the word `seq`.

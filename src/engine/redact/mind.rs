@@ -112,7 +112,7 @@ impl Mind {
         self.turn_words = if turns { 1 } else { self.turn_words + 1 };
         self.last = Some((seq, end_ms));
         if self.turn_words == 2 && token.is_any(&["ive", "i", "we", "weve"]) {
-            shared.cues.retract(self.speaker);
+            shared.cues.retract(self.speaker, seq);
         }
         if asks(&token.folded, self.turn_words) || self.turn_words == TOPIC_WORDS_MAX {
             shared.cues.add(Said { cue: Cue::Else, speaker: self.speaker, seq, end_ms, strength: Strength::Named, told: 0 });

@@ -6,6 +6,7 @@ mod golden;
 mod hostile;
 mod late;
 mod objection;
+mod pauses;
 mod policy;
 mod reach;
 mod relay;

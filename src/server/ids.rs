@@ -12,6 +12,8 @@ pub const ID_MAX: usize = 128;
 pub const GATEWAY: &str = "/callgate";
 /// What that chain was called once: where it stands in a database, it is nobody's to read either.
 const GATEWAY_ONCE: &str = "callgate";
+/// What [`is_fit`] asks for, in words.
+pub const ID_MEANT: &str = "at most 128 bytes without control characters";
 /// What [`is_org`] asks for, in words.
 pub const ORG_MEANT: &str = "1 to 128 bytes without control characters or a slash, and neither . nor .. nor callgate";
 
@@ -48,6 +50,6 @@ mod tests {
         for org in ["", ".", "..", "a/b", "../../../esc", "x\ny", "x\0", &"o".repeat(ID_MAX + 1), GATEWAY, GATEWAY_ONCE] {
             assert!(!is_org(org), "{org:?}");
         }
-        assert!(ORG_MEANT.contains(&ID_MAX.to_string()) && ORG_MEANT.contains(GATEWAY_ONCE));
+        assert!([ID_MEANT, ORG_MEANT].iter().all(|meant| meant.contains(&ID_MAX.to_string())) && ORG_MEANT.contains(GATEWAY_ONCE));
     }
 }

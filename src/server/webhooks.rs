@@ -66,13 +66,16 @@ struct NamedId {
     unkept: &'static str,
 }
 
-const ID_MEANT: &str = "at most 128 bytes without control characters";
 const ORG: NamedId =
     NamedId { field: "orgId", is_kept: ids::is_org, meant: ids::ORG_MEANT, unkept: "its form named an orgId that cannot be kept" };
 const CLIENT: NamedId =
-    NamedId { field: "clientId", is_kept: ids::is_fit, meant: ID_MEANT, unkept: "its form named a clientId that cannot be kept" };
-const CASE_MANAGER: NamedId =
-    NamedId { field: "caseManagerId", is_kept: ids::is_fit, meant: ID_MEANT, unkept: "its form named a caseManagerId that cannot be kept" };
+    NamedId { field: "clientId", is_kept: ids::is_fit, meant: ids::ID_MEANT, unkept: "its form named a clientId that cannot be kept" };
+const CASE_MANAGER: NamedId = NamedId {
+    field: "caseManagerId",
+    is_kept: ids::is_fit,
+    meant: ids::ID_MEANT,
+    unkept: "its form named a caseManagerId that cannot be kept",
+};
 
 /// A form that Twilio signed: only [`signed`] makes one.
 #[derive(Clone)]

@@ -284,7 +284,9 @@ async fn who_presses_2_and_hangs_up_before_the_database_has_answered_has_said_no
     drop(caller);
     tokio::time::sleep(Duration::from_millis(300)).await;
     release(&mut raw).await;
-    until("written", async || rig.get("/api/clients/c/consent").await.1["recording"]["status"] == "REVOKED").await;
+    // In the chain, and not only known of.
+    until("written", async || rig.chain("c").await.iter().any(|entry| entry["kind"] == "consent.revoked")).await;
+    assert_eq!(rig.get("/api/clients/c/consent").await.1["recording"]["status"], "REVOKED");
     rig.call("CAquick", |call| call["phase"] == "ENDED").await;
 }
 

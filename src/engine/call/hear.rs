@@ -35,7 +35,7 @@ impl Call {
         };
         let placed = ear.place(chunk, timestamp, codes.len() as u64);
         let (at, is_next) = match placed {
-            Placed::Next { at, .. } => (at, true),
+            Placed::Next(at) => (at, true),
             Placed::Late(at) => (at, false),
             Placed::Repeat => return,
         };

@@ -23,13 +23,8 @@ const HOLES_MAX: usize = 4;
 /// Where a message's audio goes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Placed {
-    /// It follows what came before, or begins after a hole of that many samples.
-    Next {
-        /// Place of the first sample.
-        at: Place,
-        /// Samples missing before it.
-        hole: u64,
-    },
+    /// It follows what came before, there or behind a hole.
+    Next(Place),
     /// It fills a hole that was noticed before.
     Late(Place),
     /// It was here already.
@@ -62,7 +57,7 @@ impl Timeline {
         let Some(next) = self.next else {
             self.next = Some(told.plus(samples));
             self.newest = (chunk, nearly_over);
-            return Placed::Next { at: told, hole: 0 };
+            return Placed::Next(told);
         };
         // Either alone may leap, or start anew; what comes late is behind by both.
         let newer = told > self.newest.1 || (self.newest.0 > 0 && chunk > self.newest.0);
@@ -81,7 +76,7 @@ impl Timeline {
             self.remember(Hole { from: next, to: at, told });
         }
         self.next = Some(at.plus(samples));
-        Placed::Next { at, hole }
+        Placed::Next(at)
     }
 
     /// Where the next message belongs if nothing is missing before it.
@@ -140,20 +135,20 @@ mod tests {
     #[test]
     fn bytes_place_and_timestamps_only_notice_holes() {
         let mut line = Timeline::default();
-        assert_eq!(line.place(1, MediaTime(155), 160), Placed::Next { at: ms(155), hole: 0 });
+        assert_eq!(line.place(1, MediaTime(155), 160), Placed::Next(ms(155)));
         // Steps of 19 and 21 ms do not move a sample.
-        assert_eq!(line.place(2, MediaTime(174), 160), Placed::Next { at: ms(175), hole: 0 });
-        assert_eq!(line.place(3, MediaTime(196), 160), Placed::Next { at: ms(195), hole: 0 });
+        assert_eq!(line.place(2, MediaTime(174), 160), Placed::Next(ms(175)));
+        assert_eq!(line.place(3, MediaTime(196), 160), Placed::Next(ms(195)));
         // Two frames lost.
-        assert_eq!(line.place(6, MediaTime(255), 160), Placed::Next { at: ms(255), hole: 320 });
+        assert_eq!(line.place(6, MediaTime(255), 160), Placed::Next(ms(255)));
         // One of them comes late, then once more.
         assert_eq!(line.place(3, MediaTime(196), 160), Placed::Repeat, "what lies before the hole is not what is missing");
         assert_eq!(line.place(5, MediaTime(236), 160), Placed::Late(ms(235)));
         assert_eq!(line.place(5, MediaTime(236), 160), Placed::Repeat);
         assert_eq!(line.place(6, MediaTime(255), 160), Placed::Repeat);
-        assert_eq!(line.place(7, MediaTime(275), 160), Placed::Next { at: ms(275), hole: 0 });
+        assert_eq!(line.place(7, MediaTime(275), 160), Placed::Next(ms(275)));
         // One frame lost, told a little off.
-        assert_eq!(line.place(9, MediaTime(316), 160), Placed::Next { at: ms(315), hole: 160 });
+        assert_eq!(line.place(9, MediaTime(316), 160), Placed::Next(ms(315)));
     }
 
     #[test]
@@ -161,7 +156,7 @@ mod tests {
         for order in [[2, 3, 4, 5], [5, 4, 3, 2], [4, 2, 5, 3]] {
             let mut line = Timeline::default();
             line.place(1, MediaTime(100), 160);
-            assert_eq!(line.place(6, MediaTime(200), 160), Placed::Next { at: ms(200), hole: 640 });
+            assert_eq!(line.place(6, MediaTime(200), 160), Placed::Next(ms(200)));
             for chunk in order {
                 assert_eq!(line.place(chunk, MediaTime(80 + chunk * 20), 160), Placed::Late(ms(80 + chunk * 20)), "{order:?}");
             }
@@ -173,16 +168,16 @@ mod tests {
     fn a_timestamp_that_leaps_makes_no_hole_and_takes_no_frame_after_it_along() {
         let mut line = Timeline::default();
         line.place(1, MediaTime(155), 160);
-        assert_eq!(line.place(2, MediaTime(30_000_000), 160), Placed::Next { at: ms(175), hole: 0 });
+        assert_eq!(line.place(2, MediaTime(30_000_000), 160), Placed::Next(ms(175)));
         assert_eq!(stamp(ms(175), MediaTime(30_000_000)), MediaTime(175));
-        assert_eq!(line.place(3, MediaTime(195), 160), Placed::Next { at: ms(195), hole: 0 });
+        assert_eq!(line.place(3, MediaTime(195), 160), Placed::Next(ms(195)));
         // Without chunk numbers the newest timestamp tells what is new: it is not the one that leapt.
-        assert_eq!(line.place(0, MediaTime(40_000_000), 160), Placed::Next { at: ms(215), hole: 0 });
-        assert_eq!(line.place(0, MediaTime(235), 160), Placed::Next { at: ms(235), hole: 0 });
+        assert_eq!(line.place(0, MediaTime(40_000_000), 160), Placed::Next(ms(215)));
+        assert_eq!(line.place(0, MediaTime(235), 160), Placed::Next(ms(235)));
         // As long as a stream can be silent and live is a hole.
         assert_eq!(line.place(0, MediaTime(60_255), 160), Placed::Next { at: ms(60_255), hole: 480_000 });
         // A clock that starts anew tells no time either; everything follows on.
-        assert_eq!(line.place(4, MediaTime(0), 160), Placed::Next { at: ms(60_275), hole: 0 });
+        assert_eq!(line.place(4, MediaTime(0), 160), Placed::Next(ms(60_275)));
         assert_eq!(stamp(ms(60_275), MediaTime(0)), MediaTime(60_275));
     }
 
@@ -190,10 +185,10 @@ mod tests {
     fn a_chunk_number_that_leaps_or_starts_anew_loses_no_frame_after_it() {
         let mut line = Timeline::default();
         for (n, chunk) in (0..).zip([1, 2, 3_000_000, 4, 5, 1, 2, 0, 3]) {
-            assert_eq!(line.place(chunk, MediaTime(155 + n * 20), 160), Placed::Next { at: ms(155 + n * 20), hole: 0 }, "chunk {chunk}");
+            assert_eq!(line.place(chunk, MediaTime(155 + n * 20), 160), Placed::Next(ms(155 + n * 20)), "chunk {chunk}");
         }
         assert_eq!(line.place(3, MediaTime(315), 160), Placed::Repeat);
-        assert_eq!(line.place(6, MediaTime(335), 1_600), Placed::Next { at: ms(335), hole: 0 });
+        assert_eq!(line.place(6, MediaTime(335), 1_600), Placed::Next(ms(335)));
         assert_eq!(line.place(3, MediaTime(375), 160), Placed::Repeat, "of what was in the long one");
         assert_eq!(line.place(3, MediaTime(515), 160), Placed::Repeat, "however near its end");
     }
@@ -204,7 +199,7 @@ mod tests {
         for frame in 0..5_000u64 {
             let told = MediaTime(frame * 1_997 / 100);
             let placed = line.place(frame + 1, told, 160);
-            assert_eq!(placed, Placed::Next { at: Place(frame * 160), hole: 0 });
+            assert_eq!(placed, Placed::Next(Place(frame * 160)));
         }
     }
 }

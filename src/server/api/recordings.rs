@@ -5,6 +5,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use http_range_header::{RangeUnsatisfiableError, parse_range_header};
 use serde::Serialize;
 use serde_json::json;
 use utoipa::ToSchema;
@@ -129,17 +130,13 @@ async fn audio(State(app): State<App>, may: May<ViewRecordings>, Path(id): Path<
         };
         return Err(Problem::new(StatusCode::CONFLICT, why));
     };
-    let range = match headers.get(header::RANGE).and_then(|value| value.to_str().ok()).map_or(Wanted::Whole, |text| Wanted::of(text, bytes))
-    {
-        Wanted::Whole => None,
-        Wanted::Part(first, last) => Some((first, last)),
-        Wanted::Outside => {
-            let mut answer = Problem::new(StatusCode::RANGE_NOT_SATISFIABLE, "the range lies outside the recording").into_response();
-            if let Ok(value) = header::HeaderValue::from_str(&format!("bytes */{bytes}")) {
-                answer.headers_mut().insert(header::CONTENT_RANGE, value);
-            }
-            return Ok(answer);
+    let range = headers.get(header::RANGE).and_then(|value| value.to_str().ok()).map_or(Ok(None), |text| wanted(text, bytes));
+    let Ok(range) = range else {
+        let mut answer = Problem::new(StatusCode::RANGE_NOT_SATISFIABLE, "the range lies outside the recording").into_response();
+        if let Ok(value) = header::HeaderValue::from_str(&format!("bytes */{bytes}")) {
+            answer.headers_mut().insert(header::CONTENT_RANGE, value);
         }
+        return Ok(answer);
     };
     let source = app.world_objects().get(key, range).await.map_err(Problem::ours)?;
     let source = source.ok_or_else(|| Problem::ours(format!("object {key} is not in the store")))?;
@@ -217,46 +214,27 @@ pub(super) fn access(claims: &Claims, row: &RecordingRow, kind: EventKind, what:
     }
 }
 
-/// What a `Range` asks for (RFC 9110 §14).
-#[derive(PartialEq, Eq, Debug)]
-enum Wanted {
-    /// Everything: no range that is understood, or several, which may be answered so.
-    Whole,
-    /// From the first byte to the last.
-    Part(u64, u64),
-    /// Nothing that is there.
-    Outside,
-}
-
-impl Wanted {
-    /// Of `bytes=a-b`, `bytes=a-` or `bytes=-n`.
-    fn of(text: &str, length: u64) -> Self {
-        let number = |text: &str| -> Option<u64> {
-            let digits = text.trim();
-            // More than a u64 holds is past every end.
-            (!digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit())).then(|| digits.parse().unwrap_or(u64::MAX))
-        };
-        let Some((first, last)) = text.strip_prefix("bytes=").and_then(|set| set.split_once('-')) else { return Self::Whole };
-        let end = length.saturating_sub(1);
-        let (first, last) = match (number(first), number(last)) {
-            (Some(first), Some(last)) if first > last => return Self::Whole,
-            (Some(first), Some(last)) => (first, last.min(end)),
-            (Some(first), None) if last.trim().is_empty() => (first, end),
-            (None, Some(0)) if first.trim().is_empty() => return Self::Outside,
-            (None, Some(count)) if first.trim().is_empty() => (length.saturating_sub(count), end),
-            (_, _) => return Self::Whole,
-        };
-        if first < length { Self::Part(first, last) } else { Self::Outside }
+/// What a `Range` asks for (RFC 9110 §14): the first and the last byte of one, or all where there is none that is understood, or several,
+/// which may be answered so.
+///
+/// # Errors
+/// Nothing that it asks for is there.
+fn wanted(text: &str, length: u64) -> Result<Option<(u64, u64)>, RangeUnsatisfiableError> {
+    let Ok(ranges) = parse_range_header(text) else { return Ok(None) };
+    match ranges.validate(length).as_deref() {
+        Ok([range]) => Ok(Some((*range.start(), *range.end()))),
+        Err(why @ RangeUnsatisfiableError::Unsatisfiable) => Err(*why),
+        Ok(_) | Err(_) => Ok(None),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Wanted;
+    use super::{RangeUnsatisfiableError, wanted};
 
     #[test]
     fn ranges_are_what_a_player_asks_for_and_what_nobody_understands_is_everything() {
-        let part = |text, first, last| assert_eq!(Wanted::of(text, 100), Wanted::Part(first, last), "{text}");
+        let part = |text, first, last| assert_eq!(wanted(text, 100), Ok(Some((first, last))), "{text}");
         part("bytes=0-43", 0, 43);
         part("bytes=90-", 90, 99);
         part("bytes=-10", 90, 99);
@@ -264,11 +242,11 @@ mod tests {
         part("bytes=0-1000", 0, 99);
         part("bytes=0-99999999999999999999999", 0, 99);
         for outside in ["bytes=100-", "bytes=100-200", "bytes=-0"] {
-            assert_eq!(Wanted::of(outside, 100), Wanted::Outside, "{outside}");
+            assert_eq!(wanted(outside, 100), Err(RangeUnsatisfiableError::Unsatisfiable), "{outside}");
         }
         for whole in ["words=1-2", "bytes=5-4", "bytes=0-1,5-6", "bytes=a-b", "bytes=", "bytes=-", "bytes=+1-2"] {
-            assert_eq!(Wanted::of(whole, 100), Wanted::Whole, "{whole}");
+            assert_eq!(wanted(whole, 100), Ok(None), "{whole}");
         }
-        assert_eq!(Wanted::of("bytes=0-", 0), Wanted::Outside);
+        assert_eq!(wanted("bytes=0-", 0), Err(RangeUnsatisfiableError::Unsatisfiable));
     }
 }

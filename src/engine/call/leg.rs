@@ -37,7 +37,7 @@ impl Leg {
     pub fn media(&mut self, now: Tick, chunk: u64, timestamp: MediaTime, samples: usize) -> bool {
         self.last_media = now;
         match self.timeline.place(chunk, timestamp, samples as u64) {
-            Placed::Next { at, .. } => {
+            Placed::Next(at) => {
                 self.clock = at.plus(samples as u64);
                 true
             }

@@ -175,7 +175,7 @@ mod tests {
         assert_eq!(line.place(0, MediaTime(40_000_000), 160), Placed::Next(ms(215)));
         assert_eq!(line.place(0, MediaTime(235), 160), Placed::Next(ms(235)));
         // As long as a stream can be silent and live is a hole.
-        assert_eq!(line.place(0, MediaTime(60_255), 160), Placed::Next { at: ms(60_255), hole: 480_000 });
+        assert_eq!(line.place(0, MediaTime(60_255), 160), Placed::Next(ms(60_255)));
         // A clock that starts anew tells no time either; everything follows on.
         assert_eq!(line.place(4, MediaTime(0), 160), Placed::Next(ms(60_275)));
         assert_eq!(stamp(ms(60_275), MediaTime(0)), MediaTime(60_275));

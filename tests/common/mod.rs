@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use callgate::engine::consent::{Actor, ConsentRecord, ConsentStatus, Method, Queues};
 use callgate::io::clock::wall;
@@ -56,6 +56,15 @@ pub struct Door<'a> {
 impl<'a> From<&'a Rig> for Door<'a> {
     fn from(rig: &'a Rig) -> Self {
         Self { address: rig.address(), folder: rig.folder.path(), token: &rig.token }
+    }
+}
+
+/// Waits until something is so, for a minute at most.
+pub async fn until(what: &str, mut done: impl AsyncFnMut() -> bool) {
+    let began = Instant::now();
+    while !done().await {
+        assert!(began.elapsed() < Duration::from_secs(60), "never came to be: {what}");
+        tokio::time::sleep(Duration::from_millis(25)).await;
     }
 }
 

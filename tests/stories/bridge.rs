@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::common::twilio::{Phone, Twilio};
-use crate::common::{Caller, Rig, numbered};
+use crate::common::{Caller, Rig, numbered, until};
 use base64_simd::STANDARD;
 use callgate::engine::audio::beep;
 use callgate::engine::audio::prompts::{Language, Line, library};
@@ -20,6 +20,12 @@ fn given(twilio: &Twilio) -> Given {
     }
 }
 
+/// The other party's telephone, once Twilio is asked to call it.
+async fn called(twilio: &Twilio) -> Phone {
+    until("the other party is called", async || twilio.placed() == 1).await;
+    twilio.phone()
+}
+
 /// The client has answered, and the other party's telephone rings.
 async fn ringing(rig: &Rig, twilio: &Twilio, sid: &str) -> (Caller, Phone) {
     let phone = Phone::inbound(sid);
@@ -30,14 +36,7 @@ async fn ringing(rig: &Rig, twilio: &Twilio, sid: &str) -> (Caller, Phone) {
     client.key("1").await;
     rig.call(&phone.sid, |call| call["recording"]["state"] == "ACTIVE").await;
     client.frames(400).await;
-    for _ in 0..200 {
-        if twilio.placed() == 1 {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(25)).await;
-    }
-    assert_eq!(twilio.placed(), 1, "the other party is called");
-    let party = twilio.phone();
+    let party = called(twilio).await;
     assert_eq!(party.told("To"), ["client:anna"]);
     let room = |twiml: &str| twiml.split_once("<Conference").unwrap().1.split_once("</Conference>").unwrap().0.to_owned();
     let theirs = party.voice(rig, &[]).await;
@@ -307,14 +306,7 @@ async fn a_client_whose_stream_breaks_in_the_question_meets_the_other_party_in_t
     );
     let chain = rig.chain_of(&call["callId"]).await;
     assert!(!chain.iter().any(|entry| entry["kind"] == "consent.abandoned"), "{chain:?}");
-    for _ in 0..200 {
-        if twilio.placed() == 1 {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(25)).await;
-    }
-    assert_eq!(twilio.placed(), 1, "the other party is called all the same");
-    let party = twilio.phone();
+    let party = called(&twilio).await;
     let id = call["callId"].as_str().unwrap();
     assert_eq!(
         party.told("FallbackUrl"),

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::common::kms_server::{KmsServer, MAKE, Mood, OPEN};
-use crate::common::{Caller, Served, files, frames_in, left};
+use crate::common::{Caller, Served, files, frames_in, left, until};
 use serde_json::{Value, json};
 
 const KEY: &str = "alias/callgate";
@@ -20,14 +20,6 @@ fn spools(folder: &Path) -> Vec<PathBuf> {
 
 fn wavs(folder: &Path) -> Vec<PathBuf> {
     files(&folder.join("objects")).into_iter().filter(|file| file.extension().is_some_and(|ending| ending == "wav")).collect()
-}
-
-async fn until(what: &str, mut done: impl AsyncFnMut() -> bool) {
-    let began = Instant::now();
-    while !done().await {
-        assert!(began.elapsed() < Duration::from_secs(60), "never came to be: {what}");
-        tokio::time::sleep(Duration::from_millis(25)).await;
-    }
 }
 
 fn serve(folder: &Path, kms: &KmsServer, more: &[(&str, &str)]) -> Served {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::common::databases::{self, Cluster};
 use crate::common::twilio::{ACCOUNT, FROM, PUBLIC, Phone, TOKEN, Twilio, attribute};
-use crate::common::{Caller, Rig, Served, frames_in, left};
+use crate::common::{Caller, Rig, Served, frames_in, left, until};
 use callgate::io::clock::wall;
 use callgate::io::database::VerifyReport;
 use callgate::server::Given;
@@ -588,11 +588,8 @@ async fn the_calls_of_a_gateway_that_is_gone_are_had_by_whoever_their_next_strea
     assert!(!Caller::connect(other.address(), "CAorphan", stay()).await.was_played_to());
     served.signal("-KILL");
     assert!(!Caller::connect(other.address(), "CAorphan", stay()).await.was_played_to(), "it may still believe in its lease");
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while !Caller::connect(other.address(), "CAorphan", stay()).await.was_played_to() {
-        assert!(Instant::now() < deadline, "a lease is over after ten seconds");
-        tokio::time::sleep(Duration::from_millis(500)).await;
-    }
+    let answered = async || Caller::connect(other.address(), "CAorphan", stay()).await.was_played_to();
+    until("a lease is over after ten seconds", answered).await;
 }
 
 /// Somebody goes on talking until a call is as wanted: a line on which nothing is heard is a dead one.
@@ -685,16 +682,14 @@ async fn who_says_no_to_a_gateway_that_lost_its_lease_is_told_that_the_gate_is_s
     assert!(status == 503 && shut, "{status}: {problem}");
     assert_eq!(problem["type"], "urn:callgate:problem:gate-shut-record-pending", "{problem}");
     server.run().await;
-    let deadline = Instant::now() + Duration::from_secs(30);
-    let (status, _, state) = loop {
-        let told = no().await;
-        if told.0 == 200 {
-            break told;
-        }
-        assert!(Instant::now() < deadline, "{told:?}");
-        tokio::time::sleep(Duration::from_millis(500)).await;
-    };
-    assert_eq!((status, &state["consent"]["status"]), (200, &json!("REVOKED")), "{state}");
+    let mut state = Value::Null;
+    until("it is written", async || {
+        let (status, _, told) = no().await;
+        state = told;
+        status == 200
+    })
+    .await;
+    assert_eq!(state["consent"]["status"], "REVOKED", "{state}");
     assert_eq!(
         rig.chain("c").await.iter().filter(|entry| entry["kind"] == "consent.revoked").count(),
         1,
@@ -717,15 +712,11 @@ async fn a_new_call_that_comes_to_a_stopping_gateway_is_asked_and_recorded_by_an
     // Somebody keeps it from ending at once.
     let mut talking = before.stream_at(stopping.address, &voice(&before).await).await;
     stopping.signal("-TERM");
-    let deadline = Instant::now() + Duration::from_secs(10);
-    loop {
+    until("it stops", async || {
         let ready: Value = reqwest::get(format!("http://{}/readyz", stopping.address)).await.unwrap().json().await.unwrap();
-        if ready["draining"] == true {
-            break;
-        }
-        assert!(Instant::now() < deadline, "{ready}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+        ready["draining"] == true
+    })
+    .await;
     let twiml = voice(&new).await;
     assert!(twiml.contains("<Connect"), "asked, and not put past: {twiml}");
     assert_eq!(voice(&new).await, twiml, "asked twice, the same is answered");

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use super::transcripts::{LAST, NO, recorded};
 use crate::common::databases::{self, Raw};
 use crate::common::recogniser::{Mood, Recogniser};
-use crate::common::{Caller, Door, Rig, Served, files, on_postgres};
+use crate::common::{Caller, Door, Rig, Served, files, on_postgres, until};
+use callgate::io::database::VerifyReport;
 use callgate::server::Given;
 use serde_json::{Value, json};
 
@@ -25,14 +26,6 @@ async fn release(raw: &mut Raw) {
 /// Noes that lie beside the spool.
 fn kept(folder: &Path) -> Vec<PathBuf> {
     files(&folder.join("spool")).into_iter().filter(|file| file.extension().is_some_and(|ending| ending == "no")).collect()
-}
-
-async fn until(what: &str, mut done: impl AsyncFnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(40);
-    while !done().await {
-        assert!(Instant::now() < deadline, "never came to be: {what}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
 }
 
 /// `POST /api/calls/{id}/opt-out`: status, `Gate-Shut-At`, body.
@@ -266,7 +259,8 @@ async fn a_key_is_kept_while_the_database_is_asked_where_the_client_stands_howev
     release(&mut raw).await;
     let call = rig.call("CAfast", |call| call["consent"]["status"] == "REVOKED").await;
     assert_eq!((&call["unrecordedReason"], &call["consent"]["method"]), (&json!("CLIENT_OPT_OUT"), &json!("KEYPRESS")), "{call}");
-    until("written", async || rig.get("/api/clients/c/consent").await.1["recording"]["status"] == "REVOKED").await;
+    until("written", async || is_written(&rig.get("/api/clients/c/consent").await.1)).await;
+    assert_eq!(told(&rig, "c", "consent.revoked").await, 1);
     caller.stop().await;
     rig.call("CAfast", |call| call["phase"] == "ENDED").await;
 }
@@ -282,12 +276,18 @@ async fn who_presses_2_and_hangs_up_before_the_database_has_answered_has_said_no
     caller.key("2").await;
     caller.stop().await;
     drop(caller);
+    let mut asked = databases::raw(&url).await;
+    until("the database is asked, and does not answer", async || {
+        !asked.texts::<1>("SELECT 'waits' FROM pg_locks WHERE NOT granted").await.is_empty()
+    })
+    .await;
     tokio::time::sleep(Duration::from_millis(300)).await;
     release(&mut raw).await;
+    until("written", async || is_written(&rig.get("/api/clients/c/consent").await.1)).await;
     // In the chain, and not only known of.
-    until("written", async || rig.chain("c").await.iter().any(|entry| entry["kind"] == "consent.revoked")).await;
-    assert_eq!(rig.get("/api/clients/c/consent").await.1["recording"]["status"], "REVOKED");
-    rig.call("CAquick", |call| call["phase"] == "ENDED").await;
+    until("told by the chain", async || told(&rig, "c", "consent.revoked").await == 1).await;
+    let call = rig.call("CAquick", |call| call["phase"] == "ENDED").await;
+    assert_eq!((&call["consent"]["method"], captured(&call)), (&json!("KEYPRESS"), 0), "{call}");
 }
 
 /// Talks until the recogniser has told of the no, which nobody judges.
@@ -371,6 +371,8 @@ async fn a_spoken_no_that_nobody_had_judged_is_written_by_the_gateway_that_takes
     served.signal("-KILL");
     until("taken over", async || other.get("/api/calls?callSid=CAsaid").await.1["calls"][0]["phase"] == "ENDED").await;
     was_a_no(&Door::from(&other), &caller, false).await;
+    let report = VerifyReport::of(&url).await.unwrap();
+    assert!(report.broken.is_none() && report.entries > 0, "{report:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -407,7 +409,7 @@ async fn a_silence_that_was_a_machines_is_taken_back_so_that_the_next_call_asks(
     // Somebody came to the telephone after all, and says no where nothing is captured.
     caller.key("2").await;
     caller.frames(150).await;
-    until("a no is a no", async || rig.get("/api/clients/c/consent").await.1["recording"]["status"] == "REVOKED").await;
+    until("a no is a no", async || is_written(&rig.get("/api/clients/c/consent").await.1)).await;
     caller.stop().await;
     let ended = rig.call("CAmachine", |call| call["phase"] == "ENDED").await;
     assert_eq!((&ended["recording"]["state"], &ended["isRecorded"]), (&json!("DISCARDED"), &json!(false)), "{ended}");

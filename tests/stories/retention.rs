@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::common::s3_server::{BUCKET, S3Server, SECRET_KEY, in_a_child};
-use crate::common::{Caller, Rig, Served, databases, files, numbered, raw, revoke_elsewhere};
+use crate::common::{Caller, Rig, Served, databases, files, numbered, raw, revoke_elsewhere, until};
 use callgate::engine::audio::g711;
 use callgate::engine::time::WallTime;
 use callgate::io::clock::wall;
@@ -57,16 +57,6 @@ async fn revoke(rig: &Rig, client: &str) -> Value {
     let (status, answer) = rig.post_as(&format!("/api/clients/{client}/consent/revoke"), json!({}), &rig.token).await;
     assert_eq!(status, 200, "{answer}");
     answer
-}
-
-async fn until(what: &str, mut done: impl AsyncFnMut() -> bool) {
-    for _ in 0..1_200 {
-        if done().await {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(25)).await;
-    }
-    panic!("never came to be: {what}");
 }
 
 fn spools(folder: &Path) -> Vec<PathBuf> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::common::{Caller, Served, files, frames_in, left};
+use crate::common::{Caller, Served, files, frames_in, left, until};
 use callgate::engine::consent::Actor;
 use callgate::engine::ledger::{Event, EventKind, Position};
 use callgate::engine::time::WallTime;
@@ -39,23 +39,13 @@ fn stored(folder: &Path) -> Vec<Stored> {
         .collect()
 }
 
-async fn until(what: &str, mut done: impl FnMut() -> bool) {
-    for _ in 0..1_200 {
-        if done() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(25)).await;
-    }
-    panic!("never came to be: {what}");
-}
-
 /// A caller past the question: what is said next is recorded.
 async fn talking(served: &Served, folder: &Path, sid: &str) -> Caller {
     let before = spools(folder).len();
     let mut caller = Caller::connect(served.address, sid, json!({ "mode": "stay", "clientId": format!("client-{sid}") })).await;
     caller.frames(250).await;
     caller.key("1").await;
-    until("a spool for the call", || spools(folder).len() > before).await;
+    until("a spool for the call", async || spools(folder).len() > before).await;
     caller
 }
 
@@ -66,7 +56,7 @@ async fn p8_kill_nine_loses_at_most_half_a_second() {
     for seed in 1..=4u64 {
         let mut random = StdRng::seed_from_u64(seed);
         let served = Served::start(folder.path(), &[NO_PROMPT]);
-        until("the last round's recordings are stored", || spools(folder.path()).is_empty()).await;
+        until("the last round's recordings are stored", async || spools(folder.path()).is_empty()).await;
         let killed = Arc::new(AtomicBool::new(false));
         let mut callers = Vec::new();
         for n in 0..5 {
@@ -98,7 +88,7 @@ async fn p8_kill_nine_loses_at_most_half_a_second() {
         assert_eq!(spools(folder.path()).len(), 5, "every spool is there");
     }
     let again = Served::start(folder.path(), &[]);
-    until("everything is stored", || spools(folder.path()).is_empty()).await;
+    until("everything is stored", async || spools(folder.path()).is_empty()).await;
     again.signal("-TERM");
     let log = again.log();
     assert!(log.contains("left by a crash"), "{log}");
@@ -124,7 +114,7 @@ async fn a_kill_while_recordings_are_being_stored_loses_nothing() {
     for round in 0..4 {
         let served = Served::start(folder.path(), &[NO_PROMPT]);
         let mut callers = Vec::new();
-        until("the last round's recordings are stored", || spools(folder.path()).is_empty()).await;
+        until("the last round's recordings are stored", async || spools(folder.path()).is_empty()).await;
         for n in 0..3 {
             let sid = format!("CAseal{round}x{n}");
             let mut caller = talking(&served, folder.path(), &sid).await;
@@ -143,7 +133,7 @@ async fn a_kill_while_recordings_are_being_stored_loses_nothing() {
         let _ = served.log();
     }
     let again = Served::start(folder.path(), &[]);
-    until("everything is stored", || spools(folder.path()).is_empty()).await;
+    until("everything is stored", async || spools(folder.path()).is_empty()).await;
     again.signal("-TERM");
     let log = again.log();
     let stored = stored(folder.path());
@@ -212,7 +202,7 @@ async fn an_opt_out_that_was_durable_when_the_process_died_counts_although_the_s
     add_line(folder.path(), "CAgone", EventKind::RecordingDiscarded, 0).await;
 
     let again = Served::start(folder.path(), &[]);
-    until("all three are settled", || spools(folder.path()).is_empty()).await;
+    until("all three are settled", async || spools(folder.path()).is_empty()).await;
     again.signal("-TERM");
     let log = again.log();
     let stored = stored(folder.path());
@@ -250,8 +240,8 @@ async fn each_spool_that_cannot_be_read_has_its_own_outcome_and_keeps_nobody_fro
     std::fs::write(folder.path().join("spool/locked.spool"), &other_key).unwrap();
 
     let again = Served::start(folder.path(), &[]);
-    until("the whole one is stored", || stored(folder.path()).len() == 2).await;
-    until("and settled", || spools(folder.path()).len() == 3).await;
+    until("the whole one is stored", async || stored(folder.path()).len() == 2).await;
+    until("and settled", async || spools(folder.path()).len() == 3).await;
     again.signal("-TERM");
     let log = again.log();
     for told in [
@@ -347,12 +337,12 @@ async fn a_full_disk_ends_its_recording_and_no_other_and_what_was_captured_is_st
     // The long one hangs up. Its WAV has no room either: the store is full too, and its spool waits.
     long.stop().await;
     let told = |folder: &Path| stored(folder).iter().map(|one| one.manifest["callSid"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
-    until("the store is tried, and given up for now", || served.said().contains("not stored yet; trying again")).await;
+    until("the store is tried, and given up for now", async || served.said().contains("not stored yet; trying again")).await;
     assert_eq!((told(folder.path()), spools(folder.path()).len()), (vec!["CAshort".to_owned()], 1));
     limit("unlimited");
     let finished = call_is("CAlong", "FINISHED").await;
     assert_eq!((finished["phase"].as_str(), finished["unrecordedReason"].as_str()), (Some("ENDED"), Some("SYSTEM_ERROR")), "{finished}");
-    until("its spool goes", || spools(folder.path()).is_empty()).await;
+    until("its spool goes", async || spools(folder.path()).is_empty()).await;
     let torn = |file: &PathBuf| file.to_string_lossy().contains(".partial-");
     assert!(!files(&folder.path().join("objects")).iter().any(torn), "nothing half written stays in the store");
     served.signal("-TERM");

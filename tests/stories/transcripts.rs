@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::common::recogniser::{Mood, Recogniser, word};
-use crate::common::{Caller, Door, Rig, files, frames_in, is_written, left};
+use crate::common::{Caller, Door, Rig, files, frames_in, is_written, left, until};
 use callgate::server::Given;
 use serde_json::{Value, json};
 
@@ -535,8 +535,10 @@ async fn a_gateway_that_dies_keeps_the_recording_and_says_that_its_words_are_los
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     is_heard(&recogniser, 500).await;
-    // A database that is slow has the call by then: what died before anything of it was written is another story.
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    // What dies before anything of it is written is another story.
+    let mut raw = crate::common::raw(folder.path()).await;
+    until("the database has the recording", async || !raw.texts::<1>(r#"SELECT "id" FROM "Recording""#).await.is_empty()).await;
+    drop(raw);
     served.signal("-KILL");
     let log = served.log();
     assert!(log.contains("TRACE") && !log.contains(&word(500)), "no word is in the log");

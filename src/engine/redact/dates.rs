@@ -18,7 +18,7 @@ pub(super) fn find(scene: &Scene<'_>) -> Found<Decision> {
     let Some(end) = date_end(ahead)? else { return Ok(None) };
     let first = ahead.seen(0, 1).first().map_or((0, 0), |first| (first.seq, first.start_ms));
     // A card expires in a month, on no day of it.
-    let has_day = !ahead.is(0, is_month)? || date_end(ahead)? == day_end(ahead, 1)?;
+    let has_day = !ahead.is(0, is_month)? || day_end(ahead, 1)? == Some(end);
     // "valid until" is a cue.
     let told = scene.own_cue_just_ended(&[Cue::Birth, Cue::Expiry]).is_some();
     let of_things_to_come = !told && scene.sentence().take(OF_WORDS).any(|past| past.token.is_any(OF_THINGS_TO_COME));

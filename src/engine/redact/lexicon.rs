@@ -131,7 +131,7 @@ pub(super) const UNITS: &[&str] = &[
     "meals", "visits", "appointments", "questions", "pages", "members", "bedroom", "bedrooms", "items", "boxes", "calories",
     "steps", "thousandths", "grand", "numbers", "numeros", "miligramos", "mililitros", "milliliters", "liters", "litros", "euros", "pesos", "rupees",
     "dolares", "dolar", "centavos", "minutos", "minuto", "horas", "hora", "segundos", "dias", "dia", "semanas", "semana", "meses",
-    "mes", "anos", "ano", "personas", "veces", "millas", "pies", "libras", "kilos", "hijos", "ninos", "nos", "citas", "preguntas",
+    "mes", "anos", "ano", "personas", "veces", "millas", "pies", "libras", "hijos", "ninos", "nos", "citas", "preguntas",
     "pastillas", "grados", "familias", "families", "clients", "clientes", "patients", "pacientes", "students", "copies", "digit", "digits", "digitos", "bus", "blocks", "cuadras", "rides",
 ];
 
@@ -143,7 +143,7 @@ pub(super) const RATIOS: &[&str] = &["point", "punto", "over", "sobre"];
 pub(super) const LEADS: &[&str] = &[
     "at", "around", "about", "ages", "age", "aged", "until", "till", "before", "after", "between", "from", "since", "during", "year", "room", "suite", "floor",
     "extension", "page", "step", "version", "highway", "route", "bus", "option", "press", "channel", "gate", "chapter",
-    "building", "level", "las", "hasta", "antes", "desde", "entre", "ano", "sala", "piso", "oficina", "extension", "pagina", "ruta",
+    "building", "level", "las", "hasta", "antes", "desde", "entre", "ano", "sala", "piso", "oficina", "pagina", "ruta",
     "opcion", "oprima", "presione", "autobus", "form", "formulario", "ventanilla", "only", "costs", "cost", "cuesta", "cuestan", "paid", "pay", "over", "under", "sobre", "nearly", "almost", "casi", "unos", "unas",
 ];
 

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::mind::Decided;
+use super::mind::{Decided, silenced};
 use super::numbers::is_shown_as_bullets;
 use super::token::Token;
 use super::{Entity, Redacted, Span, Utterance, Word};
@@ -155,8 +155,7 @@ fn spans_of(decided: &[Decided], form: &Form, first_word: u64, masked: &[Option<
     let last = masked.iter().rposition(Option::is_some)?;
     let entity = masked.get(first).copied().flatten()?;
     let confidence = decided.iter().find_map(|decided| decided.begins.as_ref())?.confidence;
-    let start_ms = form.tokens.get(first)?.start_ms.saturating_sub(super::SILENCE_PAD_MS);
-    let end_ms = form.tokens.get(last)?.end_ms + super::SILENCE_TAIL_MS_MAX;
+    let (start_ms, end_ms) = silenced(form.tokens.get(first)?.start_ms, form.tokens.get(last)?.end_ms, None);
     Some(Span { entity, confidence, start_ms, end_ms, words: first_word + first as u64..first_word + last as u64 + 1 })
 }
 

@@ -16,6 +16,12 @@ pub const SILENCE_PAD_MS: u64 = 150;
 /// Silence ends at the next word, and after so long if none comes.
 pub const SILENCE_TAIL_MS_MAX: u64 = 1_000;
 
+/// From when to when the audio is silenced for words from `start_ms` to `end_ms`, if the speaker's next begins at `next_ms`.
+pub(in crate::engine) fn silenced(start_ms: u64, end_ms: u64, next_ms: Option<u64>) -> (u64, u64) {
+    let latest = end_ms + SILENCE_TAIL_MS_MAX;
+    (start_ms.saturating_sub(SILENCE_PAD_MS), next_ms.map_or(latest, |next| next.clamp(end_ms, latest)))
+}
+
 /// What both speakers know.
 #[derive(Clone)]
 pub(super) struct Shared {
@@ -23,7 +29,7 @@ pub(super) struct Shared {
     cues: Cues,
     names: VecDeque<String>,
     seq: u64,
-    /// The digits that either said last: the client's first.
+    /// The digits that either said last, by [`Speaker::index`].
     told: [Told; 2],
     last_speaker: Option<Speaker>,
 }
@@ -132,12 +138,9 @@ impl Mind {
                 shared.cues.add(Said { cue, speaker: self.speaker, seq, end_ms, strength, told: 0 });
             }
         }
-        let (of_client, of_other) = (shared.told[0], shared.told[1]);
-        let (own, others) = match self.speaker {
-            Speaker::Client => (of_client, of_other),
-            Speaker::Other => (of_other, of_client),
-        };
-        shared.told[usize::from(self.speaker == Speaker::Other)].hear(&token, end_ms);
+        let (me, other) = (self.speaker.index(), self.speaker.other().index());
+        let (own, others) = (shared.told[me], shared.told[other]);
+        shared.told[me].hear(&token, end_ms);
         self.held.push(Held { token, seq, start_ms, end_ms, cue, rested, asked, others, own });
     }
 
@@ -190,9 +193,9 @@ impl Mind {
 
     fn begins(&self, found: &Match, from: usize, words: usize) -> Begins {
         let (first, last) = (&self.held[from], &self.held[from + words - 1]);
-        let latest = last.end_ms + SILENCE_TAIL_MS_MAX;
-        let end_ms = self.held.get(from + words).map_or(latest, |next| next.start_ms.clamp(last.end_ms, latest));
-        Begins { confidence: found.confidence, start_ms: first.start_ms.saturating_sub(SILENCE_PAD_MS), end_ms, words: words as u64 }
+        let next_ms = self.held.get(from + words).map(|next| next.start_ms);
+        let (start_ms, end_ms) = silenced(first.start_ms, last.end_ms, next_ms);
+        Begins { confidence: found.confidence, start_ms, end_ms, words: words as u64 }
     }
 
     fn learn(&mut self, shared: &mut Shared, found: &Match, from: usize, words: usize) {

@@ -62,6 +62,8 @@ pub use speech::{
 };
 
 pub(super) use mask::{bare, is_mark, mark, marked};
+pub(super) use mind::silenced;
+pub(super) use token::plain;
 
 use mask::Form;
 use mind::{Decided, Mind, Shared};

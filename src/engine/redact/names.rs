@@ -37,7 +37,7 @@ pub(super) fn find(scene: &Scene<'_>) -> Found<Match> {
     let asked = named
         && (is_name(first) || first.capital)
         && scene.awaited(&[Cue::AskedName, Cue::Name]).is_some_and(|said| said.speaker != scene.speaker)
-        && strange_words(scene) <= 2
+        && scene.strange().count() <= 2
         && !scene.turn().any(|past| past.masked == Some(Entity::Name) && past.token.is_free())
         && answers_with_a_name(ahead)?;
     let answers = scene.is_first_answer_to(Cue::AskedName) && answers_with_a_name(ahead)?;
@@ -69,11 +69,6 @@ fn answers_with_a_name(ahead: Ahead<'_>) -> Result<bool, More> {
     Ok(ahead.held(end)?.is_none_or(|next| next.rested) || ahead.is(end - 1, |token| token.stops)? || end > NAME_WORDS_MAX)
 }
 
-/// Words of this turn that no answer begins with.
-fn strange_words(scene: &Scene<'_>) -> usize {
-    scene.turn().filter(|past| past.masked.is_none() && past.token.kind == Kind::Plain && !is_function(&past.token.folded)).count()
-}
-
 /// "my birthday" answers no question for a name.
 fn begins_with_cue(scene: &Scene<'_>) -> bool {
     scene.ahead.seen(0, 1).iter().any(|held| held.cue.is_some())
@@ -87,10 +82,9 @@ fn is_name(token: &Token) -> bool {
 fn is_all_of_a_name(ahead: Ahead<'_>) -> Result<bool, More> {
     let ends = ahead.held(2)?.is_none_or(|held| {
         held.rested
-            || held.token.is_any(&["i", "and", "llame", "por", "y", "about", "la", "el"])
+            || held.token.is_any(&["i", "and", "llame", "por", "y", "about", "la", "el", "from", "calling", "de"])
             || held.token.letter().is_some()
             || matches!(held.token.kind, Kind::Bridge | Kind::Mark)
-            || held.token.is_any(&["from", "calling", "de"])
     });
     Ok(ends && ahead.is(1, is_name)? && !ahead.is(0, |token| token.stops)?)
 }
@@ -172,15 +166,16 @@ pub(super) fn password(scene: &Scene<'_>) -> Found<Match> {
     let ahead = scene.ahead;
     let Some(first) = ahead.at(0)? else { return Ok(None) };
     let cues = [Cue::Password, Cue::AskedPassword];
-    let told = scene.own_cue_just_ended(&cues).is_some_and(|joined| joined || first.has_digits());
+    let ended = scene.own_cue_just_ended(&cues);
     // What is said last, and says nothing but itself.
-    if scene.awaited(&cues).is_some_and(|said| {
-        if said.speaker == scene.speaker { scene.turn().any(|past| past.seq == said.seq) } else { strange_words(scene) <= 2 }
-    }) && let Some(end) = all_that_is_left(scene, scene.own_cue_just_ended(&cues) == Some(true))?
-    {
-        return Ok(Some(Match::new(Entity::Password, Confidence::Cue, end)));
+    if let Some(said) = scene.awaited(&cues) {
+        let own = said.speaker == scene.speaker;
+        let near = if own { scene.turn().any(|past| past.seq == said.seq) } else { scene.strange().count() <= 2 };
+        if near && let Some(end) = all_that_is_left(scene, own, ended == Some(true))? {
+            return Ok(Some(Match::new(Entity::Password, Confidence::Cue, end)));
+        }
     }
-    let told = told || is_set(scene);
+    let told = ended.is_some_and(|joined| joined || first.has_digits()) || is_set(scene);
     let asked = !told && scene.is_first_answer_to(Cue::AskedPassword);
     let spelled = first.letter().is_some() && ahead.is(1, |next| next.letter().is_some())?;
     let word = matches!(first.kind, Kind::Plain | Kind::Mixed | Kind::Month(_)) && !is_function(&first.folded);
@@ -222,7 +217,7 @@ pub(super) fn password(scene: &Scene<'_>) -> Found<Match> {
 }
 
 /// The words to the end of the turn, if none of them joins a sentence: "… it's cowboys hallelujah", "tomcat treinta y seis".
-fn all_that_is_left(scene: &Scene<'_>, joined: bool) -> Found<usize> {
+fn all_that_is_left(scene: &Scene<'_>, own: bool, joined: bool) -> Found<usize> {
     let ahead = scene.ahead;
     let (mut end, mut words, mut figures, mut free) = (0, 0, false, 0);
     let of_a_thing =
@@ -256,8 +251,7 @@ fn all_that_is_left(scene: &Scene<'_>, joined: bool) -> Found<usize> {
         end += 1;
     }
     let ends = ahead.held(end)?.is_none_or(|next| next.rested) || ahead.is(end - 1, |token| token.stops)?;
-    let told = scene.awaited(&[Cue::Password, Cue::AskedPassword]).is_some_and(|said| said.speaker == scene.speaker);
-    let strange = if told && !joined && !figures {
+    let strange = if own && !joined && !figures {
         free == words
     } else {
         figures && (joined || ahead.is(0, |token| token.is_free() || token.letter().is_some() || token.has_digits())?)
@@ -281,5 +275,5 @@ fn is_set(scene: &Scene<'_>) -> bool {
 #[rustfmt::skip]
 const OF_A_PASSWORD: &[&str] = &[
     "reset", "incorrect", "expired", "forgotten", "required", "locked", "changed", "invalid", "missing", "blocked", "bloqueada", "incorrecta",
-    "wrong", "old", "same", "different", "weak", "fine", "working", "required", "right", "bad", "long", "short", "new", "always", "never", "mal", "equivocada", "vieja", "protected", "accepted", "rejected", "lost", "saved", "too",
+    "wrong", "old", "same", "different", "weak", "fine", "working", "right", "bad", "long", "short", "new", "always", "never", "mal", "equivocada", "vieja", "protected", "accepted", "rejected", "lost", "saved", "too",
 ];

@@ -3,18 +3,16 @@
 
 use super::ahead::{Ahead, Found, More};
 use super::lexicon::{LEADS, RATIOS, UNITS, is_function};
-use super::rules::TO_QUANTITIES;
+use super::rules::{THEN_WORDS_MAX, TO_QUANTITIES};
 use super::token::{Kind, Token};
 
 /// Words that are no part of a number may stand between two that are, this many in a row.
 pub const BRIDGE_WORDS_MAX: usize = 8;
 /// Words of any kind may stand between two parts of a number that is not whole yet, this many in a row.
-pub const ASIDE_WORDS_MAX: usize = 13;
-/// Of a turn in which it goes on: "and the rest is".
-const THEN_WORDS_MAX: usize = 4;
+const ASIDE_WORDS_MAX: usize = 13;
 /// Words that make a sentence of what goes on after a number.
 const PROSE_WORDS_MIN: usize = 2;
-/// So often.
+/// Asides in one number.
 const ASIDES_MAX: usize = 4;
 /// Digits of the numbers that need no cue.
 const WHOLE_DIGITS: [usize; 5] = [9, 10, 12, 15, 16];
@@ -103,6 +101,7 @@ impl Run {
         {
             return Ok(None);
         }
+        // Whoever was interrupted may have begun again: twice as many digits are no other number.
         let mut joined = Self { digits: self.digits.clone(), parts: self.parts.clone(), words: self.words, corrected: true };
         let (mut found, mut told, mut strong) = (None, self.digits.len(), self.strong_digits());
         for _ in 0..ASIDES_MAX {

@@ -16,17 +16,19 @@ const BARE_DIGITS_MIN: usize = 7;
 const CARD_DIGITS_MIN: usize = 13;
 /// `strict` masks from here on.
 const STRICT_DIGITS_MIN: usize = 3;
+/// A social security number's.
+const SHORTEST_WHOLE_DIGITS: usize = 9;
 /// Words of a clause that a number is interrupted by.
 const CLAUSE_WORDS_MAX: usize = 14;
 /// How far after a number "is my PIN" may end.
 const AFTER_WORDS_MAX: usize = CUE_WORDS_MAX + 3;
 
 pub(super) fn find(scene: &Scene<'_>) -> Found<Decision> {
-    let Some(run) = Run::read_whole(scene.ahead, 0, whole(scene))? else { return Ok(None) };
-    let awaited = scene.live().iter().any(|said| is_number(said.cue) && scene.awaits(said));
+    let awaited = scene.live().into_iter().find(|said| of(said.cue).is_some() && scene.awaits(said)).map(|said| said.cue);
+    let Some(run) = Run::read_whole(scene.ahead, 0, whole(awaited))? else { return Ok(None) };
     let decision = judge(scene, &run)?;
     // With what comes after an aside it may be long enough to be something, or something longer.
-    let is_masked = awaited && matches!(decision, Some(Decision::Mask(_)));
+    let is_masked = awaited.is_some() && matches!(decision, Some(Decision::Mask(_)));
     if !(is_masked || is_quantity(scene, &run)? || scene.lead().is_some_and(|token| token.is_any(TO_QUANTITIES)))
         && let Some(joined) = run.joined(scene.ahead)?
         && let Some(found @ Decision::Mask(_)) = judge(scene, &joined)?
@@ -36,25 +38,18 @@ pub(super) fn find(scene: &Scene<'_>) -> Found<Decision> {
     Ok(decision)
 }
 
-/// Digits of what is awaited, at least; without a cue those of the shortest that needs none.
-fn whole(scene: &Scene<'_>) -> usize {
-    let said = scene.live().into_iter().find(|said| is_number(said.cue) && scene.awaits(said));
-    match said.map(|said| said.cue) {
-        Some(Cue::Cvv | Cue::Expiry) => 3,
-        Some(Cue::Pin | Cue::LastFour) => 4,
-        Some(Cue::OneTimeCode) => 5,
-        Some(Cue::Record | Cue::Birth) => 6,
-        Some(Cue::Account) => 8,
-        Some(Cue::Phone) => 10,
-        Some(Cue::Aadhaar) => 12,
-        Some(Cue::Card | Cue::Iban) => 15,
-        _other => 9,
+/// So many digits may be all of what is awaited, and a rest after them its end.
+const fn whole(awaited: Option<Cue>) -> usize {
+    match awaited {
+        // The shortest of those that are issued now; some older ones have 13.
+        Some(Cue::Card) => 15,
+        // These tell nothing of how long the number is: as without a cue, that of the shortest that needs none.
+        None | Some(Cue::Password | Cue::AskedPassword | Cue::Zip | Cue::Figures | Cue::Pan) => SHORTEST_WHOLE_DIGITS,
+        Some(cue) => match of(cue) {
+            Some(number) => number.whole,
+            None => SHORTEST_WHOLE_DIGITS,
+        },
     }
-}
-
-/// Whether a number answers it.
-const fn is_number(cue: Cue) -> bool {
-    !matches!(cue, Cue::Name | Cue::AskedName | Cue::Address | Cue::Harmless | Cue::Else)
 }
 
 fn judge(scene: &Scene<'_>, run: &Run) -> Found<Decision> {
@@ -151,7 +146,7 @@ fn sensitive(scene: &Scene<'_>, run: &Run, quantity: bool) -> Found<Match> {
     {
         return Ok(None);
     }
-    if total == 8 && is_date(&run.digits) && is_birth_year(&run.digits[4..]) {
+    if is_date(&run.digits) && is_birth_year(&run.digits[4..]) {
         return Ok(Some(Match::new(Entity::DateOfBirth, Confidence::Shape, run.words)));
     }
     let entity = by_length(&run.digits);
@@ -266,29 +261,14 @@ fn meaning(said: &Said, run: &Run, awaited: bool) -> Meaning {
     let total = run.digits.len();
     // Second thoughts make a number longer.
     let most = |digits: usize| if run.corrected || awaited { digits * 2 + 2 } else { digits };
-    let (entity, least, whole, longest): (Entity, usize, usize, usize) = match said.cue {
+    let number = match said.cue {
         Cue::Harmless => return if total < CARD_DIGITS_MIN { Meaning::Harmless } else { Meaning::Other },
-        Cue::Iban => (Entity::Iban, 6, 15, most(34)),
-        Cue::Card => (Entity::CardNumber, 4, 13, most(19)),
-        Cue::Cvv => (Entity::Cvv, 3, 3, most(4)),
-        Cue::Expiry => (Entity::Expiry, 3, 3, most(6)),
-        Cue::LastFour => (Entity::CardNumber, 4, 4, most(4)),
-        Cue::Account => (Entity::BankAccount, 4, 8, most(17)),
-        Cue::Routing => (Entity::RoutingNumber, 4, 9, most(9)),
-        Cue::Ssn => (Entity::Ssn, 4, 9, most(9)),
-        Cue::Itin => (Entity::Itin, 4, 9, most(9)),
-        Cue::Pin => (Entity::Pin, 3, 4, most(12)),
-        Cue::OneTimeCode => (Entity::OneTimeCode, 3, 5, most(10)),
-        Cue::Password | Cue::AskedPassword => (Entity::Password, 3, 3, most(12)),
-        Cue::Birth => (Entity::DateOfBirth, 4, 6, most(8)),
-        Cue::Phone => (Entity::Phone, 7, 10, most(15)),
-        Cue::Record => (Entity::MedicalRecord, 4, 6, most(14)),
-        Cue::Aadhaar => (Entity::Aadhaar, 4, 12, most(12)),
-        Cue::Zip => (Entity::Address, 3, 5, most(9)),
-        Cue::Figures => (Entity::OneTimeCode, 3, 3, most(10)),
-        Cue::Pan | Cue::Address | Cue::Name | Cue::AskedName | Cue::Else => return Meaning::Other,
+        // Letters and figures: no number by itself.
+        Cue::Pan => None,
+        cue => of(cue),
     };
-    let least = if awaited { 1 } else { least };
+    let Some(Number { entity, least, whole, longest }) = number else { return Meaning::Other };
+    let (least, longest) = (if awaited { 1 } else { least }, most(longest));
     // Four digits of a longer number are seldom all that is said in a breath; a year or a time is.
     if !awaited && whole >= 5 && (is_year(&run.digits) || is_time(&run.digits)) {
         return Meaning::Other;
@@ -313,10 +293,10 @@ fn is_spelled(run: &Run) -> bool {
 /// This speaker's last number was masked a few words ago, in the same turn.
 fn goes_on_from(scene: &Scene<'_>) -> Option<(Entity, bool)> {
     // In the same turn, or after "and then" in the next.
-    let mut rests = usize::from(scene.ahead.seen(0, 1).first()?.rested);
-    if rests > 0 || !scene.goes_on() {
+    if scene.ahead.seen(0, 1).first()?.rested || !scene.goes_on() {
         return None;
     }
+    let mut rests = 0;
     for past in scene.past.iter().rev().take(CLAUSE_WORDS_MAX) {
         if past.masked.is_some() {
             let number = past.token.is_numeric() || past.token.kind == Kind::Oh;
@@ -333,7 +313,7 @@ fn goes_on_from(scene: &Scene<'_>) -> Option<(Entity, bool)> {
 /// What the other speaker has just said, read back; or what this one has said, begun again.
 fn said_again(scene: &Scene<'_>, run: &Run) -> Option<Entity> {
     let first = scene.ahead.seen(0, 1).first()?;
-    let named = || scene.live().iter().filter(|said| is_number(said.cue)).find_map(|said| of(said.cue)).unwrap_or(Entity::Phone);
+    let named = || scene.live().iter().find_map(|said| of(said.cue)).map_or(Entity::Phone, |number| number.entity);
     let digits = run.digits.as_bytes();
     if digits.len() >= 2 && first.others.recent(first.start_ms).is_some_and(|told| told.ends_with(digits)) {
         return Some(named());
@@ -344,28 +324,41 @@ fn said_again(scene: &Scene<'_>, run: &Run) -> Option<Entity> {
 }
 
 /// What a cue for a number awaits.
-const fn of(cue: Cue) -> Option<Entity> {
-    Some(match cue {
-        Cue::Card | Cue::LastFour => Entity::CardNumber,
-        Cue::Cvv => Entity::Cvv,
-        Cue::Expiry => Entity::Expiry,
-        Cue::Account => Entity::BankAccount,
-        Cue::Routing => Entity::RoutingNumber,
-        Cue::Iban => Entity::Iban,
-        Cue::Ssn => Entity::Ssn,
-        Cue::Itin => Entity::Itin,
-        Cue::Pin => Entity::Pin,
-        Cue::OneTimeCode => Entity::OneTimeCode,
-        Cue::Password | Cue::AskedPassword => Entity::Password,
-        Cue::Birth => Entity::DateOfBirth,
-        Cue::Phone => Entity::Phone,
-        Cue::Record => Entity::MedicalRecord,
-        Cue::Aadhaar => Entity::Aadhaar,
-        Cue::Pan => Entity::Pan,
-        Cue::Zip => Entity::Address,
-        Cue::Figures => Entity::OneTimeCode,
+struct Number {
+    entity: Entity,
+    /// Fewer digits are none, where it is not awaited.
+    least: usize,
+    /// So many may be all of it.
+    whole: usize,
+    /// More are none.
+    longest: usize,
+}
+
+/// `None`: no number answers it.
+const fn of(cue: Cue) -> Option<Number> {
+    let (entity, least, whole, longest) = match cue {
+        Cue::Iban => (Entity::Iban, 6, 15, 34),
+        Cue::Card => (Entity::CardNumber, 4, 13, 19),
+        Cue::Cvv => (Entity::Cvv, 3, 3, 4),
+        Cue::Expiry => (Entity::Expiry, 3, 3, 6),
+        Cue::LastFour => (Entity::CardNumber, 4, 4, 4),
+        Cue::Account => (Entity::BankAccount, 4, 8, 17),
+        Cue::Routing => (Entity::RoutingNumber, 4, 9, 9),
+        Cue::Ssn => (Entity::Ssn, 4, 9, 9),
+        Cue::Itin => (Entity::Itin, 4, 9, 9),
+        Cue::Pin => (Entity::Pin, 3, 4, 12),
+        Cue::OneTimeCode => (Entity::OneTimeCode, 3, 5, 10),
+        Cue::Password | Cue::AskedPassword => (Entity::Password, 3, 3, 12),
+        Cue::Birth => (Entity::DateOfBirth, 4, 6, 8),
+        Cue::Phone => (Entity::Phone, 7, 10, 15),
+        Cue::Record => (Entity::MedicalRecord, 4, 6, 14),
+        Cue::Aadhaar => (Entity::Aadhaar, 4, 12, 12),
+        Cue::Pan => (Entity::Pan, 4, 10, 10),
+        Cue::Zip => (Entity::Address, 3, 5, 9),
+        Cue::Figures => (Entity::OneTimeCode, 3, 3, 10),
         Cue::Address | Cue::Name | Cue::AskedName | Cue::Harmless | Cue::Else => return None,
-    })
+    };
+    Some(Number { entity, least, whole, longest })
 }
 
 /// What "… is my PIN" says of the number before it.

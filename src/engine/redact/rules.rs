@@ -131,6 +131,11 @@ impl Scene<'_> {
         })
     }
 
+    /// The words of this turn that tell of something.
+    pub(super) fn strange(&self) -> impl Iterator<Item = &Past> {
+        self.turn().filter(|past| past.masked.is_none() && past.token.kind == Kind::Plain && !is_function(&past.token.folded))
+    }
+
     /// Whether this turn began with nothing but words that answers begin with.
     pub(super) fn leads_in(&self) -> bool {
         let mut after = "";
@@ -161,11 +166,7 @@ impl Scene<'_> {
             let away = |token: &Token| token.is_any(&["in", "for", "of", "about", "than", "a", "an", "or", "hasta", "desde", "como"]);
             return since <= NEAR_WORDS_MAX && !lead.is_some_and(away) || joint && !quantity;
         }
-        let strange = self
-            .turn()
-            .filter(|past| past.masked.is_none() && past.cue.is_none() && past.token.kind == Kind::Plain && !opens(&past.token))
-            .filter(|past| !is_function(&past.token.folded))
-            .count();
+        let strange = self.strange().filter(|past| past.cue.is_none() && !opens(&past.token)).count();
         strange <= 2 && joint && (!quantity || near && lead.is_some_and(|token| token.is_any(&["have", "tengo"])))
     }
 
@@ -282,7 +283,7 @@ pub(super) const TO_QUANTITIES: &[&str] = &[
 /// An answer that is none begins so.
 const DENIALS: &[&str] = &["no", "nope", "never", "dont", "didnt", "not", "cant", "nunca"];
 /// Of a turn in which a number goes on: "and the rest is".
-const THEN_WORDS_MAX: usize = 4;
+pub(super) const THEN_WORDS_MAX: usize = 4;
 /// So few words after his own cue the speaker tells it, whatever they are.
 const NEAR_WORDS_MAX: usize = 3;
 /// Words of one turn before what is told in it.

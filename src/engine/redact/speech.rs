@@ -25,6 +25,14 @@ pub enum Speaker {
 }
 
 impl Speaker {
+    /// Its place where something is kept of each.
+    pub const fn index(self) -> usize {
+        match self {
+            Self::Client => 0,
+            Self::Other => 1,
+        }
+    }
+
     pub(super) const fn other(self) -> Self {
         match self {
             Self::Client => Self::Other,

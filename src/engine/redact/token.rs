@@ -156,7 +156,7 @@ impl Token {
 }
 
 /// The letter without its accent; apostrophes fall away.
-const fn plain(c: char) -> Option<char> {
+pub(in crate::engine) const fn plain(c: char) -> Option<char> {
     Some(match c {
         'á' | 'à' | 'â' | 'ä' | 'ã' => 'a',
         'é' | 'è' | 'ê' | 'ë' => 'e',

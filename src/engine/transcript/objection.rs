@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 use std::sync::LazyLock;
 
-use crate::engine::redact::Word;
+use crate::engine::redact::{Word, plain};
 
 /// Words looked back at: more than the longest phrase has.
 const WORDS_KEPT: usize = 24;
@@ -110,7 +110,7 @@ impl Objections {
             if start_ms.saturating_sub(last.end_ms) > GAP_MAX_MS {
                 self.words.clear();
             } else if folded == "not"
-                && let Some(joined) = JOINED.iter().find(|joined| joined.strip_suffix("nt").is_some_and(|verb| verb == last.folded))
+                && let Some((_, joined)) = JOINED.iter().find(|(verb, _)| *verb == last.folded)
             {
                 (*joined).clone_into(&mut last.folded);
                 last.end_ms = end_ms;
@@ -215,16 +215,7 @@ impl Said {
 
 /// Lower case without accents and apostrophes, one word each.
 fn folded(text: &str) -> Vec<String> {
-    let plain = |c: char| match c {
-        'á' | 'à' => 'a',
-        'é' | 'è' => 'e',
-        'í' => 'i',
-        'ó' => 'o',
-        'ú' | 'ü' => 'u',
-        'ñ' => 'n',
-        other => other,
-    };
-    let text: String = text.chars().filter(|c| !matches!(c, '\'' | '’')).flat_map(char::to_lowercase).map(plain).collect();
+    let text: String = text.chars().flat_map(char::to_lowercase).filter_map(plain).collect();
     text.split(|c: char| !c.is_alphanumeric())
         .filter(|word| !word.is_empty())
         .map(|word| if word == "cannot" { "cant".to_owned() } else { word.to_owned() })
@@ -234,9 +225,11 @@ fn folded(text: &str) -> Vec<String> {
 const FILLERS: [&str; 11] = ["uh", "um", "erm", "hmm", "please", "just", "really", "eh", "este", "pues", "favor"];
 
 /// What "do not" and its like are taken for.
-const JOINED: [&str; 18] = [
-    "dont", "didnt", "doesnt", "cannt", "couldnt", "shouldnt", "wouldnt", "mustnt", "maynt", "willnt", "havent", "hasnt", "isnt", "arent",
-    "wasnt", "werent", "hadnt", "amnt",
+#[rustfmt::skip]
+const JOINED: [(&str, &str); 18] = [
+    ("do", "dont"), ("did", "didnt"), ("does", "doesnt"), ("can", "cant"), ("could", "couldnt"), ("should", "shouldnt"), ("would", "wouldnt"),
+    ("must", "mustnt"), ("may", "maynt"), ("will", "wont"), ("have", "havent"), ("has", "hasnt"), ("had", "hadnt"), ("is", "isnt"),
+    ("are", "arent"), ("was", "wasnt"), ("were", "werent"), ("am", "amnt"),
 ];
 
 /// Words that stand for each other in a phrase, by the name that it has for them.
@@ -244,15 +237,15 @@ const CLASSES: &[(&str, &str)] = &[
     ("REC", "record|recorded|recording|recordings|tape|taped|taping|transcribe|transcribed|transcribing"),
     ("RECORDING", "recording|recordings|taping|transcribing"),
     ("RECORDER", "recording|recorder|tape"),
-    ("NOT", "dont|didnt|wouldnt|wont|willnt|havent|hasnt|cant|cannt|isnt|arent|amnt|not|never"),
+    ("NOT", "dont|didnt|wouldnt|wont|havent|hasnt|cant|isnt|arent|amnt|not|never"),
     ("WANT", "want|wanted|wish|wanna|like"),
     ("CONSENT", "consent|consented|consenting|agree|agreed|agreeing|allow|allowing|let|permit|permitting|authorize|approve|accept"),
     ("GIVE", "give|gave|given|giving|grant|granted|have|has|had|got|get"),
     ("PERMISSION", "permission|consent|authorization|approval|right|rights|authority"),
     ("FINE", "okay|ok|comfortable|happy|fine|cool|good|alright|right"),
     ("RATHER", "rather|prefer|preferred|appreciate|like|want|love|wish|better|okay|ok|fine|possible|mind|lets|possibly|way"),
-    ("NO", "not|cant|cannt|dont|didnt|wasnt|isnt|werent|arent|wouldnt|couldnt|no|without"),
-    ("CANT", "cant|cannt|maynt|shouldnt|mustnt|couldnt"),
+    ("NO", "not|cant|dont|didnt|wasnt|isnt|werent|arent|wouldnt|couldnt|no|without"),
+    ("CANT", "cant|maynt|shouldnt|mustnt|couldnt"),
     ("CAN", "can|could|would|will|may"),
     ("TALK", "talk|speak|continue|go|do|this|on|chat|proceed|discuss"),
     ("GRABEN", "graben|grabe|grabes|grabaran|grabara|grabaras|grabando|graban|graba|grave|graven|transcriban|transcriba"),
@@ -275,7 +268,7 @@ const CLOSING: &str = "thanks thank sorry ok okay sir maam and so goodbye bye po
 
 static ENGLISH: Tongue = Tongue {
     glue: "i im me us we were you youre guys they theyre them it its this that these my our your the a any all anything anyone anybody somebody call calls conversation conversations phone voice line audio to be being been get getting have having is are was for of with about if on in by go going keep keeping continue start ever right now here today at should would could can will",
-    denied: "dont not never didnt doesnt wont willnt shouldnt wouldnt havent did when if unless until they he she why",
+    denied: "dont not never didnt doesnt wont shouldnt wouldnt havent did when if unless until they he she why",
     carries: "to you me us them want wants need have has like going ever would should we the",
     articles: "my the a an his her their some any those these every your our",
     ours: "call calls conversation conversations voice voices words phone audio line discussion interview session chat talk thing things part rest whole entire private personal information info details name life business answer answers side of more kind way mother mom father dad son daughter child children kid kids baby wife husband family",
@@ -303,7 +296,7 @@ static ENGLISH: Tongue = Tongue {
             ("[i|im|its] NOT [feel|feeling] FINE ~ REC", Before::Anything, After::ThisCall),
             ("hate|refuse|decline|object|forbid|oppose|against|uncomfortable ~ REC", Before::Denied, After::ThisCall),
             ("i do mind ~ REC", Before::Denied, After::ThisCall),
-            ("i|we wont|willnt be REC", Before::Anything, After::ThisCall),
+            ("i|we wont be REC", Before::Anything, After::ThisCall),
             ("RATHER ~ NO ~ REC", Before::Denied, After::ThisCall),
             ("RATHER ~ NO ~ GIVE ~ REC", Before::Denied, After::ThisCall),
             ("told|asked|asking|telling|begging you|them ~ not ~ REC", Before::Denied, After::ThisCall),
@@ -368,7 +361,7 @@ static SPANISH: Tongue = Tongue {
             ("no [voy|vamos] [a] hablo|hablar|hablamos|digo|decir ~ si|mientras ~ GRABEN|GRABADO", Before::Anything, After::ThisCall),
             ("no tiene|tienen|tienes ~ PERMISO ~ GRABEN|GRABAR|GRABADO|GRABACION", Before::Anything, After::ThisCall),
             ("no tiene|tienen|tienes mi PERMISO", Before::Anything, After::Only(CLOSING)),
-            ("GRABEN|GRABAR ~ sin mi|nuestro|permiso PERMISO", Before::Anything, After::Only(CLOSING)),
+            ("GRABEN|GRABAR ~ sin [mi|nuestro|su|ningun] PERMISO", Before::Anything, After::Only(CLOSING)),
             ("no [me|nos|se|lo|la] PUEDE ~ GRABAR", Before::Anything, After::ThisCall),
             ("PUEDE|manera|forma|posible ~ no ~ GRABAR", Before::Anything, After::ThisCall),
             ("me|nos niego|negamos|opongo|oponemos ~ GRABEN|GRABAR|GRABADO|GRABACION", Before::Denied, After::ThisCall),

@@ -9,8 +9,7 @@ use std::collections::VecDeque;
 use super::document::{Document, Line, MaskedSpan, PolicyView, sure};
 use super::text_of;
 use crate::engine::redact::{
-    Alternative, Entities, Entity, Policy, Redacted, Redactor, SILENCE_PAD_MS, SILENCE_TAIL_MS_MAX, Speaker, Unusable, Utterance, Word,
-    bare, is_mark, mark, marked,
+    Alternative, Entities, Entity, Policy, Redacted, Redactor, Speaker, Unusable, Utterance, Word, bare, is_mark, mark, marked, silenced,
 };
 
 /// What masks more makes rules see less: so often they are run at most, until they find nothing more.
@@ -93,7 +92,7 @@ impl Document {
         let mut waiting = [VecDeque::new(), VecDeque::new()];
         let mut found: Vec<(usize, Redacted)> = Vec::new();
         let mut released = |waiting: &mut [VecDeque<usize>; 2], out: Vec<Redacted>| {
-            let placed = out.into_iter().filter_map(|redacted| Some((waiting[lane(redacted.utterance.speaker)].pop_front()?, redacted)));
+            let placed = out.into_iter().filter_map(|redacted| Some((waiting[redacted.utterance.speaker.index()].pop_front()?, redacted)));
             found.extend(placed);
         };
         for (n, line) in self.utterances.iter().enumerate() {
@@ -101,7 +100,7 @@ impl Document {
                 let out = redactor.heard_until(speaker, line.start_ms);
                 released(&mut waiting, out);
             }
-            waiting[lane(line.speaker)].push_back(n);
+            waiting[line.speaker.index()].push_back(n);
             let out = redactor.redact(line.as_heard())?;
             released(&mut waiting, out);
         }
@@ -151,9 +150,7 @@ impl Line {
             let length = more[from..].iter().take_while(|next| **next == more[from]).count();
             at = from + length;
             let (first, last) = (&self.words[from], &self.words[at - 1]);
-            let latest = last.end_ms + SILENCE_TAIL_MS_MAX;
-            let end_ms = self.words.get(at).map_or(latest, |next| next.start_ms.clamp(last.end_ms, latest));
-            let start_ms = first.start_ms.saturating_sub(SILENCE_PAD_MS);
+            let (start_ms, end_ms) = silenced(first.start_ms, last.end_ms, self.words.get(at).map(|next| next.start_ms));
             self.masked.push(MaskedSpan { entity: entity.code().to_owned(), confidence: confidence.to_owned(), start_ms, end_ms });
         }
         self.masked.sort_by_key(|span| (span.start_ms, span.end_ms));
@@ -211,13 +208,6 @@ impl PolicyView {
     fn meant(&self) -> Policy {
         let entities = self.entities.iter().filter_map(|code| Entity::from_code(code)).fold(Entities::NONE, Entities::with);
         Policy { entities, strict: self.strict }
-    }
-}
-
-const fn lane(speaker: Speaker) -> usize {
-    match speaker {
-        Speaker::Client => 0,
-        Speaker::Other => 1,
     }
 }
 

@@ -27,7 +27,7 @@ use crate::server::registry::Shown;
 /// After a pause begins, frames that had been taken in before it still come for so long.
 const STRAGGLERS_FOR: Duration = Duration::from_millis(700);
 /// After the recording's end the recognisers have so long for their last words.
-const LAST_WORDS_WITHIN: Duration = Duration::from_secs(20);
+const STREAMS_END_WITHIN: Duration = Duration::from_secs(20);
 /// What both listeners may have told and nobody has taken yet.
 const TOLD_MAX: usize = 64;
 
@@ -140,13 +140,6 @@ const fn speaker(channel: Channel) -> Speaker {
     }
 }
 
-const fn index(speaker: Speaker) -> usize {
-    match speaker {
-        Speaker::Client => Channel::Client.index(),
-        Speaker::Other => Channel::Other.index(),
-    }
-}
-
 impl Scribe {
     fn show(&self, state: RecordingState) {
         if self.failed.is_none() {
@@ -161,7 +154,7 @@ impl Scribe {
             let Some(in_call) = self.origins.in_call(frame.stream(), frame.at()) else { continue };
             let end = in_call + frame.codes().len() as u64;
             self.origins.reached(end);
-            let party = &mut self.parties[frame.channel().index()];
+            let party = &mut self.parties[speaker(frame.channel()).index()];
             // What came out of order is in the recording; a recogniser hears only forwards.
             if in_call >= party.next {
                 party.next = end;
@@ -170,7 +163,7 @@ impl Scribe {
         }
         self.desk.scribes.pool.give_back(batch);
         for channel in Channel::BOTH {
-            let frames = std::mem::take(&mut self.parties[channel.index()].frames);
+            let frames = std::mem::take(&mut self.parties[speaker(channel).index()].frames);
             if !frames.is_empty() {
                 self.hand(channel, frames);
             }
@@ -178,7 +171,7 @@ impl Scribe {
     }
 
     fn hand(&mut self, channel: Channel, frames: Vec<(u64, Admitted)>) {
-        let party = &mut self.parties[channel.index()];
+        let party = &mut self.parties[speaker(channel).index()];
         if party.deaf_from_ms.is_some() {
             return;
         }
@@ -197,7 +190,7 @@ impl Scribe {
     /// The gate is shut, for a while or for good: the recognisers' streams end, and what they know they tell.
     fn finish(&mut self) {
         for channel in Channel::BOTH {
-            let party = &mut self.parties[channel.index()];
+            let party = &mut self.parties[speaker(channel).index()];
             let Some(listener) = party.listener.as_ref().filter(|_| std::mem::take(&mut party.fed)) else { continue };
             match listener.hand(Order::Finish) {
                 Ok(()) => party.finishing += 1,
@@ -227,7 +220,7 @@ impl Scribe {
     fn hear(&mut self, from: Speaker, told: Told) {
         match told {
             Told::Final(utterance) => {
-                self.parties[index(from)].told_ms = utterance.end_ms;
+                self.parties[from.index()].told_ms = utterance.end_ms;
                 if let Some(no_ms) = self.transcript.take(utterance)
                     && let Some((stream, at)) = self.origins.in_stream(no_ms * SAMPLES_PER_MS)
                 {
@@ -237,7 +230,7 @@ impl Scribe {
                 }
             }
             Told::Reached(ms) => {
-                self.parties[index(from)].told_ms = ms;
+                self.parties[from.index()].told_ms = ms;
                 self.transcript.heard_until(from, ms);
             }
             Told::Missed(start_ms, end_ms, why) => {
@@ -245,7 +238,7 @@ impl Scribe {
                 self.missed = Some(why);
             }
             Told::Finished => {
-                let party = &mut self.parties[index(from)];
+                let party = &mut self.parties[from.index()];
                 party.finishing = party.finishing.saturating_sub(1);
             }
             Told::GaveUp(why) => self.deafen(from, why.to_string()),
@@ -258,7 +251,7 @@ impl Scribe {
 
     /// Nobody listens to this party any more.
     fn deafen(&mut self, whom: Speaker, why: String) {
-        let party = &mut self.parties[index(whom)];
+        let party = &mut self.parties[whom.index()];
         party.listener = None;
         party.finishing = 0;
         party.deaf_from_ms.get_or_insert(party.told_ms);
@@ -282,7 +275,7 @@ impl Scribe {
             self.show(RecordingState::Halted);
         }
         self.finish();
-        let until = Instant::now() + LAST_WORDS_WITHIN;
+        let until = Instant::now() + STREAMS_END_WITHIN;
         while self.parties.iter().any(|party| party.finishing > 0) {
             match tokio::time::timeout_at(until, told.recv()).await {
                 Ok(Some((speaker, said))) => self.hear(speaker, said),
@@ -291,7 +284,7 @@ impl Scribe {
         }
         let end_ms = self.origins.newest() / SAMPLES_PER_MS;
         for whom in [Speaker::Client, Speaker::Other] {
-            let party = &self.parties[index(whom)];
+            let party = &self.parties[whom.index()];
             let late = (party.finishing > 0).then_some(party.told_ms);
             if let Some(from_ms) = party.deaf_from_ms.or(late) {
                 self.transcript.missed(whom, from_ms.min(end_ms), end_ms);

@@ -1,8 +1,10 @@
 //! What must hold of a call whose two legs are joined here, and how much later one hears the other.
 
-use super::rig::Rig;
+use super::rig::{Rig, prompt};
+use super::simulation::Random;
 use crate::engine::audio::frame::{Channel, StreamNo};
 use crate::engine::audio::g711;
+use crate::engine::audio::prompts::Line;
 use crate::engine::call::{BotSaid, Input, Leg, Mode, Phase, RecordingState, Settings, ToBot};
 use crate::engine::consent::{Actor, ConsentStatus, Direction, UnrecordedReason};
 use crate::engine::time::MediaTime;
@@ -143,7 +145,7 @@ fn keys_stay_on_the_clients_leg() {
 
 /// How the frames of two people come to us, by the media's clock. A frame is late by whole frames, and never overtakes another.
 #[derive(Clone, Copy, Debug, Default)]
-struct Line {
+struct Way {
     /// Of a hundred frames of the other party, so many are late by one.
     late: u64,
     /// The same of the client's: by their coming we know how far Twilio has played.
@@ -157,18 +159,13 @@ struct Line {
     slow_by_one_in: u64,
 }
 
-/// What half an hour on such a line comes to: of each frame that was played, how long after its coming, in ms; and frames that were
+/// What half an hour on such a way comes to: of each frame that was played, how long after its coming, in ms; and frames that were
 /// said and not played, of the other party's and of what went on to it of the client's.
-fn half_an_hour(line: Line) -> (Vec<u64>, [u64; 2]) {
+fn half_an_hour(way: Way) -> (Vec<u64>, [u64; 2]) {
     let mut rig = joined('1');
     rig.said.clear();
-    let mut seed = 7u64;
-    let mut of_a_hundred = |share: u64| {
-        seed ^= seed << 13;
-        seed ^= seed >> 7;
-        seed ^= seed << 17;
-        seed % 100 < share
-    };
+    let mut random = Random(7);
+    let mut of_a_hundred = |share: u64| random.below(100) < share;
     const FRAMES: u64 = 30 * 60 * 50;
     // What Twilio has and has not yet played to the client; when each frame of the other's came; how many wait on either way.
     let (mut queued, mut came, mut delays) = (0u64, Vec::new(), Vec::new());
@@ -176,16 +173,16 @@ fn half_an_hour(line: Line) -> (Vec<u64>, [u64; 2]) {
     for tick in 0..FRAMES {
         rig.pass(20);
         clients += 1;
-        if !of_a_hundred(line.client_late) || clients > 1 {
+        if !of_a_hundred(way.client_late) || clients > 1 {
             for _ in 0..std::mem::take(&mut clients) {
                 rig.media(&[0x7E; 160], crate::engine::twilio::message::Track::Inbound);
             }
         }
         queued = queued.saturating_sub(160);
         let drifts = |every: u64| u64::from(every > 0 && tick % every == every - 1);
-        waiting += (1 + drifts(line.fast_by_one_in)) - drifts(line.slow_by_one_in);
-        let stalls = line.stalls && tick % 3_000 >= 1_500 && tick % 3_000 < 1_510;
-        let late = (of_a_hundred(line.late) && waiting == 1) || of_a_hundred(line.unbounded);
+        waiting += (1 + drifts(way.fast_by_one_in)) - drifts(way.slow_by_one_in);
+        let stalls = way.stalls && tick % 3_000 >= 1_500 && tick % 3_000 < 1_510;
+        let late = (of_a_hundred(way.late) && waiting == 1) || of_a_hundred(way.unbounded);
         if !stalls && !late {
             for _ in 0..std::mem::take(&mut waiting) {
                 // Loud, so that nothing of it is silence that nobody misses; and numbered.
@@ -215,10 +212,10 @@ fn at(delays: &[u64], percent: usize) -> u64 {
 #[test]
 fn on_a_jittery_line_nothing_is_lost_and_the_other_is_heard_within_forty_milliseconds() {
     for line in [
-        Line::default(),
-        Line { late: 50, ..Line::default() },
-        Line { client_late: 50, ..Line::default() },
-        Line { late: 50, client_late: 50, ..Line::default() },
+        Way::default(),
+        Way { late: 50, ..Way::default() },
+        Way { client_late: 50, ..Way::default() },
+        Way { late: 50, client_late: 50, ..Way::default() },
     ] {
         let (delays, lost) = half_an_hour(line);
         assert!(lost[0] <= 3 && lost[1] <= 1, "{line:?}: {lost:?}, and what is still on its way at the end is not lost");
@@ -231,13 +228,13 @@ fn with_stalls_and_clocks_that_drift_the_delay_stays_in_its_bound_and_does_not_g
     // A stall's frames are old when they come: of 30 stalls of ten frames most are lost, and of a drift what it brings.
     let stalls = 300;
     for (line, most) in [
-        (Line { stalls: true, ..Line::default() }, stalls),
-        (Line { stalls: true, late: 50, client_late: 50, fast_by_one_in: 10_000, ..Line::default() }, stalls + 30),
-        (Line { stalls: true, late: 50, client_late: 50, slow_by_one_in: 10_000, ..Line::default() }, stalls + 30),
-        (Line { fast_by_one_in: 1_000, ..Line::default() }, 90),
-        (Line { stalls: true, unbounded: 10, ..Line::default() }, 900),
+        (Way { stalls: true, ..Way::default() }, stalls),
+        (Way { stalls: true, late: 50, client_late: 50, fast_by_one_in: 10_000, ..Way::default() }, stalls + 30),
+        (Way { stalls: true, late: 50, client_late: 50, slow_by_one_in: 10_000, ..Way::default() }, stalls + 30),
+        (Way { fast_by_one_in: 1_000, ..Way::default() }, 90),
+        (Way { stalls: true, unbounded: 10, ..Way::default() }, 900),
         // Of a line on which two of five frames are late and one of forty by four, no bound of 60 ms keeps everything.
-        (Line { stalls: true, unbounded: 40, ..Line::default() }, 5_400),
+        (Way { stalls: true, unbounded: 40, ..Way::default() }, 5_400),
     ] {
         let (delays, lost) = half_an_hour(line);
         let (early, late) = (&delays[..delays.len() / 10], &delays[delays.len() * 9 / 10..]);
@@ -359,14 +356,8 @@ fn lines_to_party(rig: &Rig) -> Vec<&'static [u8]> {
     rig.to_bot.iter().filter_map(|told| if let ToBot::Line(codes) = told { Some(*codes) } else { None }).collect()
 }
 
-fn prompt(line: crate::engine::audio::prompts::Line) -> &'static [u8] {
-    use crate::engine::audio::prompts::{Language, library};
-    library().prompt(Language::EN, line).codes
-}
-
 #[test]
 fn a_line_is_heard_by_both_and_nothing_comes_later_for_it() {
-    use crate::engine::audio::prompts::Line;
     let by = || Actor::User { id: "cm".into(), name: String::new() };
     let mut rig = talking(Settings { announces: true, ..Settings::default() });
     rig.step(Input::Pause { by: by(), reason: "PAYMENT".into() });
@@ -417,7 +408,6 @@ fn the_tone_sounds_for_both_at_its_interval_and_its_times_are_told() {
 
 #[test]
 fn a_line_needs_nobody_who_talks_below_it() {
-    use crate::engine::audio::prompts::Line;
     let mut rig = talking(Settings { announces: true, ..Settings::default() });
     // The other's leg carries nothing.
     rig.quiet(1_000);
@@ -431,7 +421,6 @@ fn a_line_needs_nobody_who_talks_below_it() {
 
 #[test]
 fn the_other_leg_hears_a_line_over_the_client_and_nothing_later_for_it() {
-    use crate::engine::audio::prompts::Line;
     let mut rig = joined('1');
     let mut leg = Leg::new(rig.now().tick);
     let stopped = prompt(Line::Stopped);

@@ -1,16 +1,13 @@
 //! What must hold of a no that comes when the recording has ended already, and may be stored: nobody can cut it any more.
 
 use super::rig::Rig;
+use super::stories::user;
 use crate::engine::audio::frame::{Place, StreamNo};
 use crate::engine::call::{Effect, Input, Mode, OnOptOut, PAUSE_MAX_MS, Party, PartyKind, Phase, RecordingState, Settings};
-use crate::engine::consent::{Actor, ConsentStatus};
+use crate::engine::consent::ConsentStatus;
 use crate::engine::time::WallTime;
 
 const TAKEN_BACK: &str = ", and takes the recording back";
-
-fn manager() -> Actor {
-    Actor::User { id: "cm".into(), name: String::new() }
-}
 
 /// A placed call in a fork: ten seconds of it are captured.
 fn talked(on_opt_out: OnOptOut) -> Rig {
@@ -24,7 +21,7 @@ fn talked(on_opt_out: OnOptOut) -> Rig {
 /// The call was handed over, and no stream came for the new party.
 fn left(on_opt_out: OnOptOut) -> Rig {
     let mut rig = talked(on_opt_out);
-    rig.step(Input::Transfer { by: manager(), to: Party { kind: PartyKind::Agent, to: "client:anna".into() } });
+    rig.step(Input::Transfer { by: user("cm"), to: Party { kind: PartyKind::Agent, to: "client:anna".into() } });
     rig.stop();
     rig.pass(40_000);
     ended_by_us(&rig, 500);
@@ -34,7 +31,7 @@ fn left(on_opt_out: OnOptOut) -> Rig {
 /// Somebody forgot to resume.
 fn forgotten(on_opt_out: OnOptOut) -> Rig {
     let mut rig = talked(on_opt_out);
-    rig.step(Input::Pause { by: manager(), reason: "PAYMENT".into() });
+    rig.step(Input::Pause { by: user("cm"), reason: "PAYMENT".into() });
     rig.quiet(PAUSE_MAX_MS + 1_000);
     ended_by_us(&rig, 500);
     rig
@@ -48,7 +45,7 @@ fn ended_by_us(rig: &Rig, captured: usize) {
 
 fn says_no(rig: &mut Rig, ago_ms: Option<i64>) {
     let since = ago_ms.map(|ago_ms| WallTime(rig.now().wall.0 - ago_ms));
-    rig.step(Input::OptOut { actor: manager(), reason: None, since });
+    rig.step(Input::OptOut { actor: user("cm"), reason: None, since });
 }
 
 /// Whether all of the recording is to be deleted, as the ledger and everybody else are told.
@@ -118,7 +115,7 @@ fn an_opt_out_that_is_said_to_have_held_earlier_is_not_answered_with_nothing() {
     }
     // Words on the stream before the last had cut it back to there.
     let mut rig = talked(OnOptOut::KeepConsented);
-    rig.step(Input::Transfer { by: manager(), to: Party { kind: PartyKind::Agent, to: "client:anna".into() } });
+    rig.step(Input::Transfer { by: user("cm"), to: Party { kind: PartyKind::Agent, to: "client:anna".into() } });
     rig.stop();
     rig.start_with(Mode::Capture, [true, true], None).quiet(5_000);
     rig.step(Input::Objected { stream: StreamNo(0), at: Place(4_000 * 8) });
@@ -139,7 +136,7 @@ fn an_opt_out_that_is_said_to_have_held_earlier_is_not_answered_with_nothing() {
 fn the_chain_says_that_nothing_could_be_cut() {
     let mut rig = left(OnOptOut::KeepConsented);
     let (now, mut out) = (rig.now(), std::mem::take(&mut rig.out));
-    rig.call.step(now, Input::OptOut { actor: manager(), reason: None, since: Some(WallTime(now.wall.0 - 44_000)) }, &mut out);
+    rig.call.step(now, Input::OptOut { actor: user("cm"), reason: None, since: Some(WallTime(now.wall.0 - 44_000)) }, &mut out);
     let halted = out.effects.iter().find_map(|effect| match effect {
         Effect::Audit(event) if event.kind.word() == "recording.halted" => Some((event.position.clone()?.stream_sid, event.detail.clone())),
         _ => None,

@@ -1,6 +1,7 @@
 //! Calls that this gateway makes: rung, put through, asked by keypad, and never heard of again.
 
 use super::rig::{LedgerMood, Rig};
+use super::simulation::Random;
 use super::stories::tone;
 use crate::engine::audio::frame::StreamNo;
 use crate::engine::audio::prompts::Language;
@@ -352,13 +353,8 @@ fn a_call_that_is_put_through_past_us_is_an_unrecorded_one_and_over() {
 #[test]
 fn however_its_streams_are_torn_twilios_word_ends_the_call_and_nothing_else_does_but_a_hang_up_in_the_question() {
     for seed in 1..=300u64 {
-        let mut random = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-        let mut below = |count: u64| {
-            random ^= random << 13;
-            random ^= random >> 7;
-            random ^= random << 17;
-            (random >> 20) % count
-        };
+        let mut random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+        let mut below = |count: u64| random.below(count);
         let mut rig = if below(2) == 0 { Rig::told(ConsentStatus::Pending) } else { Rig::made(ConsentStatus::Pending) };
         rig.mood = [LedgerMood::Prompt, LedgerMood::SlowMs(500), LedgerMood::Fails][below(3) as usize];
         rig.start(Mode::Consent).quiet(below(8_000));

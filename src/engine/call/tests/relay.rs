@@ -1,8 +1,9 @@
 //! What must hold of a call that a voice bot serves.
 
-use super::rig::Rig;
+use super::rig::{Rig, prompt};
 use crate::engine::audio::frame::{Channel, StreamNo};
 use crate::engine::audio::g711;
+use crate::engine::audio::prompts::Line;
 use crate::engine::call::{Bot, BotSaid, Input, Mode, Phase, RecordingState, Settings, ToBot};
 use crate::engine::consent::{Actor, ConsentStatus, DELAY_LINE_MS, Direction, UnrecordedReason};
 
@@ -272,13 +273,12 @@ fn after_the_bot_a_call_that_ends_ends_well() {
 
 #[test]
 fn a_line_of_ours_comes_before_what_the_bot_has_still_to_say_and_is_nobodys_voice() {
-    use crate::engine::audio::prompts::{Language, Line, library};
     let mut rig = relayed_with(Settings { announces: true, ..Settings::default() }, false, '1');
     let said = voice(300);
     says(&mut rig, &said);
     rig.quiet(1_000);
     rig.key('*').key('2').quiet(12_000);
-    let stopped = library().prompt(Language::EN, Line::Stopped).codes;
+    let stopped = prompt(Line::Stopped);
     let at = rig.said.windows(stopped.len()).position(|window| window == stopped).unwrap_or_else(|| panic!("{}", rig.trace));
     assert!((1_000 * 8..=2_100 * 8).contains(&at), "after what was at Twilio already: {at}");
     let theirs: Vec<u8> = rig.said[..at].iter().chain(&rig.said[at + stopped.len()..]).copied().collect();
@@ -288,13 +288,12 @@ fn a_line_of_ours_comes_before_what_the_bot_has_still_to_say_and_is_nobodys_voic
 
 #[test]
 fn a_bot_that_takes_back_its_words_takes_back_none_of_ours() {
-    use crate::engine::audio::prompts::{Language, Line, library};
     let mut rig = relayed_with(Settings { announces: true, ..Settings::default() }, false, '1');
     rig.key('*').key('2').quiet(600);
     let before = rig.said.len();
     rig.step(Input::Bot { stream: NO, said: BotSaid::Clear });
     rig.quiet(8_000);
-    let stopped = library().prompt(Language::EN, Line::Stopped).codes;
+    let stopped = prompt(Line::Stopped);
     // What was at Twilio and not played when it was cleared is said again.
     let again = &rig.said[before..];
     assert!(stopped.ends_with(again) && again.len() > stopped.len() - before, "{} {} {}", stopped.len(), before, again.len());

@@ -7,6 +7,7 @@ use super::golden::Golden;
 use crate::engine::audio::frame::{Channel, StreamNo};
 use crate::engine::audio::g711;
 use crate::engine::audio::key::Key;
+use crate::engine::audio::prompts::{Language, Line, library};
 use crate::engine::call::{
     Bot, Call, CallIdentity, Effect, Handing, Input, LAST_WORDS_MS, Mode, NotSealed, Now, Outbox, Reach, Settings, Snapshot, Standing,
     StreamStart, ToBot, TransferNo,
@@ -15,6 +16,11 @@ use crate::engine::consent::{ConsentRecord, ConsentStatus, Direction, Grant, Met
 use crate::engine::ledger::Committed;
 use crate::engine::time::{MediaTime, Tick, WallTime};
 use crate::engine::twilio::message::Track;
+
+/// A line of ours, in English.
+pub(super) fn prompt(line: Line) -> &'static [u8] {
+    library().prompt(Language::EN, line).codes
+}
 
 /// How the ledger behaves.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

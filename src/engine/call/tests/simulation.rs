@@ -2,17 +2,19 @@
 //! is run twice: the same input gives the same bytes (P12).
 
 use super::rig::{LedgerMood, Rig};
+use super::stories::user;
 use crate::engine::call::{Input, Mode, OnOptOut, Phase, Settings};
-use crate::engine::consent::{Actor, ConsentStatus, Direction};
+use crate::engine::consent::{ConsentStatus, Direction};
 use crate::engine::time::MediaTime;
 use crate::engine::twilio::message::Track;
 
 const SEEDS: u64 = 400;
 
-struct Random(u64);
+/// Xorshift: the same numbers from the same seed, wherever it runs.
+pub(super) struct Random(pub(super) u64);
 
 impl Random {
-    fn below(&mut self, count: u64) -> u64 {
+    pub(super) fn below(&mut self, count: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -27,16 +29,12 @@ struct Outcome {
     captured: Vec<(u64, Vec<u8>)>,
 }
 
-fn manager() -> Actor {
-    Actor::User { id: "cm".into(), name: String::new() }
-}
-
 fn pause() -> Input<'static> {
-    Input::Pause { by: manager(), reason: "PAYMENT".into() }
+    Input::Pause { by: user("cm"), reason: "PAYMENT".into() }
 }
 
 fn resume() -> Input<'static> {
-    Input::Resume { by: manager(), reason: None }
+    Input::Resume { by: user("cm"), reason: None }
 }
 
 fn simulate(seed: u64) -> Outcome {

@@ -52,6 +52,7 @@ fn a_two_told_by_event_is_not_taken_for_one_that_was_heard_on_an_earlier_stream(
         rig.key(key).quiet(600);
     }
     rig.quiet(2_000);
+    assert_eq!((rig.refusals, rig.state().consent.status), (0, ConsentStatus::Granted), "{}", rig.trace);
     rig.step(Input::Transfer { by: manager(), to: Party { kind: PartyKind::Agent, to: "client:maria".into() } });
     rig.stop();
     rig.start_with(Mode::Capture, [true, true], None).quiet(3_000);

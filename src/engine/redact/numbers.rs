@@ -261,12 +261,11 @@ fn meaning(said: &Said, run: &Run, awaited: bool) -> Meaning {
     let total = run.digits.len();
     // Second thoughts make a number longer.
     let most = |digits: usize| if run.corrected || awaited { digits * 2 + 2 } else { digits };
-    let number = match said.cue {
-        Cue::Harmless => return if total < CARD_DIGITS_MIN { Meaning::Harmless } else { Meaning::Other },
-        // Letters and figures: no number by itself.
-        Cue::Pan => None,
-        cue => of(cue),
-    };
+    if said.cue == Cue::Harmless {
+        return if total < CARD_DIGITS_MIN { Meaning::Harmless } else { Meaning::Other };
+    }
+    // A PAN is of letters and figures: no number by itself.
+    let number = of(said.cue).filter(|_| said.cue != Cue::Pan);
     let Some(Number { entity, least, whole, longest }) = number else { return Meaning::Other };
     let (least, longest) = (if awaited { 1 } else { least }, most(longest));
     // Four digits of a longer number are seldom all that is said in a breath; a year or a time is.

@@ -1,6 +1,8 @@
 //! A call that is being recorded, from the text of a media message to the spool: what a media thread does, without its sockets.
 //! For the benchmark of the frame path and for the test that counts what it allocates.
 
+use std::time::Duration;
+
 use callgate::engine::audio::frame::{Channel, Place, StreamNo};
 use callgate::engine::audio::key::Key;
 use callgate::engine::audio::prompts::{Language, Line, library};
@@ -10,6 +12,9 @@ use callgate::engine::time::{MediaTime, Tick, WallTime};
 use callgate::engine::twilio::message::{self, Incoming, Track};
 use callgate::io::database::{Database, Work};
 use callgate::io::spool::{RecordingHead, SpoolFeed, SpoolKeys, SpoolStalled, SpoolWriters};
+
+/// In so many ticks of 20 ms a chunk is handed to the spool.
+pub const TICKS_A_CHUNK: u64 = 10;
 
 /// A line with a person on it: our own prompt, as loud as a caller.
 pub fn codes(n: u64) -> [u8; 160] {
@@ -40,7 +45,7 @@ pub struct Recorded {
     out: Outbox,
     codes: Vec<u8>,
     n: u64,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Recorded {
@@ -107,12 +112,16 @@ impl Recorded {
         for _ in 0..64 {
             feed.cut_back(StreamNo(0), Place(u64::MAX)).unwrap();
         }
-        let mut recorded = Self { call, feed, out, codes: Vec::with_capacity(1_024), n: 250, _folder: folder };
-        // The closing line plays, the delay line fills, every buffer finds its size.
-        for _ in 0..600 {
+        let mut recorded = Self { call, feed, out, codes: Vec::with_capacity(1_024), n: 250, folder };
+        // The closing line plays, the delay line fills, every buffer finds its size; then the writers catch up.
+        let mut written = recorded.written_beyond(0);
+        for tick in 0..600 {
             for (track, _) in Track::BOTH.into_iter().zip(tracks).filter(|(_, is_sent)| *is_sent) {
                 let text = recorded.next(track);
                 let _ = recorded.frame(&text);
+            }
+            if tick > 300 && tick % TICKS_A_CHUNK == 0 {
+                written = recorded.written_beyond(written);
             }
         }
         recorded
@@ -122,6 +131,17 @@ impl Recorded {
     pub fn next(&mut self, track: Track) -> String {
         self.n += u64::from(track == Track::Inbound);
         text(self.n, track)
+    }
+
+    /// Waits until the writers have written more than so many bytes, however busy the machine is: how many they have.
+    pub fn written_beyond(&self, before: u64) -> u64 {
+        loop {
+            let written = std::fs::metadata(self.folder.path().join("spool/rec.spool")).map_or(0, |file| file.len());
+            if written > before {
+                return written;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// What a media thread does with a message: how many frames it hands to the spool.

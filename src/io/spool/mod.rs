@@ -28,9 +28,11 @@ pub use read::{SpoolFile, Unreadable, destroy_all_of, files_of, left_behind};
 pub use sync::SYNC_EVERY;
 pub use write::{SpoolEnd, SpoolWriters};
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError};
-use std::sync::{Arc, Mutex};
+
+use crossbeam_queue::ArrayQueue;
 
 use crate::engine::audio::frame::{Place, StreamNo};
 use crate::engine::consent::{Admitted, Batch};
@@ -48,8 +50,9 @@ const CHUNK_ROOM: usize = 2_048;
 #[error("spool cannot take more audio: the disk is full, stuck or gone")]
 pub struct SpoolStalled;
 
-/// Empty chunks on their way back to the feeds.
-type Pool = Arc<Mutex<Vec<Vec<u8>>>>;
+/// Empty chunks on their way back to the feeds. Without a lock: a writer that gives way to everybody may be held up while it has
+/// one.
+type Pool = Arc<ArrayQueue<Vec<u8>>>;
 
 /// Between a feed and its writer: set by the writer when the disk failed, by the feed when it was dropped without an end.
 type Broken = Arc<AtomicBool>;
@@ -173,9 +176,8 @@ impl SpoolFeed {
         if self.chunk.is_empty() {
             return Ok(());
         }
-        // Never waits for the pool either: a new buffer is the rare case.
-        let spare = self.pool.try_lock().ok().and_then(|mut pool| pool.pop());
-        let empty = spare.unwrap_or_else(|| Vec::with_capacity(CHUNK_ROOM));
+        // A new one only if the writers have not come to any for longer than there are buffers.
+        let empty = self.pool.pop().unwrap_or_else(|| Vec::with_capacity(CHUNK_ROOM));
         let chunk = std::mem::replace(&mut self.chunk, empty);
         self.send(Job::Chunk(self.slot, chunk))
     }

@@ -94,7 +94,7 @@ fn frames(file: &SpoolFile, keys: &SpoolKeys) -> (Vec<Vec<u8>>, Option<String>) 
 }
 
 fn feed(queue: SyncSender<Job>) -> SpoolFeed {
-    let (pool, broken) = (Pool::default(), Broken::default());
+    let (pool, broken) = (Pool::new(ArrayQueue::new(4)), Broken::default());
     SpoolFeed { slot: 0, queue, pool, chunk: Vec::new(), first: None, began: Tick(0), broken, cut: false, ended: false }
 }
 

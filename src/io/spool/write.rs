@@ -6,13 +6,14 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use aes_gcm::Aes256Gcm;
 use aes_gcm::aead::AeadInOut as _;
+use crossbeam_queue::ArrayQueue;
 
 use super::format::{self, CHUNK_MAX, SPOOL, TAG};
 use super::header::{WRAPPED, key_at};
@@ -33,6 +34,8 @@ const PROBE: usize = 64 * 1024;
 pub(super) const READY: &str = ".ready-";
 /// Buffers kept for reuse: more than a thousand calls have on their way at once, 4 MiB.
 const POOL_MAX: usize = 2_048;
+/// Of one recording: both channels'.
+const CHUNKS_ON_THEIR_WAY: usize = 2;
 
 /// How a recording's spool ended.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -82,7 +85,7 @@ impl SpoolWriters {
         report: impl Fn(Arc<RecordingHead>, SpoolEnd) + Send + Sync + 'static,
     ) -> io::Result<Self> {
         fs::create_dir_all(folder)?;
-        let pool = Pool::default();
+        let pool = Arc::new(ArrayQueue::new(POOL_MAX));
         let report: Report = Arc::new(report);
         let written = sync::start(folder)?;
         let mut queues = Vec::new();
@@ -114,6 +117,10 @@ impl SpoolWriters {
         let slot = self.next.fetch_add(1, Ordering::Relaxed);
         let queue = &self.queues[usize::try_from(slot).unwrap_or(0) % self.queues.len()];
         let broken = Broken::default();
+        // Every recording brings what it may have on its way, so that its frames need not.
+        for _ in 0..CHUNKS_ON_THEIR_WAY {
+            let _ = self.pool.push(Vec::with_capacity(CHUNK_ROOM));
+        }
         let feed = SpoolFeed {
             slot,
             queue: queue.clone(),
@@ -195,11 +202,8 @@ impl Writer {
             Job::Chunk(slot, mut chunk) => {
                 self.write(slot, &chunk);
                 chunk.clear();
-                if let Ok(mut pool) = self.pool.lock()
-                    && pool.len() < POOL_MAX
-                    && chunk.capacity() <= CHUNK_ROOM
-                {
-                    pool.push(chunk);
+                if chunk.capacity() <= CHUNK_ROOM {
+                    let _ = self.pool.push(chunk);
                 }
             }
             Job::Seal(slot, chunk, cut) => {
@@ -365,10 +369,3 @@ impl std::fmt::Debug for SpoolWriters {
         write!(f, "SpoolWriters({})", self.folder.display())
     }
 }
-
-// The mutex of the pool is only ever held for a push or a pop.
-const _: fn() = || {
-    fn shared<T: Send + Sync>() {}
-    shared::<SpoolWriters>();
-    shared::<Mutex<Vec<u8>>>();
-};

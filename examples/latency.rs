@@ -1,9 +1,11 @@
 //! The generator of `scripts/bench-latency`: calls in real time, and how long a gateway takes to answer them.
-//! `latency ADDRESS CALLS RAMP_MS [TOKEN]`
+//! `latency ADDRESS CALLS RAMP_MS [steady | TOKEN]`
 //!
 //! Every call sends a frame each 20 ms, evenly spread, begins with its own `start` within RAMP_MS, and presses a key in the
-//! prompt six seconds later: 1 in even calls, 2 in odd ones. Two calls in ten are probes: a thread of their own carries them,
-//! which goes before the one that carries the others, so that what waits in the generator is not taken for the gateway's.
+//! prompt six seconds later: 1 in even calls, 2 in odd ones. So all calls are in the prompt at once if the ramp is short, and two in ten
+//! are probes. `steady` is a gateway that has as many calls all day: three quarters have begun and are recorded before the others, which
+//! are the probes, begin within the ramp. A thread of their own carries the probes, which goes before the one that carries the others, so
+//! that what waits in the generator is not taken for the gateway's.
 //! Measured on the probes, from just before the write to just after the read: `start` to the first prompt audio, and the key to
 //! the `clear` that the gateway sends once its machine has stepped, before anything is durable. With a TOKEN every call presses
 //! 1, and when all have decided a thread that goes first as well opts half of them out through the API, one at a time: from just
@@ -31,6 +33,9 @@ const FRAMES: u32 = 700;
 const STRIDE: usize = 617;
 /// Of ten calls, those whose answers are timed.
 const PROBES_OF_TEN: usize = 2;
+/// The calls of a steady gateway that came before: within so long, and recorded so long after.
+const SETTLING: Duration = Duration::from_secs(4);
+const SETTLED_AFTER: Duration = Duration::from_secs(10);
 /// How a thread that goes first stands, as `nice` counts.
 const FIRST: i32 = -20;
 /// Between two looks at what the gateway says.
@@ -57,9 +62,10 @@ struct Line {
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
-    let (Some([address, calls, ramp_ms]), token) = (arguments.get(1..4), arguments.get(4)) else {
-        panic!("latency ADDRESS CALLS RAMP_MS [TOKEN]")
+    let (Some([address, calls, ramp_ms]), last) = (arguments.get(1..4), arguments.get(4)) else {
+        panic!("latency ADDRESS CALLS RAMP_MS [steady | TOKEN]")
     };
+    let (steady, token) = (last.is_some_and(|last| last == "steady"), last.filter(|last| *last != "steady"));
     let (calls, ramp_ms): (usize, u64) = (calls.parse().expect("CALLS"), ramp_ms.parse().expect("RAMP_MS"));
     let sockets: Vec<TcpStream> = (0..calls)
         .map(|_| {
@@ -70,7 +76,8 @@ fn main() {
         .collect();
     let pressing = if token.is_some() { ['1', '1'] } else { ['1', '2'] };
     let asking = Arc::new(AtomicBool::new(token.is_some()));
-    let plan = Plan { began: Instant::now(), calls, ramp_ms, pressing, asking: Arc::clone(&asking) };
+    let settled = if steady { calls * 3 / 4 } else { 0 };
+    let plan = Plan { began: Instant::now(), calls, settled, ramp: Duration::from_millis(ramp_ms), pressing, asking: Arc::clone(&asking) };
     let opting_out = token.map(|token| {
         let (address, token) = (address.clone(), token.clone());
         let wait = Duration::from_millis(ramp_ms + KEY_AT * 20 + DECIDED_MS);
@@ -81,7 +88,7 @@ fn main() {
             told
         })
     });
-    let (probes, others): (Vec<_>, Vec<_>) = sockets.into_iter().enumerate().partition(|(n, _)| n % 10 < PROBES_OF_TEN);
+    let (probes, others): (Vec<_>, Vec<_>) = sockets.into_iter().enumerate().partition(|(n, _)| plan.probes(*n));
     let probing = std::thread::spawn({
         let plan = plan.clone();
         move || {
@@ -97,7 +104,7 @@ fn main() {
     let last: Vec<_> = lines[lines.len() * 3 / 4..].iter().filter_map(|line| line.first_audio).collect();
     let decided = |odd: usize| lines.iter().filter(|line| line.n % 2 == odd).filter_map(|line| line.decision).collect();
     println!(
-        "calls {calls}, starts spread over {ramp_ms} ms, a frame each 20 ms; milliseconds\n{}\n{}\n{}\n{}\n{}\n{}",
+        "calls {calls}, {settled} of them recorded before, starts spread over {ramp_ms} ms, a frame each 20 ms; milliseconds\n{}\n{}\n{}\n{}\n{}\n{}",
         told("start to the first prompt audio", first),
         told("  of these, the last quarter of calls", last),
         told("key 1 to clear (asks the ledger)", decided(0)),
@@ -117,23 +124,44 @@ fn main() {
     assert_eq!(mute, 0, "calls in which no audio or no clear came");
 }
 
-/// When a call begins, and what it presses.
+/// When a call begins, what it presses, and whether it is timed.
 #[derive(Clone)]
 struct Plan {
     began: Instant,
     calls: usize,
-    ramp_ms: u64,
+    /// The first so many came before.
+    settled: usize,
+    ramp: Duration,
     pressing: [char; 2],
     /// Opt-outs are still being asked for: nobody hangs up meanwhile.
     asking: Arc<AtomicBool>,
 }
 
 impl Plan {
-    /// Starts are spread over the ramp, and the calls' frames evenly over the 20 ms.
+    /// Starts are spread over their ramp, and the calls' frames evenly over the 20 ms.
     fn start(&self, n: usize) -> Instant {
-        let frames_of_ramp = self.ramp_ms / FRAME.as_millis() as u64;
-        let whole = (n as u64 * frames_of_ramp / self.calls as u64) as u32;
-        self.began + FRAME * whole + FRAME * (n * STRIDE % self.calls) as u32 / self.calls as u32
+        let (from, place, among, ramp) = match n.checked_sub(self.settled) {
+            None => (self.began, n, self.settled, SETTLING),
+            Some(late) => (self.latecomers_from(), late, self.calls - self.settled, self.ramp),
+        };
+        let whole = place as u128 * (ramp.as_millis() / FRAME.as_millis()) / among as u128;
+        from + FRAME * whole as u32 + FRAME * (n * STRIDE % self.calls) as u32 / self.calls as u32
+    }
+
+    fn latecomers_from(&self) -> Instant {
+        self.began + if self.settled == 0 { Duration::ZERO } else { SETTLING + SETTLED_AFTER }
+    }
+
+    fn end(&self) -> Instant {
+        self.latecomers_from() + self.ramp + FRAME * FRAMES
+    }
+
+    fn presses(&self, n: usize) -> char {
+        if n < self.settled { '1' } else { self.pressing[n % 2] }
+    }
+
+    fn probes(&self, n: usize) -> bool {
+        if self.settled == 0 { n % 10 < PROBES_OF_TEN } else { n >= self.settled }
     }
 }
 
@@ -158,15 +186,14 @@ fn carry(plan: &Plan, sockets: Vec<(usize, TcpStream)>) -> (Vec<Line>, Vec<Durat
     let mut events = Events::with_capacity(1_024);
     let mut late = Vec::with_capacity(lines.len() * FRAMES as usize);
     let mut buffer = Vec::with_capacity(1_024);
-    let end = plan.began + Duration::from_millis(plan.ramp_ms) + FRAME * FRAMES;
-    while Instant::now() < end || plan.asking.load(Ordering::Acquire) {
+    while Instant::now() < plan.end() || plan.asking.load(Ordering::Acquire) {
         for _ in 0..SENT_AT_ONCE {
             let now = Instant::now();
             let Some(Reverse((_, place))) = due.peek().copied().filter(|Reverse((at, _))| *at <= now) else { break };
             let Some(Reverse((at, _))) = due.pop() else { break };
             late.push(now - at);
             let line = &mut lines[place];
-            line.speak(plan.pressing[line.n % 2], now, &payloads, &mut buffer);
+            line.speak(plan.presses(line.n), now, &payloads, &mut buffer);
             due.push(Reverse((at + FRAME, place)));
         }
         let wait = due.peek().map_or(Duration::ZERO, |Reverse((at, _))| at.saturating_duration_since(Instant::now()));

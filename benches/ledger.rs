@@ -37,8 +37,10 @@ fn grant(n: u64) -> Grant {
         actor: Actor::Client { id: format!("client-{n}") },
         at: WallTime(1_790_000_000_000),
         reason: None,
-        evidence: serde_json::json!({ "position": { "streamSid": "MZ0123456789abcdef0123456789abcdef", "sequence": n, "timestampMs": 4_200 },
-            "promptSha256": "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", "heardDb": -41.5 }),
+        evidence:
+            serde_json::json!({ "position": { "streamSid": "MZ0123456789abcdef0123456789abcdef", "sequence": n, "timestampMs": 4_200 },
+            "promptSha256": "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", "heardDb": -41.5 })
+            .into(),
         policy_version: None,
         policy_basis: None,
     };

@@ -19,6 +19,7 @@ use std::collections::BinaryHeap;
 use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
@@ -44,6 +45,9 @@ const SENT_AT_ONCE: usize = 8;
 const OPT_OUTS_EVERY: Duration = Duration::from_millis(5);
 /// The last call has decided so long after its key.
 const DECIDED_MS: u64 = 2_000;
+/// A latecomer's socket is there so long before its call begins, and whoever has nothing to do looks for it this often.
+const CONNECTED_BEFORE: Duration = Duration::from_secs(2);
+const LOOKS_EVERY: Duration = Duration::from_millis(20);
 /// A sleep ends on the next millisecond. If one frame in a hundred goes out later than this, the machine had other things to do.
 const LATE_MAX: Duration = Duration::from_millis(2);
 const MEDIA: &[u8] = br#"{"event":"media""#;
@@ -67,16 +71,11 @@ fn main() {
     };
     let (steady, token) = (last.is_some_and(|last| last == "steady"), last.filter(|last| *last != "steady"));
     let (calls, ramp_ms): (usize, u64) = (calls.parse().expect("CALLS"), ramp_ms.parse().expect("RAMP_MS"));
-    let sockets: Vec<TcpStream> = (0..calls)
-        .map(|_| {
-            let stream = wire::handshake(address);
-            stream.set_nonblocking(true).expect("nonblocking");
-            TcpStream::from_std(stream)
-        })
-        .collect();
     let pressing = if token.is_some() { ['1', '1'] } else { ['1', '2'] };
     let asking = Arc::new(AtomicBool::new(token.is_some()));
     let settled = if steady { calls * 3 / 4 } else { 0 };
+    // Whoever does not begin within ten seconds is sent away.
+    let early: Vec<_> = (0..if steady { settled } else { calls }).map(|n| (n, connected(address))).collect();
     let plan = Plan { began: Instant::now(), calls, settled, ramp: Duration::from_millis(ramp_ms), pressing, asking: Arc::clone(&asking) };
     let opting_out = token.map(|token| {
         let (address, token) = (address.clone(), token.clone());
@@ -88,15 +87,25 @@ fn main() {
             told
         })
     });
-    let (probes, others): (Vec<_>, Vec<_>) = sockets.into_iter().enumerate().partition(|(n, _)| plan.probes(*n));
+    let (probes, others): (Vec<_>, Vec<_>) = early.into_iter().partition(|(n, _)| plan.probes(*n));
+    let (come, coming) = std::sync::mpsc::channel();
+    std::thread::spawn({
+        let (plan, address) = (plan.clone(), address.clone());
+        move || {
+            for n in if steady { settled..calls } else { 0..0 } {
+                std::thread::sleep((plan.start(n) - CONNECTED_BEFORE).saturating_duration_since(Instant::now()));
+                come.send((n, connected(&address))).expect("the probes");
+            }
+        }
+    });
     let probing = std::thread::spawn({
         let plan = plan.clone();
         move || {
             go_first();
-            carry(&plan, probes)
+            carry(&plan, probes, &coming)
         }
     });
-    let (_, late_others) = carry(&plan, others);
+    let (_, late_others) = carry(&plan, others, &std::sync::mpsc::channel().1);
     let (lines, mut late) = probing.join().expect("the probes");
     late.sort_unstable();
     let own = late.get(late.len() * 99 / 100).copied().unwrap_or_default();
@@ -172,21 +181,31 @@ fn go_first() {
     }
 }
 
-/// Carries calls to their end: what they heard, and how late each of their frames went out.
-fn carry(plan: &Plan, sockets: Vec<(usize, TcpStream)>) -> (Vec<Line>, Vec<Duration>) {
+/// A call's socket, past its handshake.
+fn connected(address: &str) -> TcpStream {
+    let stream = wire::handshake(address);
+    stream.set_nonblocking(true).expect("nonblocking");
+    TcpStream::from_std(stream)
+}
+
+/// Carries calls to their end, those that are there and those that come: what they heard, and how late each of their frames went out.
+fn carry(plan: &Plan, sockets: Vec<(usize, TcpStream)>, coming: &Receiver<(usize, TcpStream)>) -> (Vec<Line>, Vec<Duration>) {
     let mut poll = Poll::new().expect("a poller");
-    let mut lines: Vec<Line> = sockets.into_iter().map(|(n, stream)| Line::new(n, stream)).collect();
-    for (place, line) in lines.iter_mut().enumerate() {
-        poll.registry().register(&mut line.stream, Token(place), Interest::READABLE).expect("a watched socket");
-    }
-    let mut due: BinaryHeap<Reverse<(Instant, usize)>> =
-        lines.iter().enumerate().map(|(place, line)| Reverse((plan.start(line.n), place))).collect();
+    let mut lines: Vec<Line> = Vec::new();
+    let mut due: BinaryHeap<Reverse<(Instant, usize)>> = BinaryHeap::new();
+    let mut here = sockets.into_iter();
     let payloads = wire::voice();
     let mut sink = vec![0; 64 * 1024];
     let mut events = Events::with_capacity(1_024);
-    let mut late = Vec::with_capacity(lines.len() * FRAMES as usize);
+    let mut late = Vec::with_capacity(here.len() * FRAMES as usize);
     let mut buffer = Vec::with_capacity(1_024);
     while Instant::now() < plan.end() || plan.asking.load(Ordering::Acquire) {
+        for (n, stream) in here.by_ref().chain(coming.try_iter()) {
+            let mut line = Line::new(n, stream);
+            poll.registry().register(&mut line.stream, Token(lines.len()), Interest::READABLE).expect("a watched socket");
+            due.push(Reverse((plan.start(n), lines.len())));
+            lines.push(line);
+        }
         for _ in 0..SENT_AT_ONCE {
             let now = Instant::now();
             let Some(Reverse((_, place))) = due.peek().copied().filter(|Reverse((at, _))| *at <= now) else { break };
@@ -196,7 +215,7 @@ fn carry(plan: &Plan, sockets: Vec<(usize, TcpStream)>) -> (Vec<Line>, Vec<Durat
             line.speak(plan.presses(line.n), now, &payloads, &mut buffer);
             due.push(Reverse((at + FRAME, place)));
         }
-        let wait = due.peek().map_or(Duration::ZERO, |Reverse((at, _))| at.saturating_duration_since(Instant::now()));
+        let wait = due.peek().map_or(LOOKS_EVERY, |Reverse((at, _))| at.saturating_duration_since(Instant::now()));
         poll.poll(&mut events, Some(wait)).expect("the poller");
         for event in &events {
             lines[event.token().0].listen(&mut sink);

@@ -2,8 +2,8 @@
 //! them. `load ADDRESS PID CALLS SECONDS [raw]`
 //!
 //! Every call sends a frame each 20 ms, spread over the 20 ms; after five seconds each presses 1, and from then on is
-//! recorded. A tenth of the calls comes first, and the others when that tenth is being recorded: what the server's process grows
-//! by then is what calls take, and not its code, its caches and its threads. What is measured is that growth and the CPU time over the last
+//! recorded. A tenth of the calls comes first, and the others when that tenth is being recorded, one after the other: what the server's
+//! process grows by then is what calls take, and not its code, its caches, its threads and what a crowd needs for a moment. What is measured is that growth and the CPU time over the last
 //! SECONDS, by /proc.
 
 mod wire;
@@ -30,7 +30,7 @@ fn main() {
     let mut first_kib = idle_kib;
     let payloads = wire::voice();
     let (began, mut tick, mut sent) = (Instant::now(), 0u64, 0u64);
-    let (others_at, warm) = (8_000, 20_000);
+    let (others_at, one_each, warm) = (8_000, 12, 28_000);
     let mut before = None;
     let mut sink = vec![0; 64 * 1024];
     while tick < warm + seconds * 1_000 {
@@ -39,7 +39,10 @@ fn main() {
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
         if tick == others_at {
             first_kib = resident_kib(pid);
-            lines.extend((first..calls).map(|n| connect(address, n, raw)));
+        }
+        if tick >= others_at && lines.len() < calls && tick % one_each == 0 {
+            let n = lines.len();
+            lines.push(connect(address, n, raw));
         }
         if tick == warm {
             before = Some((cpu_us(pid), sent, Instant::now()));

@@ -70,7 +70,7 @@ fn record(n: u64) -> ConsentRecord {
         actor: Actor::Client { id: format!("client-{n}") },
         at: BEGAN,
         reason: None,
-        evidence: json!({}),
+        evidence: json!({}).into(),
         policy_version: None,
         policy_basis: None,
     }

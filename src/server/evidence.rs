@@ -89,7 +89,7 @@ impl Exports {
         let (own, entry) = write(app, event, &draft, &org_id, &call_id, seqs.last().copied().unwrap_or(0)).await?;
         let signed = self.desk.sign(&org_id, own).await.ok_or(NotExported::Unsigned)?;
         let seal = prove(app, &org_id, seqs.into_iter().chain([own]), signed).await?;
-        let packed = tokio::task::spawn_blocking(move || {
+        let packed = app.world.tokio.spawn_blocking(move || {
             let files = draft.close(entry, &seal);
             let bytes: usize = files.values().map(Vec::len).sum();
             if bytes as u64 > BYTES_MAX { Err(NotExported::TooMuch) } else { Ok(bundle::pack(&files)?) }

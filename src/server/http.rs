@@ -1,6 +1,7 @@
 //! The door: one port for the media socket, the API and the probes. Own accept loop, for a header timeout, TCP_NODELAY
 //! and the raw TCP stream behind an upgraded WebSocket.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,8 +19,9 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use secrecy::ExposeSecret as _;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::{self, Runtime};
 use tokio::sync::{Notify, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tungstenite::handshake::derive_accept_key;
 
 use super::api;
@@ -124,8 +126,48 @@ pub(super) fn router(app: App) -> Router {
         .with_state(app)
 }
 
+/// Threads that serve the door.
+const DOOR_THREADS: usize = 2;
+
+/// The open door. It has threads of its own, which give way to nobody as the gateway's other work does: a client's no comes through here.
+pub(super) struct Door {
+    /// None once it is shut.
+    threads: Option<Runtime>,
+    accepting: JoinHandle<()>,
+    stop: watch::Sender<()>,
+}
+
+impl Door {
+    /// # Errors
+    /// If the system gives no thread or no poller.
+    pub(super) fn open(listener: TcpListener, app: App) -> io::Result<Self> {
+        let threads = runtime::Builder::new_multi_thread().worker_threads(DOOR_THREADS).thread_name("door").enable_all().build()?;
+        let listener = listener.into_std()?;
+        let (stop, mut stopped) = watch::channel(());
+        let accepting = {
+            let _here = threads.enter();
+            tokio::spawn(accept(TcpListener::from_std(listener)?, app, async move { drop(stopped.changed().await) }))
+        };
+        Ok(Self { threads: Some(threads), accepting, stop })
+    }
+
+    /// Takes nobody more, and lets who is there have their answer.
+    pub(super) async fn shut(mut self) {
+        self.stop.send_replace(());
+        let _ = (&mut self.accepting).await;
+    }
+}
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        if let Some(threads) = self.threads.take() {
+            threads.shutdown_background();
+        }
+    }
+}
+
 /// Takes connections until told to stop; then those that are open end with the answer they are giving, or within [`END_WITHIN`].
-pub(super) async fn accept(listener: TcpListener, app: App, stop: impl Future<Output = ()>) {
+async fn accept(listener: TcpListener, app: App, stop: impl Future<Output = ()>) {
     let service = router(app);
     let mut connections = JoinSet::new();
     let (ending, ends) = watch::channel(());

@@ -41,7 +41,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 
 pub use artifacts::ArtifactsDue;
 pub use auth::{Claims, MintError, PERMISSIONS, TokenKey, TokenKeyError, TokenSource};
@@ -89,8 +89,7 @@ pub struct Gateway {
     notary: (tokio::task::JoinHandle<()>, watch::Sender<bool>),
     /// Among others on the database.
     nodes: Option<(tokio::task::JoinHandle<()>, watch::Sender<bool>)>,
-    stop: Option<oneshot::Sender<()>>,
-    accepting: tokio::task::JoinHandle<()>,
+    door: http::Door,
     sweeping: [tokio::task::AbortHandle; 3],
     _lock: FolderLock,
 }
@@ -310,11 +309,8 @@ impl Gateway {
             tokio::spawn(Arc::clone(&poster).run(stopped));
             (poster, stop)
         });
-        let (stop, stopped) = oneshot::channel::<()>();
-        let accepting = tokio::spawn(http::accept(listener, app.clone(), async move {
-            let _ = stopped.await;
-        }));
-        Ok(Self { address, app, sealer, poster, notary, nodes, stop: Some(stop), accepting, sweeping, _lock: lock })
+        let door = http::Door::open(listener, app.clone()).map_err(local("no threads to serve HTTP"))?;
+        Ok(Self { address, app, sealer, poster, notary, nodes, door, sweeping, _lock: lock })
     }
 
     /// Where it listens.
@@ -331,7 +327,7 @@ impl Gateway {
 
     /// Stops: no new calls; those that live or were announced have `bound` to end, and are served until then, streams, webhooks and all;
     /// what is left is sealed; what is sealed has a while to be stored, and a no that is not written until the end of `bound`.
-    pub async fn drain(mut self, bound: Duration) {
+    pub async fn drain(self, bound: Duration) {
         self.app.world.draining.store(true, Ordering::Relaxed);
         // A recording whose deletion this interrupts is still in the queue.
         self.sweeping.iter().for_each(tokio::task::AbortHandle::abort);
@@ -353,10 +349,7 @@ impl Gateway {
         }
         // The door stays open meanwhile: who asks is told.
         self.app.world.noes.finish(no_by.max(tokio::time::Instant::now() + NO_WITHIN)).await;
-        if let Some(stop) = self.stop.take() {
-            let _ = stop.send(());
-        }
-        let _ = self.accepting.await;
+        self.door.shut().await;
         self.app.world.database.ledger().flush().await;
         if let Some((poster, stop)) = &self.poster {
             poster.finish(POST_WITHIN).await;

@@ -386,7 +386,7 @@ mod tests {
             actor: Actor::Client { id: format!("client-{n}") },
             at: WallTime(1_790_000_000_000),
             reason: None,
-            evidence: json!({ "level": -31.7 }),
+            evidence: json!({ "level": -31.7 }).into(),
             policy_version: None,
             policy_basis: None,
         };

@@ -88,7 +88,7 @@ async fn record(world: &World, row: &CallRow, since: WallTime) -> io::Result<Opt
         actor: client,
         at: since,
         reason: None,
-        evidence: json!({ "position": halted.position, "language": word("languageCode"), "judged": false }),
+        evidence: json!({ "position": halted.position, "language": word("languageCode"), "judged": false }).into(),
         policy_version: yes.and_then(|yes| yes.policy_version.clone()).or_else(|| Some(world.policy.version().to_owned())),
         policy_basis: yes.and_then(|yes| yes.policy_basis.clone()),
     };

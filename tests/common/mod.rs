@@ -535,7 +535,7 @@ pub async fn revoke_elsewhere(folder: &Path, client: &str) -> Revoked {
         actor: Actor::User { id: "elsewhere".into(), name: String::new() },
         at: wall(),
         reason: None,
-        evidence: json!({}),
+        evidence: json!({}).into(),
         policy_version: None,
         policy_basis: None,
     };

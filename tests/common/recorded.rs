@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use callgate::engine::audio::frame::{Channel, Place, StreamNo};
+use callgate::engine::audio::frame::{Channel, StreamNo};
 use callgate::engine::audio::key::Key;
 use callgate::engine::audio::prompts::{Language, Line, library};
 use callgate::engine::call::{Call, CallIdentity, Effect, Input, Mode, Now, Outbox, Settings, Standing, StreamStart};
@@ -107,11 +107,7 @@ impl Recorded {
             lead: None,
             pauses: Default::default(),
         };
-        let mut feed = writers.begin(head, Tick(6_000_000)).unwrap();
-        // As other calls would, so that the spool has buffers to spare however late its writers come to it: cuts of nothing.
-        for _ in 0..64 {
-            feed.cut_back(StreamNo(0), Place(u64::MAX)).unwrap();
-        }
+        let feed = writers.begin(head, Tick(6_000_000)).unwrap();
         let mut recorded = Self { call, feed, out, codes: Vec::with_capacity(1_024), n: 250, folder };
         // The closing line plays, the delay line fills, every buffer finds its size; then the writers catch up.
         let mut written = recorded.written_beyond(0);

@@ -35,7 +35,7 @@ fn record(id: &str, status: ConsentStatus, call: Option<&str>) -> ConsentRecord 
         actor: if call.is_some() { Actor::Client { id: "client".into() } } else { Actor::User { id: "u".into(), name: "U".into() } },
         at: NOW,
         reason: None,
-        evidence: json!({}),
+        evidence: json!({}).into(),
         policy_version: None,
         policy_basis: None,
     }

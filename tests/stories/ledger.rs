@@ -45,7 +45,7 @@ fn record(id: &str, org: &str, client: &str, status: ConsentStatus) -> ConsentRe
         actor: Actor::Client { id: client.into() },
         at: WallTime(1_790_000_000_000),
         reason: Some("dijo «no», señor".into()),
-        evidence: serde_json::json!({ "played": 1.5, "line": [1, null, "\u{7}"] }),
+        evidence: serde_json::json!({ "played": 1.5, "line": [1, null, "\u{7}"] }).into(),
         policy_version: None,
         policy_basis: None,
     }

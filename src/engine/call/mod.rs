@@ -513,7 +513,7 @@ impl Call {
             actor,
             at: now.wall,
             reason: None,
-            evidence,
+            evidence: evidence.into(),
             policy_version: self.ruling.as_ref().map(|ruling| ruling.version.clone()),
             policy_basis: self.ruling.as_ref().map(|ruling| ruling.basis.clone()),
         }

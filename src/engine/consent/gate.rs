@@ -52,9 +52,9 @@ pub struct Gate {
     blanks: [Vec<Blank>; 2],
     /// How far any frame of a stream that was let out reaches.
     reached: Option<(StreamNo, Place)>,
-    /// What each channel was let out of the stream that the line is filled from, newest first: for counting, where `reached` is
+    /// What each channel was let out of the stream that the line is filled from, newest last: for counting, where `reached` is
     /// for cutting.
-    gone: [[Option<Stretch>; STRETCHES]; 2],
+    gone: [Vec<Stretch>; 2],
     /// Keys whose fragments are looked for, on which stream, and until where.
     wanted: [Option<(Key, StreamNo, Place)>; 2],
 }
@@ -156,7 +156,7 @@ impl Gate {
             hold: None,
             blanks: [Vec::new(), Vec::new()],
             reached: None,
-            gone: [[None; STRETCHES]; 2],
+            gone: [Vec::with_capacity(1), Vec::with_capacity(1)],
             wanted: [None; 2],
         }
     }
@@ -196,7 +196,7 @@ impl Gate {
             // A new stream's clock starts anew; what the old one left in the line has no cut left to wait for.
             self.let_out_all(out);
             self.clock = (frame.stream, frame.end());
-            self.gone = [[None; STRETCHES]; 2];
+            self.gone.iter_mut().for_each(Vec::clear);
         }
         self.clock.1 = self.clock.1.max(frame.end());
         match self.wanted[frame.channel.index()] {
@@ -326,7 +326,7 @@ impl Gate {
         }
         for (let_out, gone) in cut.let_out.iter_mut().zip(&mut self.gone) {
             // What was cut once is not counted again by the next cut.
-            *let_out += gone.iter_mut().flatten().map(|stretch| stretch.cut(at)).sum::<u64>();
+            *let_out += gone.iter_mut().map(|stretch| stretch.cut(at)).sum::<u64>();
         }
         let reached = self.reached.filter(|(reached, _)| *reached == stream).map_or(at, |(_, end)| end);
         cut.past = reached.0.saturating_sub(at.0);
@@ -391,18 +391,18 @@ impl Gate {
 }
 
 /// A frame was let out: it goes on with the newest stretch, or begins one. Of seventeen the two oldest become one.
-fn note(gone: &mut [Option<Stretch>; STRETCHES], frame: &Frame) {
-    if gone[0].as_mut().is_some_and(|newest| newest.takes(frame)) {
+fn note(gone: &mut Vec<Stretch>, frame: &Frame) {
+    if gone.last_mut().is_some_and(|newest| newest.takes(frame)) {
         return;
     }
-    // What a cut has emptied needs no place.
-    if gone[0].is_none_or(|newest| newest.frames > 0) {
-        gone.rotate_right(1);
-        if let (Some(oldest), Some(older)) = (gone[0], gone[STRETCHES - 1]) {
-            gone[STRETCHES - 1] = Some(Stretch::joined(oldest, older));
-        }
+    if gone.last().is_some_and(|newest| newest.frames == 0) {
+        // What a cut has emptied needs no place.
+        gone.pop();
+    } else if gone.len() == STRETCHES {
+        let older = gone.remove(1);
+        gone[0] = Stretch::joined(gone[0], older);
     }
-    gone[0] = Some(Stretch::of(frame));
+    gone.push(Stretch::of(frame));
 }
 
 /// Blanks the halves of a frame in which a fragment of a key's tone may lie.

@@ -19,5 +19,5 @@ pub(crate) mod testing;
 
 pub use gate::{Admitted, Batch, Cut, DELAY_LINE_MS, Gate, HOLD_MAX_MS};
 pub use grant::{Grant, GrantSeq, Receipt};
-pub use record::{Actor, ConsentRecord, ConsentStatus, Direction, Method, UnrecordedReason};
+pub use record::{Actor, Circumstances, ConsentRecord, ConsentStatus, Direction, Method, UnrecordedReason};
 pub use retention::{QueuedCalls, Queues, RETENTION_DAYS, due};

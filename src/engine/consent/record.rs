@@ -1,6 +1,7 @@
 //! What the ledger keeps of a consent decision, in PX-735's own names.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
 
 use crate::engine::policy::Basis;
 use crate::engine::time::WallTime;
@@ -91,6 +92,36 @@ impl Actor {
     }
 }
 
+/// What a decision was seen in, a JSON value. Kept as text: as a tree it takes several times the room, for as long as its call lives.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Circumstances(Box<str>);
+
+impl Circumstances {
+    /// The value.
+    #[must_use]
+    pub fn told(&self) -> Value {
+        serde_json::from_str(&self.0).unwrap_or_default()
+    }
+}
+
+impl From<Value> for Circumstances {
+    fn from(told: Value) -> Self {
+        Self(told.to_string().into())
+    }
+}
+
+impl Serialize for Circumstances {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.told().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Circumstances {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Value::deserialize(deserializer).map(Self::from)
+    }
+}
+
 /// One line of a client's consent history. Append-only: superseded, never changed.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -118,7 +149,7 @@ pub struct ConsentRecord {
     /// Free text given with a revocation.
     pub reason: Option<String>,
     /// What the decision was seen in: stream, place, prompt hash, levels. JSON, no audio and no digits but the meaning.
-    pub evidence: serde_json::Value,
+    pub evidence: Circumstances,
     /// The version of the policy by place that the call was held to; without a call, as for a revocation through the API, of the
     /// one in force. None only in records of before there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -18,7 +18,7 @@ pub(crate) fn record(id: &str) -> ConsentRecord {
         actor: Actor::Client { id: "client".into() },
         at: WallTime(1_790_000_000_000),
         reason: None,
-        evidence: serde_json::Value::Null,
+        evidence: serde_json::Value::Null.into(),
         policy_version: None,
         policy_basis: None,
     }

@@ -41,7 +41,7 @@ fn granted() -> ConsentRecord {
         actor: Actor::Client { id: "client".into() },
         at: WallTime(1_790_000_000_000),
         reason: Some("<b>said & \"done\"</b>".into()),
-        evidence: json!({ "prompt": { "language": "en", "version": "v1", "sha256": "ab", "playedMs": 4_900, "plays": 1 }, "window": { "levelDbov": -51.0 } }),
+        evidence: json!({ "prompt": { "language": "en", "version": "v1", "sha256": "ab", "playedMs": 4_900, "plays": 1 }, "window": { "levelDbov": -51.0 } }).into(),
         policy_version: None,
         policy_basis: None,
     }

@@ -66,7 +66,7 @@ impl Decision {
     /// Only if the evidence holds what JSON cannot.
     pub fn of(record: &ConsentRecord, version: u64, salt: Salt) -> Result<Self, serde_json::Error> {
         let text = canonical(record)?;
-        let position = record.evidence.get("position").and_then(|position| serde_json::from_value::<Position>(position.clone()).ok());
+        let position = serde_json::from_value::<Position>(record.evidence.told()["position"].take()).ok();
         let mut detail = json!({
             "recordId": record.id,
             "version": version,
@@ -152,7 +152,7 @@ mod tests {
             actor: Actor::User { id: "u1".into(), name: "Maria Canary".into() },
             at: WallTime(1_790_000_000_000),
             reason: Some("called from 555-0100".into()),
-            evidence: json!({ "position": { "streamSid": "MZ1", "sequence": 7, "timestampMs": 140 } }),
+            evidence: json!({ "position": { "streamSid": "MZ1", "sequence": 7, "timestampMs": 140 } }).into(),
             policy_version: None,
             policy_basis: None,
         }

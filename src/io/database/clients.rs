@@ -136,7 +136,7 @@ pub(super) async fn revoke<'w>(
         // Whatever the client said since then, yes or no, was said by somebody.
         None if revocation.annuls() => latest(session, &record.org_id, &record.client_id)
             .await?
-            .filter(|(newest, ..)| record.evidence["annuls"] != newest.id.as_str())
+            .filter(|(newest, ..)| record.evidence.told()["annuls"] != newest.id.as_str())
             .map(|(newest, _, entry)| (newest.at, entry)),
         None if record.call_id.is_some() => None,
         None => latest(session, &record.org_id, &record.client_id)

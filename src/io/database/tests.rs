@@ -43,7 +43,7 @@ fn record(id: &str) -> ConsentRecord {
         actor: Actor::Client { id: id.into() },
         at: WallTime(1_790_000_000_000),
         reason: None,
-        evidence: serde_json::json!({ "filler": "x".repeat(4_000) }),
+        evidence: serde_json::json!({ "filler": "x".repeat(4_000) }).into(),
         policy_version: None,
         policy_basis: None,
     }

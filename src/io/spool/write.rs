@@ -34,8 +34,8 @@ const PROBE: usize = 64 * 1024;
 pub(super) const READY: &str = ".ready-";
 /// Buffers kept for reuse: more than a thousand calls have on their way at once, 4 MiB.
 const POOL_MAX: usize = 2_048;
-/// Of one recording: both channels'.
-const CHUNKS_ON_THEIR_WAY: usize = 2;
+/// Of these there are from the start so many: what a thousand calls have on their way to writers that keep up.
+const POOL_MIN: usize = 128;
 
 /// How a recording's spool ended.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -86,6 +86,9 @@ impl SpoolWriters {
     ) -> io::Result<Self> {
         fs::create_dir_all(folder)?;
         let pool = Arc::new(ArrayQueue::new(POOL_MAX));
+        for _ in 0..POOL_MIN {
+            let _ = pool.push(Vec::with_capacity(CHUNK_ROOM));
+        }
         let report: Report = Arc::new(report);
         let written = sync::start(folder)?;
         let mut queues = Vec::new();
@@ -117,10 +120,6 @@ impl SpoolWriters {
         let slot = self.next.fetch_add(1, Ordering::Relaxed);
         let queue = &self.queues[usize::try_from(slot).unwrap_or(0) % self.queues.len()];
         let broken = Broken::default();
-        // Every recording brings what it may have on its way, so that its frames need not.
-        for _ in 0..CHUNKS_ON_THEIR_WAY {
-            let _ = self.pool.push(Vec::with_capacity(CHUNK_ROOM));
-        }
         let feed = SpoolFeed {
             slot,
             queue: queue.clone(),

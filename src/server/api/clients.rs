@@ -310,7 +310,7 @@ async fn revoke(
         actor: actor(&may.claims),
         at: wall(),
         reason: reason(said.reason)?,
-        evidence: json!({ "through": "API" }),
+        evidence: json!({ "through": "API" }).into(),
         // No call, and so no places: the policy that was in force has a version, and no class.
         policy_version: Some(app.world.policy.version().to_owned()),
         policy_basis: None,

@@ -276,7 +276,7 @@ async fn attempt(
     let newest = newest(&versions)?;
     let json = read(app, &newest.object_key).await?;
     let (more, at) = (asked.more.clone(), wall());
-    let masked = tokio::task::spawn_blocking(move || masked(&json, &more)).await.map_err(Problem::ours)??;
+    let masked = app.world.tokio.spawn_blocking(move || masked(&json, &more)).await.map_err(Problem::ours)??;
     let Some(mut document) = masked else { return Ok(Some((StatusCode::OK, newest.clone()))) };
     document.version = newest.version + 1;
     document.redaction = match asked.more {

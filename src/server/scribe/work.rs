@@ -405,7 +405,8 @@ impl Desk {
             actor: Actor::Client { id: self.head.client_id.clone() },
             at: wall(),
             reason: None,
-            evidence: json!({ "position": { "streamSid": stream_sid, "timestampMs": at.media_time() }, "language": consent.language_code }),
+            evidence: json!({ "position": { "streamSid": stream_sid, "timestampMs": at.media_time() }, "language": consent.language_code })
+                .into(),
             ..(**consent).clone()
         };
         let queues = if in_time {

@@ -411,7 +411,7 @@ impl Rig {
                 self.refusals += 1;
             }
             Effect::Annul(record) => {
-                let _ = writeln!(self.trace, "{at:>6} annuls {}", record.evidence["annuls"].as_str().unwrap());
+                let _ = writeln!(self.trace, "{at:>6} annuls {}", record.evidence.told()["annuls"].as_str().unwrap());
                 self.annulled.push(*record);
             }
             Effect::Audit(event) => {

@@ -578,7 +578,10 @@ fn a_machine_that_is_known_late_takes_a_silent_grant_back_but_not_a_key() {
     assert_eq!(rig.refusals, 0, "a machine says no for nobody");
     let annulled = rig.annulled.pop().expect("nor a yes: the next call is not captured unasked");
     assert_eq!((annulled.status, annulled.method, annulled.actor), (ConsentStatus::Pending, Method::SilenceTimeout, Actor::System));
-    assert_eq!((&annulled.evidence["annuls"], &annulled.evidence["answeredBy"]), (&json!("call-c1"), &json!("machine_start")));
+    assert_eq!(
+        (&annulled.evidence.told()["annuls"], &annulled.evidence.told()["answeredBy"]),
+        (&json!("call-c1"), &json!("machine_start"))
+    );
     rig.step(Input::AnsweredBy("machine_end_beep"));
     assert!(rig.annulled.is_empty(), "taken back once: {}", rig.trace);
     let mut rig = talking();

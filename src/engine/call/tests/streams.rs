@@ -262,7 +262,7 @@ fn what_is_written_of_a_call_names_the_stream_that_is_captured() {
         .iter()
         .filter_map(|effect| match effect {
             Effect::Audit(event) => event.position.as_ref().map(|position| position.stream_sid.clone()),
-            Effect::Refuse(record, _) => record.evidence["position"]["streamSid"].as_str().map(str::to_owned),
+            Effect::Refuse(record, _) => record.evidence.told()["position"]["streamSid"].as_str().map(str::to_owned),
             _ => None,
         })
         .collect();
@@ -317,7 +317,7 @@ fn whatever_an_unfinished_question_comes_to_the_chain_tells_what_was_asked_of_it
             .iter()
             .filter_map(|effect| match effect {
                 Effect::Audit(event) => event.detail.get("prompt").cloned(),
-                Effect::Refuse(record, _) => record.evidence.get("prompt").cloned(),
+                Effect::Refuse(record, _) => record.evidence.told().get("prompt").cloned(),
                 _ => None,
             })
             .collect();

@@ -7,4 +7,5 @@ pub mod random;
 pub mod saying;
 pub mod score;
 pub mod secrets;
+pub mod sixth;
 pub mod talk;

@@ -2,7 +2,7 @@
 
 use super::random::Random;
 use super::secrets::Phrases;
-use super::{fifth, fourth};
+use super::{fifth, fourth, sixth};
 
 /// In which language.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -266,7 +266,7 @@ fn spanish_now(tongue: Tongue, random: &mut Random) -> bool {
 
 /// The digits, said in that shape, with the asides of that part.
 pub fn say(digits: &str, shape: Shape, tongue: Tongue, part: usize, random: &mut Random) -> Vec<Piece> {
-    let of_part = |en: [Phrases; 5], es: [Phrases; 5], spanish: bool, random: &mut Random| -> &'static str {
+    let of_part = |en: [Phrases; 6], es: [Phrases; 6], spanish: bool, random: &mut Random| -> &'static str {
         let lists = if spanish { es } else { en };
         random.pick::<&str>(lists[part])
     };
@@ -355,6 +355,7 @@ pub fn say(digits: &str, shape: Shape, tongue: Tongue, part: usize, random: &mut
                         &["ah", "let me look", "bear with me", "where is it"],
                         fourth::FILLERS[0],
                         fifth::FILLERS[0],
+                        sixth::FILLERS[0],
                     ],
                     [
                         &["eh", "este", "a ver", "espere"],
@@ -362,6 +363,7 @@ pub fn say(digits: &str, shape: Shape, tongue: Tongue, part: usize, random: &mut
                         &["ay", "déjeme ver", "o sea", "tantito"],
                         fourth::FILLERS[1],
                         fifth::FILLERS[1],
+                        sixth::FILLERS[1],
                     ],
                     spanish,
                     random,
@@ -398,6 +400,7 @@ pub fn say(digits: &str, shape: Shape, tongue: Tongue, part: usize, random: &mut
                     &["no no", "my bad", "wait no", "let me correct that"],
                     fourth::SORRY[0],
                     fifth::SORRY[0],
+                    sixth::SORRY[0],
                 ],
                 [
                     &["perdón", "no perdón", "digo", "no espere"],
@@ -405,6 +408,7 @@ pub fn say(digits: &str, shape: Shape, tongue: Tongue, part: usize, random: &mut
                     &["no no", "me equivoqué", "corrijo", "perdón me equivoqué"],
                     fourth::SORRY[1],
                     fifth::SORRY[1],
+                    sixth::SORRY[1],
                 ],
                 spanish,
                 random,
@@ -428,6 +432,7 @@ pub fn say(digits: &str, shape: Shape, tongue: Tongue, part: usize, random: &mut
                         &["sure", "right", "I'm listening", "yep keep going"],
                         fourth::OKAY[0],
                         fifth::OKAY[0],
+                        sixth::OKAY[0],
                     ],
                     [
                         &["sí", "ajá", "okay", "muy bien"],
@@ -435,6 +440,7 @@ pub fn say(digits: &str, shape: Shape, tongue: Tongue, part: usize, random: &mut
                         &["sí dígame", "perfecto", "adelante", "mjm"],
                         fourth::OKAY[1],
                         fifth::OKAY[1],
+                        sixth::OKAY[1],
                     ],
                     spanish,
                     random,
@@ -466,6 +472,7 @@ pub fn say(digits: &str, shape: Shape, tongue: Tongue, part: usize, random: &mut
                                 &["followed by", "after that", "then it goes", "plus"],
                                 fourth::THEN[0],
                                 fifth::THEN[0],
+                                sixth::THEN[0],
                             ],
                             [
                                 &["y", "luego", "después", "y luego"],
@@ -473,6 +480,7 @@ pub fn say(digits: &str, shape: Shape, tongue: Tongue, part: usize, random: &mut
                                 &["y de ahí", "a continuación", "y sigue", "más"],
                                 fourth::THEN[1],
                                 fifth::THEN[1],
+                                sixth::THEN[1],
                             ],
                             spanish,
                             random,
@@ -498,7 +506,7 @@ pub fn say(digits: &str, shape: Shape, tongue: Tongue, part: usize, random: &mut
         Shape::StartsOver => {
             let style = *random.pick(&[Shape::Words, Shape::DigitByDigit, Shape::Mixed, Shape::Pairs]);
             let spanish = spanish_now(tongue, random);
-            let over = random.pick::<&str>(if part == 3 { fourth::OVER } else { fifth::OVER }[usize::from(spanish)]);
+            let over = random.pick::<&str>([fourth::OVER, fifth::OVER, sixth::OVER][part - 3][usize::from(spanish)]);
             let mut out = say(&digits[..1 + random.below(digits.len() - 1)], style, tongue, part, random);
             out.extend(aside(over));
             out.extend(say(digits, style, tongue, part, random));
@@ -513,7 +521,7 @@ pub fn say(digits: &str, shape: Shape, tongue: Tongue, part: usize, random: &mut
                 out.extend(say(group, style, tongue, part, random));
                 if n == at {
                     let spanish = spanish_now(tongue, random);
-                    let way = random.pick::<&str>(if part == 3 { fourth::READ_BACK } else { fifth::READ_BACK }[usize::from(spanish)]);
+                    let way = random.pick::<&str>([fourth::READ_BACK, fifth::READ_BACK, sixth::READ_BACK][part - 3][usize::from(spanish)]);
                     let (before, after) = way.split_once("{}").unwrap_or((way, ""));
                     let words = |text: &str| text.split_whitespace().map(|word| Piece::Aside(word.to_owned())).collect::<Vec<_>>();
                     let style = *random.pick(&[Shape::Words, Shape::DigitByDigit]);
@@ -525,7 +533,7 @@ pub fn say(digits: &str, shape: Shape, tongue: Tongue, part: usize, random: &mut
         Shape::TwoBreaths => {
             let style = *random.pick(&[Shape::Words, Shape::DigitByDigit, Shape::Written, Shape::Pairs]);
             let spanish = spanish_now(tongue, random);
-            let breath = random.pick::<&str>(if part == 3 { fourth::BREATH } else { fifth::BREATH }[usize::from(spanish)]);
+            let breath = random.pick::<&str>([fourth::BREATH, fifth::BREATH, sixth::BREATH][part - 3][usize::from(spanish)]);
             let at = digits.len().div_ceil(2);
             let mut out = say(&digits[..at], style, tongue, part, random);
             if random.chance(0.3) {

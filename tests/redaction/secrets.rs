@@ -2,7 +2,7 @@
 
 use super::random::Random;
 use super::saying::{Piece, Shape, Tongue, cardinal, digit, say};
-use super::{fifth, fourth};
+use super::{fifth, fourth, sixth};
 use callgate::engine::redact::Entity;
 
 /// Phrases of the first three parts.
@@ -150,14 +150,15 @@ const DAYS: [&str; 31] = [
     "thirtieth",
     "thirty first",
 ];
-const FIRST: [Phrases; 5] = [
+const FIRST: [Phrases; 6] = [
     &["Maria", "James", "Guadalupe", "Priya", "Robert", "Keisha", "Jose", "Linda", "Ahmed", "Carmen", "Tyrone", "Mei"],
     &["Xochitl", "Walter", "Deborah", "Raj", "Esperanza", "Dmitri", "Latoya", "Hector", "Fatima", "Bill", "Rosario", "Nguyen"],
     &["Yolanda", "Gregory", "Siobhan", "Kwame", "Itzel", "Harold", "Anjali", "Terrence", "Consuelo", "Wei", "Brenda", "Mohamed"],
     fourth::FIRST,
     fifth::FIRST,
+    sixth::FIRST,
 ];
-const LAST: [Phrases; 5] = [
+const LAST: [Phrases; 6] = [
     &["Lopez", "Smith", "Hernandez", "Patel", "Johnson", "Washington", "Garcia", "Kowalski", "Hassan", "Ruiz", "Brooks", "Chen"],
     &[
         "Quetzal",
@@ -176,8 +177,9 @@ const LAST: [Phrases; 5] = [
     &["Castellanos", "Gallagher", "Mensah", "Iyer", "Zamora", "Pruitt", "Nakamura", "Whitfield", "Delgado", "Zhang", "Ferguson", "Diallo"],
     fourth::LAST,
     fifth::LAST,
+    sixth::LAST,
 ];
-const STREETS: [Phrases; 5] = [
+const STREETS: [Phrases; 6] = [
     &[
         "Maple Street",
         "Oak Avenue",
@@ -210,28 +212,32 @@ const STREETS: [Phrases; 5] = [
     ],
     fourth::STREETS,
     fifth::STREETS,
+    sixth::STREETS,
 ];
-const CALLES: [Phrases; 5] = [
+const CALLES: [Phrases; 6] = [
     &["calle Hidalgo", "avenida Juárez", "calle Benito Juárez", "calle de la Rosa", "avenida Reforma", "calle Morelos"],
     &["calle Zaragoza", "avenida Insurgentes", "calle San Martín", "callejón del Beso", "calle Pino Suárez", "avenida Universidad"],
     &["calle Allende", "avenida Revolución", "calle Cinco de Mayo", "calle Las Palmas", "avenida del Sol", "calle Emiliano Zapata"],
     fourth::CALLES,
     fifth::CALLES,
+    sixth::CALLES,
 ];
-const WORDS: [Phrases; 5] = [
+const WORDS: [Phrases; 6] = [
     &["bluebird", "sunshine", "tiger", "mustang", "pumpkin", "rainbow", "coyote", "lucky"],
     &["dragonfly", "marigold", "thunder", "pelican", "cinnamon", "galaxy", "walnut", "mariposa"],
     &["hummingbird", "waffles", "panther", "guitar", "october", "snowflake", "charlie", "estrella"],
     fourth::WORDS,
     fifth::WORDS,
+    sixth::WORDS,
 ];
 
-const HOSTS: [Phrases; 5] = [
+const HOSTS: [Phrases; 6] = [
     &["gmail", "yahoo", "county health", "outlook"],
     &["icloud", "hotmail", "sunrise clinic", "my school"],
     &["comcast", "proton", "live", "valley college"],
     fourth::HOSTS,
     fifth::HOSTS,
+    sixth::HOSTS,
 ];
 
 fn number_words(value: u32, spanish: bool, random: &mut Random) -> String {
@@ -448,6 +454,7 @@ pub fn wording(entity: Entity, part: usize) -> Lists {
     match part {
         3 => return fourth::wording(entity),
         4 => return fifth::wording(entity),
+        5 => return sixth::wording(entity),
         _ => {}
     }
     match entity {

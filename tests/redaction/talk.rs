@@ -3,7 +3,7 @@
 use super::random::Random;
 use super::saying::{Piece, Shape, Tongue, cardinal, say};
 use super::secrets::{self, OF_DIGITS, OTHERS, Phrases, stands_alone, wording};
-use super::{fifth, fourth};
+use super::{fifth, fourth, sixth};
 use callgate::engine::redact::{Entity, Speaker, Utterance, Word};
 
 /// A word of a turn.
@@ -37,7 +37,7 @@ pub struct Call {
 }
 
 #[rustfmt::skip]
-const PLAIN: [Phrases; 5] = [
+const PLAIN: [Phrases; 6] = [
     &[
         "The copay is going to be {price} for each visit.", "I have an appointment on {date} at {time}.", "There are {few} of us in the house.",
         "Our office is at {office}.", "We are open from {time} to {time} on weekdays.", "They raised it by {percent} last year.",
@@ -97,9 +97,10 @@ const PLAIN: [Phrases; 5] = [
     ],
     fourth::PLAIN,
     fifth::PLAIN,
+    sixth::PLAIN,
 ];
 #[rustfmt::skip]
-const PLAIN_ES: [Phrases; 5] = [
+const PLAIN_ES: [Phrases; 6] = [
     &[
         "La consulta cuesta {price_es} cada vez.", "Tengo una cita el {date_es} a las {time_es}.", "Somos {few_es} en la casa.", "Nuestra oficina está en {oficina}.",
         "Abrimos de {time_es} a {time_es} todos los días.", "Vivo aquí desde {year_es}.", "Tiene {age_es} años y va a la escuela.", "Se tarda como {minutes_es} minutos en el autobús.",
@@ -120,25 +121,28 @@ const PLAIN_ES: [Phrases; 5] = [
     ],
     fourth::PLAIN_ES,
     fifth::PLAIN_ES,
+    sixth::PLAIN_ES,
 ];
 const MONTHS: [&str; 12] =
     ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"];
 const MESES: [&str; 12] =
     ["enero", "febrero", "marzo", "abril", "mayo", "junio", "julio", "agosto", "septiembre", "octubre", "noviembre", "diciembre"];
 const ORDINALS: [&str; 9] = ["first", "second", "third", "fourth", "5th", "sixth", "7th", "eighth", "tenth"];
-const OFFICES: [Phrases; 5] = [
+const OFFICES: [Phrases; 6] = [
     &["Market Street", "Broadway Avenue", "Main Street", "Capitol Avenue"],
     &["Jackson Boulevard", "State Street", "University Drive", "Grand Avenue"],
     &["Commerce Street", "Liberty Avenue", "Civic Center Drive", "Railroad Avenue"],
     fourth::OFFICES,
     fifth::OFFICES,
+    sixth::OFFICES,
 ];
-const OFICINAS: [Phrases; 5] = [
+const OFICINAS: [Phrases; 6] = [
     &["la calle Central", "la avenida Madero", "la calle Norte"],
     &["la calle Sexta", "la avenida Colón", "la calle Real"],
     &["la calle Ocho", "la avenida Principal", "la calle del Mercado"],
     fourth::OFICINAS,
     fifth::OFICINAS,
+    sixth::OFICINAS,
 ];
 
 fn number(value: u32, spanish: bool, random: &mut Random) -> String {
@@ -277,13 +281,15 @@ fn tell(call: &mut Call, entity: Entity, shape: Option<Shape>, tongue: Tongue, p
     let spanish = tongue == Tongue::Spanish || tongue == Tongue::Both && random.chance(0.5);
     let (asks, tells) = if spanish { (wording.asks_es, wording.tells_es) } else { (wording.asks, wording.tells) };
     // The habits of that part; the first three had the same.
-    let of_part =
-        |first: [Phrases; 2], fourth: [Phrases; 2], fifth: [Phrases; 2]| [first, first, first, fourth, fifth][part][usize::from(spanish)];
-    let openings = of_part([&["", "sure, ", "uh, it's ", "yes it's "], &["", "sí, ", "este, es "]], fourth::OPENINGS, fifth::OPENINGS);
-    let alone = of_part([&["okay {}", "ready? {}", "so {}"], &["okay {}"]], fourth::ALONE, fifth::ALONE);
-    let stalls = of_part([&[], &[]], fourth::STALLS, fifth::STALLS);
-    let on_file = of_part([&[], &[]], fourth::ON_FILE, fifth::ON_FILE);
-    let thanks = of_part([&["Thank you.", "Okay, thanks.", "Got it."], &["Gracias."]], fourth::THANKS, fifth::THANKS);
+    let of_part = |first: [Phrases; 2], later: [[Phrases; 2]; 3]| if part < 3 { first } else { later[part - 3] }[usize::from(spanish)];
+    let openings = of_part(
+        [&["", "sure, ", "uh, it's ", "yes it's "], &["", "sí, ", "este, es "]],
+        [fourth::OPENINGS, fifth::OPENINGS, sixth::OPENINGS],
+    );
+    let alone = of_part([&["okay {}", "ready? {}", "so {}"], &["okay {}"]], [fourth::ALONE, fifth::ALONE, sixth::ALONE]);
+    let stalls = of_part([&[], &[]], [fourth::STALLS, fifth::STALLS, sixth::STALLS]);
+    let on_file = of_part([&[], &[]], [fourth::ON_FILE, fifth::ON_FILE, sixth::ON_FILE]);
+    let thanks = of_part([&["Thank you.", "Okay, thanks.", "Got it."], &["Gracias."]], [fourth::THANKS, fifth::THANKS, sixth::THANKS]);
     let way = random.below(if stands_alone(entity) { 4 } else { 3 });
     if way != 1 && way != 3 {
         call.turns.push(Turn { speaker: Speaker::Other, words: words(random.pick::<&str>(asks)), pause_ms: 600 });

@@ -10,12 +10,13 @@ const SEED: u64 = 42;
 
 #[test]
 fn what_is_sensitive_is_found_in_every_shape_and_little_else_is() {
-    (0..5).for_each(measure);
+    (0..6).for_each(measure);
 }
 
-/// What is found in each part: of each entity and each shape, of all, and how many words are masked needlessly in a thousand. The fifth
+/// What is found in each part: of each entity and each shape, of all, and how many words are masked needlessly in a thousand. The sixth
 /// part is held out: no rule was made for its sentences. See `docs/redaction.md`.
-const FLOORS: [(f64, f64, f64); 5] = [(0.97, 0.99, 1.0), (0.97, 0.99, 1.0), (0.90, 0.985, 1.0), (0.90, 0.975, 1.6), (0.60, 0.90, 4.0)];
+const FLOORS: [(f64, f64, f64); 6] =
+    [(0.97, 0.99, 1.0), (0.97, 0.99, 1.0), (0.90, 0.985, 1.0), (0.90, 0.985, 1.5), (0.80, 0.975, 1.2), (0.75, 0.95, 8.0)];
 
 fn measure(part: usize) {
     let (each, all, needless) = FLOORS[part];

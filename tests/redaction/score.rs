@@ -88,7 +88,7 @@ impl Score {
                             |n| if masks[n].is_some() { format!("<{}>", call_word(call, speaker, n)) } else { call_word(call, speaker, n) },
                         )
                         .collect();
-                    words.join(" ")
+                    format!("({}) {}", heard_before(call, speaker, n), words.join(" "))
                 };
                 match said.secret {
                     None => {
@@ -155,4 +155,21 @@ fn call_word(call: &Call, speaker: Speaker, n: usize) -> String {
         .flat_map(|turn| &turn.words)
         .nth(n)
         .map_or_else(String::new, |said| said.text.clone())
+}
+
+/// What the other speaker had said last before the `n`th word.
+fn heard_before(call: &Call, speaker: Speaker, n: usize) -> String {
+    let (mut said, mut heard) = (0, "");
+    let texts: Vec<String> =
+        call.turns.iter().map(|turn| turn.words.iter().map(|said| said.text.as_str()).collect::<Vec<_>>().join(" ")).collect();
+    for (turn, text) in call.turns.iter().zip(&texts) {
+        if turn.speaker != speaker {
+            heard = text;
+        } else if n < said + turn.words.len() {
+            break;
+        } else {
+            said += turn.words.len();
+        }
+    }
+    heard.to_owned()
 }

@@ -68,7 +68,8 @@ pub(super) fn find(scene: &Scene<'_>) -> Found<Match> {
             | Cue::AskedName
             | Cue::Harmless
             | Cue::Figures
-            | Cue::Else => None,
+            | Cue::Else
+            | Cue::Turned => None,
         };
         if let Some(entity) = found {
             let begins = matches!(entity, Entity::Iban | Entity::Pan).then_some(said.cue);

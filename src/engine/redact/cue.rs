@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::LazyLock;
 
 use super::Speaker;
+use super::lexicon::is_function;
+use super::token::{Kind, Token};
 
 /// For how long a cue tells what a number is.
 pub const CUE_WINDOW_MS: u64 = 25_000;
@@ -49,6 +51,8 @@ pub(super) enum Cue {
     Figures,
     /// Something else: what was asked for before is not awaited any more.
     Else,
+    /// A whole question for something else: nor does what was begun go on.
+    Turned,
 }
 
 /// A cue, and when it was said by whom.
@@ -134,9 +138,30 @@ pub(super) fn asks(folded: &str, nth: usize) -> bool {
     nth <= QUESTION_WORDS_MAX && QUESTIONS.contains(&folded) || nth == 1 && QUESTIONS_AT_ONCE.contains(&folded)
 }
 
+/// Whether a word of a question asks for more than the rest of what is being told: "what comes next" does not.
+pub(super) fn tells_of_something(token: &Token) -> bool {
+    #[rustfmt::skip]
+    const OF_THE_REST: &[&str] = &[
+        "next", "after", "rest", "else", "more", "say", "says", "come", "comes", "last", "again", "end", "ends", "start", "other", "back", "far", "mas", "sigue", "dice", "falta", "sigues", "queda", "otra", "otros",
+    ];
+    token.kind == Kind::Plain && !is_function(&token.folded) && !token.is_any(OF_THE_REST)
+}
+
 /// The cue that the last of these words ends, if it ends one.
 pub(super) fn ended_by<'a>(words: &(impl DoubleEndedIterator<Item = &'a str> + Clone)) -> Option<(Cue, Strength)> {
     let last = words.clone().next_back()?;
+    // "expires in", "no se vence hasta".
+    if UNTIL.contains(&last) {
+        let mut before = words.clone();
+        before.next_back();
+        if let Some((Cue::Expiry, strength)) = ended_by(&before) {
+            return Some((Cue::Expiry, strength));
+        }
+    }
+    // "call my husband at", "que llamen al".
+    if matches!(last, "at" | "on" | "al") && words.clone().rev().skip(1).any(|word| CALLS.contains(&word)) {
+        return Some((Cue::Phone, Strength::Named));
+    }
     let fits = |phrase: &str| {
         let mut said = words.clone().rev();
         phrase.rsplit(' ').all(|word| said.next() == Some(word))
@@ -148,6 +173,15 @@ pub(super) fn ended_by<'a>(words: &(impl DoubleEndedIterator<Item = &'a str> + C
         .max_by_key(|(_, _, phrase)| phrase.len())
         .map(|(cue, strength, _)| (*cue, *strength))
 }
+
+/// Between what expires and when.
+const UNTIL: &[&str] = &["until", "till", "til", "through", "thru", "hasta", "on", "in", "en"];
+
+/// What is done with a telephone.
+const CALLS: &[&str] = &[
+    "call", "text", "reach", "reached", "ring", "llame", "llameme", "llamen", "llamar", "llamarme", "marque", "marqueme", "marquen",
+    "marcar", "marca",
+];
 
 type ByLastWord = BTreeMap<&'static str, Vec<(Cue, Strength, &'static str)>>;
 
@@ -206,6 +240,11 @@ const MENTIONS: &[&str] = &[
     "codes",
     "passcode",
     "firma",
+    "strip",
+    "franja",
+    "it good",
+    "good for",
+    "is called",
     "signature",
     "de seguridad",
     "el mensaje",
@@ -243,16 +282,16 @@ const MENTIONS: &[&str] = &[
 #[rustfmt::skip]
 const PHRASES: &[(Cue, &[&str])] = &[
     (Cue::Card, &["card", "card number", "cards", "visa", "mastercard", "amex", "american express", "long number", "tarjeta", "numero de tarjeta"]),
-    (Cue::Cvv, &["back of the card", "back of it", "code on the back", "code back there", "little code", "codiguito", "numeritos", "atras dice", "atras trae", "de seguridad", "signature", "firma", "cvv", "cvc", "cvv2", "c v v", "c v c", "cvv code", "cvv number", "security code", "verification value", "verification number",
+    (Cue::Cvv, &["back of the card", "back of it", "code on the back", "code back there", "little code", "codiguito", "numeritos", "atras dice", "atras trae", "de seguridad", "signature", "firma", "strip", "franja", "cvv", "cvc", "cvv2", "c v v", "c v c", "cvv code", "cvv number", "security code", "verification value", "verification number",
         "on the back", "card code", "three digits", "three numbers", "little numbers", "numbers on the back", "digits on the back", "tres digitos", "tres numeros", "numeros de atras", "codigo de seguridad", "al reverso", "atras de la tarjeta", "numero de seguridad", "security number"]),
     (Cue::Expiry, &["expiry", "good til", "good-thru", "good thru", "good for until", "buena hasta", "buena", "sirve hasta", "vigencia", "expired on", "expiry date", "expiration", "expiration date", "expires", "expire", "expiring", "exp", "exp date", "valid thru", "valid through",
-        "valid until", "run out", "runs out", "good until", "good till", "es valida", "valida hasta", "sea valida", "vale hasta", "vigente hasta", "good through", "vence", "vencimiento", "caducidad", "caduca", "expira", "expiracion", "fecha de vencimiento"]),
+        "valid until", "run out", "runs out", "good until", "good till", "es valida", "valida hasta", "sea valida", "vale hasta", "vigente hasta", "good through", "vence", "vencimiento", "caducidad", "caduca", "expira", "expiracion", "fecha de vencimiento", "month and year", "mes y ano", "it good", "good for", "cuando vale", "card valid"]),
     (Cue::Figures, &["numbers", "numeros", "digits", "digitos", "number is", "numero es", "full number", "the number"]),
     (Cue::LastFour, &["last four", "last four digits", "last 4", "last 4 digits", "ending in", "ends in", "ultimos cuatro", "ultimos 4", "ultimos cuatro digitos",
         "termina en", "terminada en"]),
     (Cue::Account, &["account", "account number", "accounts", "bank account", "checking", "savings", "checking account", "savings account", "cuenta",
         "numero de cuenta", "cuenta bancaria", "acct"]),
-    (Cue::Routing, &["routing", "routing number", "aba", "aba number", "a b a", "transit number", "numero de ruta", "ruta bancaria", "de ruta", "la ruta", "ruta del banco", "ruta del cheque"]),
+    (Cue::Routing, &["routing", "routing number", "aba", "aba number", "a b a", "transit number", "numero de ruta", "ruta bancaria", "de ruta", "la ruta", "dice ruta", "ruta del banco", "ruta del cheque"]),
     (Cue::Iban, &["iban", "i b a n", "international account"]),
     (Cue::Ssn, &["social", "seguro", "social security", "social security number", "ssn", "s s n", "your social", "my social", "the social", "full social", "social number",
         "seguro social", "numero de seguro", "numero de seguro social", "numero de social", "mi social", "su social"]),
@@ -267,9 +306,7 @@ const PHRASES: &[(Cue, &[&str])] = &[
     (Cue::AskedPassword, &["de contrasena", "wifi password", "your password", "the password", "your passphrase", "su contrasena", "la contrasena", "que contrasena", "contrasena le puso", "contrasena puso", "contrasena tiene", "contrasena usa", "account password", "portal password"]),
     (Cue::Birth, &["year were you born", "cumplo", "cumple anos", "cumple", "nacieron", "date of birth", "birth date", "birthdate", "birthday", "dob", "d o b", "born", "fecha de nacimiento", "nacimiento", "naci", "cumpleanos",
         "nacio", "nacida", "nacido", "was born", "birthdate is"]),
-    (Cue::Phone, &["good number", "text me", "can text", "call me on", "marcar al", "reach you", "cel", "phone number", "phone", "cell", "cell number", "cell phone", "cellphone", "mobile", "mobile number", "telephone", "telephone number", "call me at", "reach me at",
-        "callback number", "call back number", "call back", "area code", "telefono", "numero de telefono", "celular", "numero de celular", "llameme al", "llamarme al",
-        "marqueme al", "my number", "your number", "mi numero", "su numero", "text me at", "contact number", "best number", "reach you at", "reach him at", "reach her at", "call him at", "call her at", "home number", "work number", "movil", "landline"]),
+    (Cue::Phone, &["good number", "text me", "can text", "reach you", "cel", "phone number", "phone", "cell", "cell number", "cell phone", "cellphone", "mobile", "mobile number", "telephone", "telephone number",         "callback number", "call back number", "call back", "area code", "telefono", "numero de telefono", "celular", "numero de celular",         "my number", "your number", "mi numero", "su numero", "a number for", "contact number", "best number", "home number", "work number", "movil", "landline"]),
     (Cue::Record, &["record medico", "numero de record", "expediente medico", "paciente numero", "medical record", "medical record number", "mrn", "m r n", "chart number", "patient number", "patient id", "record number", "patient record",
         "expediente", "numero de expediente", "historia clinica", "numero de paciente", "member number", "historial medico", "registro medico", "numero de historia"]),
     (Cue::Aadhaar, &["aadhaar", "aadhar", "adhar", "adhaar", "uid number", "aadhaar number", "aadhaar card", "aadhar card"]),
@@ -277,9 +314,9 @@ const PHRASES: &[(Cue, &[&str])] = &[
     (Cue::Address, &["the address", "what address", "which address", "i stay at", "stay at", "come to", "pick you up", "la recoge", "que direccion", "quedando en", "quedando", "my address", "your address", "home address", "mailing address", "street address", "address is", "current address", "i live at", "i live on",
         "new place is", "place is", "house is", "mail it to", "casa esta en", "enviamos", "live at", "living at", "moved to", "where you live", "staying at", "mi direccion", "su direccion", "direccion es", "direccion", "vivo en", "domicilio", "donde vive"]),
     (Cue::Zip, &["zip", "zip code", "zipcode", "postal code", "postcode", "codigo postal"]),
-    (Cue::Name, &["my name", "name is", "name", "names", "surname", "nombre", "mi nombre", "apellido", "apellidos", "me llamo", "se llama", "spell that", "spell it", "spelled",
+    (Cue::Name, &["my name", "name is", "name", "names", "surname", "nombre", "mi nombre", "apellido", "apellidos", "me llamo", "se llama", "is called", "spell that", "spell it", "spelled",
         "deletrear", "mi apellido"]),
-    (Cue::AskedName, &["talking to", "speaking to", "speaking with", "first and last", "what name", "the name of", "name of the", "nombre y apellido", "nombre de quien", "con quien", "nombre de la", "nombre del", "your name", "first name", "last name", "full name", "middle name", "maiden name", "legal name", "your names", "i speaking with", "am i speaking",
+    (Cue::AskedName, &["and you are", "whos the", "who is the", "usted es", "quien es", "talking to", "speaking to", "speaking with", "first and last", "what name", "the name of", "name of the", "nombre y apellido", "nombre de quien", "con quien", "nombre de la", "nombre del", "your name", "first name", "last name", "full name", "middle name", "maiden name", "legal name", "your names", "i speaking with", "am i speaking",
         "su nombre", "su apellido", "nombre completo", "se llama usted", "como se llama", "con quien hablo", "caller name", "patient name", "spell your name", "and last name", "nombre de"]),
     (Cue::Harmless, &["reference number", "case number", "confirmation number", "ticket number", "order number", "tracking number", "reference", "numero de referencia",
         "numero de caso", "folio", "numero de confirmacion", "item number", "model number", "form number"]),

@@ -127,7 +127,7 @@ const BRIDGES: &[&str] = &[
 pub(super) const UNITS: &[&str] = &[
     "dollars", "dollar", "bucks", "cents", "cent", "percent", "oclock", "am", "pm", "a.m", "p.m", "minutes", "minute", "hours", "hour", "seconds",
     "days", "day", "weeks", "week", "months", "month", "years", "year", "people", "persons", "times", "miles", "mile", "feet", "foot",
-    "inches", "pounds", "lbs", "kilos", "grams", "milligrams", "mg", "ml", "units", "pills", "tablets", "kids", "children", "degrees",
+    "inch", "inches", "unidades", "pounds", "lbs", "kilos", "grams", "milligrams", "mg", "ml", "units", "pills", "tablets", "kids", "children", "degrees",
     "meals", "visits", "appointments", "questions", "pages", "members", "bedroom", "bedrooms", "items", "boxes", "calories",
     "steps", "thousandths", "grand", "numbers", "numeros", "miligramos", "mililitros", "milliliters", "liters", "litros", "euros", "pesos", "rupees",
     "dolares", "dolar", "centavos", "minutos", "minuto", "horas", "hora", "segundos", "dias", "dia", "semanas", "semana", "meses",
@@ -141,7 +141,7 @@ pub(super) const RATIOS: &[&str] = &["point", "punto", "over", "sobre"];
 /// Before a number that names a place, a time or a year.
 #[rustfmt::skip]
 pub(super) const LEADS: &[&str] = &[
-    "at", "around", "about", "ages", "age", "aged", "until", "till", "before", "after", "between", "from", "since", "during", "year", "room", "suite", "floor",
+    "at", "around", "about", "ages", "age", "aged", "every", "size", "until", "till", "before", "after", "between", "from", "since", "during", "year", "room", "suite", "floor",
     "extension", "page", "step", "version", "highway", "route", "bus", "option", "press", "channel", "gate", "chapter",
     "building", "level", "las", "hasta", "antes", "desde", "entre", "ano", "sala", "piso", "oficina", "pagina", "ruta",
     "opcion", "oprima", "presione", "autobus", "form", "formulario", "ventanilla", "only", "costs", "cost", "cuesta", "cuestan", "paid", "pay", "over", "under", "sobre", "nearly", "almost", "casi", "unos", "unas",
@@ -316,21 +316,22 @@ pub(super) fn is_function(folded: &str) -> bool {
 /// In the order of their letters.
 #[rustfmt::skip]
 const FUNCTION: &[&str] = &[
-    "a", "about", "abrimos", "after", "al", "algo", "all", "also", "always", "am", "an", "and", "any", "are", "arent", "as",
-    "at", "be", "because", "been", "before", "being", "but", "by", "can", "cant", "como", "con", "could", "couldnt", "cual",
-    "cuando", "de", "del", "desde", "did", "didnt", "do", "does", "doesnt", "doing", "donde", "dont", "el", "ella", "en",
-    "entonces", "es", "esa", "ese", "eso", "esta", "estamos", "estan", "este", "esto", "estoy", "for", "from", "fue", "get",
-    "go", "going", "gonna", "gracias", "ha", "had", "has", "hasta", "have", "havent", "hay", "he", "hed", "her", "here",
-    "heres", "hes", "him", "his", "how", "hows", "i", "id", "if", "ill", "im", "in", "into", "is", "isnt", "it", "itd", "itll",
-    "its", "ive", "just", "la", "las", "le", "let", "lets", "like", "lo", "los", "mas", "me", "mi", "muy", "my", "necesito",
-    "need", "ni", "no", "nos", "not", "now", "nuestra", "o", "of", "off", "ok", "okay", "on", "or", "our", "out", "para",
-    "pero", "please", "por", "porque", "puede", "puedo", "pues", "que", "quiero", "se", "she", "shed", "shes", "should", "si",
-    "sin", "since", "so", "some", "somos", "son", "soy", "su", "sus", "tarda", "tengo", "than", "thank", "thanks", "that",
-    "thatd", "thatll", "thats", "the", "their", "them", "then", "there", "theres", "these", "they", "theyd", "theyll", "theyre",
-    "theyve", "think", "this", "those", "tiene", "to", "todo", "tomo", "too", "trabaja", "trabajo", "tu", "uh", "um", "un",
-    "una", "up", "us", "usted", "va", "vamos", "vive", "vivo", "voy", "wanna", "want", "was", "wasnt", "we", "wed", "were",
-    "weve", "what", "whats", "when", "where", "wheres", "which", "while", "who", "whos", "why", "will", "with", "wont", "would",
-    "wouldnt", "y", "ya", "yes", "yo", "you", "youd", "youll", "your", "youre", "youve",
+    "a", "about", "abrimos", "after", "al", "algo", "all", "also", "always", "am", "an", "and", "any", "are", "arent", "as", "at",
+    "be", "because", "been", "before", "being", "believe", "but", "by", "can", "cant", "como", "con", "could", "couldnt", "creo",
+    "cual", "cuando", "de", "del", "desde", "did", "didnt", "do", "does", "doesnt", "doing", "donde", "dont", "el", "ella", "en",
+    "entonces", "era", "es", "esa", "ese", "eso", "esta", "estamos", "estan", "este", "esto", "estoy", "for", "from", "fue", "get",
+    "go", "going", "gonna", "gracias", "ha", "had", "has", "hasta", "have", "havent", "hay", "he", "hed", "her", "here", "heres",
+    "hes", "him", "his", "how", "hows", "i", "id", "if", "ill", "im", "in", "into", "is", "isnt", "it", "itd", "itll", "its",
+    "ive", "just", "la", "las", "le", "let", "lets", "like", "lo", "los", "mas", "me", "menos", "mi", "muy", "my", "necesito",
+    "need", "ni", "no", "nos", "not", "now", "nuestra", "o", "of", "off", "ok", "okay", "on", "or", "our", "out", "para", "pero",
+    "please", "por", "porque", "puede", "puedo", "pues", "que", "quiero", "recuerdo", "remember", "se", "seria", "she", "shed",
+    "shes", "should", "si", "siendo", "sigue", "sin", "since", "so", "some", "somos", "son", "soy", "still", "su", "sus", "tarda",
+    "tengo", "than", "thank", "thanks", "that", "thatd", "thatll", "thats", "the", "their", "them", "then", "there", "theres",
+    "these", "they", "theyd", "theyll", "theyre", "theyve", "think", "this", "those", "tiene", "to", "todavia", "todo", "tomo",
+    "too", "trabaja", "trabajo", "tu", "uh", "um", "un", "una", "unless", "up", "us", "usted", "va", "vamos", "vive", "vivo",
+    "voy", "wanna", "want", "was", "wasnt", "we", "wed", "were", "weve", "what", "whats", "when", "where", "wheres", "which",
+    "while", "who", "whos", "why", "will", "with", "wont", "would", "wouldnt", "y", "ya", "yes", "yo", "you", "youd", "youll",
+    "your", "youre", "youve",
 ];
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::ahead::{Ahead, Held, REST_MS, Told};
-use super::cue::{CUE_WORDS_MAX, Cue, Cues, Said, Strength, TOPIC_WORDS_MAX, asks, ended_by};
+use super::cue::{CUE_WORDS_MAX, Cue, Cues, Said, Strength, TOPIC_WORDS_MAX, asks, ended_by, tells_of_something};
 use super::entity::{Entity, Policy};
 use super::mask::Form;
 use super::names::{NAME_CHARS_MIN, NAMES_MAX};
@@ -83,7 +83,23 @@ pub(super) struct Mind {
     last: Option<(u64, u64)>,
     /// Of the turn, so far.
     turn_words: usize,
+    turn: Turn,
 }
+
+/// What a turn has been, so far.
+#[derive(Clone, Default)]
+struct Turn {
+    /// Words since it began, or since what it asked for.
+    since_cue: usize,
+    /// It began as a question, tells what of, names something that cues know, and has a figure in it.
+    asks: bool,
+    cued: bool,
+    tells: bool,
+    figures: bool,
+}
+
+/// A whole question has so many words.
+const QUESTION_WORDS_MIN: usize = 4;
 
 impl Mind {
     pub(super) fn new(speaker: Speaker) -> Self {
@@ -96,6 +112,7 @@ impl Mind {
             given: Cues::NONE,
             last: None,
             turn_words: 0,
+            turn: Turn::default(),
         }
     }
 
@@ -120,8 +137,14 @@ impl Mind {
         if self.turn_words == 2 && token.is_any(&["ive", "i", "we", "weve"]) {
             shared.cues.retract(self.speaker, seq);
         }
-        if asks(&token.folded, self.turn_words) || self.turn_words == TOPIC_WORDS_MAX {
-            shared.cues.add(Said { cue: Cue::Else, speaker: self.speaker, seq, end_ms, strength: Strength::Named, told: 0 });
+        if turns {
+            self.turn = Turn::default();
+        }
+        let asks = asks(&token.folded, self.turn_words);
+        let says = |cue| Said { cue, speaker: self.speaker, seq, end_ms, strength: Strength::Named, told: 0 };
+        self.turn.since_cue += 1;
+        if asks || self.turn.since_cue == TOPIC_WORDS_MAX {
+            shared.cues.add(says(Cue::Else));
         }
         let mut cue = None;
         if !token.folded.is_empty() {
@@ -135,8 +158,15 @@ impl Mind {
             let ended = ended_by(&self.tail.iter().map(String::as_str));
             cue = ended.map(|(cue, _)| cue);
             if let Some((cue, strength)) = ended {
+                (self.turn.since_cue, self.turn.cued) = (0, true);
                 shared.cues.add(Said { cue, speaker: self.speaker, seq, end_ms, strength, told: 0 });
             }
+        }
+        self.turn.asks |= asks;
+        self.turn.tells |= tells_of_something(&token);
+        self.turn.figures |= token.may_be_numeric();
+        if self.turn.asks && self.turn.tells && !self.turn.figures && !self.turn.cued && self.turn_words == QUESTION_WORDS_MIN {
+            shared.cues.add(says(Cue::Turned));
         }
         let (me, other) = (self.speaker.index(), self.speaker.other().index());
         let (own, others) = (shared.told[me], shared.told[other]);

@@ -33,7 +33,7 @@ pub(super) fn find(scene: &Scene<'_>) -> Found<Match> {
     }
     let told = scene.own_cue_just_ended(&[Cue::Name, Cue::AskedName]).is_some();
     // "Bill" is a name where one is told, and a bill elsewhere.
-    let named = first.capital || ahead.is(1, is_name)?;
+    let named = first.capital || !first.stops && ahead.held(1)?.is_some_and(|next| !next.rested && is_name(&next.token));
     let asked = named
         && (is_name(first) || first.capital)
         && scene.awaited(&[Cue::AskedName, Cue::Name]).is_some_and(|said| said.speaker != scene.speaker)
@@ -80,9 +80,11 @@ fn is_name(token: &Token) -> bool {
 
 /// Two words that nobody uses, and then nothing: a name without capitals.
 fn is_all_of_a_name(ahead: Ahead<'_>) -> Result<bool, More> {
-    let ends = ahead.held(2)?.is_none_or(|held| {
+    // Of three names the first may be two.
+    let names = if ahead.is(2, is_name)? && ahead.held(2)?.is_some_and(|held| !held.rested) { 3 } else { 2 };
+    let ends = ahead.held(names)?.is_none_or(|held| {
         held.rested
-            || held.token.is_any(&["i", "and", "llame", "por", "y", "about", "la", "el", "from", "calling", "de"])
+            || held.token.is_any(&["i", "im", "and", "llame", "por", "y", "about", "la", "el", "from", "calling", "de"])
             || held.token.letter().is_some()
             || matches!(held.token.kind, Kind::Bridge | Kind::Mark)
     });
@@ -147,6 +149,9 @@ fn spelled_end(ahead: Ahead<'_>) -> Found<usize> {
                     at += skip + 1;
                 }
             }
+        } else if letters > 0 && ahead.is(at, |token| token.kind == Kind::Mark)? && ahead.is(at + 1, |token| token.letter().is_some())? {
+            // The apostrophe of "O'Connor".
+            at += 1;
         } else if ahead.is(at, |token| matches!(token.kind, Kind::Repeat(_)))? && ahead.is(at + 1, |token| token.letter().is_some())? {
             letters += 2;
             at += 2;
@@ -183,7 +188,7 @@ pub(super) fn password(scene: &Scene<'_>) -> Found<Match> {
         return Ok(None);
     }
     let (mut end, mut figures) = (1, first.has_digits());
-    while end < PASSWORD_WORDS_MAX && !ahead.is(end - 1, |token| token.pauses)? {
+    while end < PASSWORD_WORDS_MAX + letters_at(ahead, 0)? && !ahead.is(end - 1, |token| token.pauses)? {
         if let Some(run) = Run::read(ahead, end)? {
             (end, figures) = (run.words, true);
             continue;
@@ -210,7 +215,8 @@ pub(super) fn password(scene: &Scene<'_>) -> Found<Match> {
     let of_oneself = scene.lead().is_some_and(|token| token.is_any(&["im", "soy", "this", "habla"]));
     let odd =
         !of_oneself && (strange || alone && some_strange && end <= ANSWER_PASSWORD_WORDS_MAX) || figures && (alone || first.is_free());
-    if asked && (counts || !odd) {
+    let goes_on = ahead.is(end, |token| token.is_any(&["es", "is", "was", "are", "son", "has"]))?;
+    if asked && (counts || goes_on || !odd) {
         return Ok(None);
     }
     Ok(Some(Match::new(Entity::Password, Confidence::Cue, end)))
@@ -226,7 +232,7 @@ fn all_that_is_left(scene: &Scene<'_>, own: bool, joined: bool) -> Found<usize> 
     if of_a_thing || ahead.is(0, |token| token.is_any(OF_A_PASSWORD) || token.is_any(CALLES))? || begins_with_cue(scene) {
         return Ok(None);
     }
-    while end < PASSWORD_WORDS_MAX {
+    while end < PASSWORD_WORDS_MAX + letters_at(ahead, 0)? {
         let Some(held) = ahead.held(end)? else { break };
         if end > 0 && (held.rested || ahead.is(end - 1, |token| token.stops)?) {
             break;
@@ -243,7 +249,8 @@ fn all_that_is_left(scene: &Scene<'_>, own: bool, joined: bool) -> Found<usize> 
         let letter = token.letter().is_some() && (spells(end + 1)? || end > 0 && spells(end - 1)?);
         free += usize::from(token.is_free());
         let word = matches!(token.kind, Kind::Plain | Kind::Mixed | Kind::Month(_)) && !is_function(&token.folded) && !token.is_any(UNITS);
-        if !(word || letter) || token.asks {
+        let before_a_comma = word && token.pauses && !token.stops;
+        if !(word || letter) || token.asks || before_a_comma {
             return Ok(None);
         }
         figures |= token.has_digits();
@@ -259,6 +266,15 @@ fn all_that_is_left(scene: &Scene<'_>, own: bool, joined: bool) -> Found<usize> 
             || free > 0 && words == 2
     };
     Ok((end > 0 && ends && strange && (figures || words >= 2)).then_some(end))
+}
+
+/// Letters that are spelled one by one: together they are one word.
+fn letters_at(ahead: Ahead<'_>, from: usize) -> Result<usize, More> {
+    let mut letters = 0;
+    while letters < SPELLED_WORDS_MAX && ahead.is(from + letters, |token| token.letter().is_some())? {
+        letters += 1;
+    }
+    Ok(letters)
 }
 
 /// "I changed my password to", "le puse de contraseña".

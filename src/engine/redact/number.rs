@@ -1,7 +1,8 @@
 //! A number as people read it out: digit by digit, in pairs, with "double" and "triple", as cardinals, in digits as
 //! written, in English or Spanish or both, with sighs and second thoughts in the middle.
 
-use super::ahead::{Ahead, Found, More};
+use super::ahead::{Ahead, Found, Held, More};
+use super::cue::{CUE_WORDS_MAX, Cue};
 use super::lexicon::{LEADS, RATIOS, UNITS, is_function};
 use super::rules::{THEN_WORDS_MAX, TO_QUANTITIES};
 use super::token::{Kind, Token};
@@ -16,7 +17,9 @@ const PROSE_WORDS_MIN: usize = 2;
 const ASIDES_MAX: usize = 4;
 /// Digits of the numbers that need no cue.
 const WHOLE_DIGITS: [usize; 5] = [9, 10, 12, 15, 16];
-const WHOLE_DIGITS_MAX: usize = 16;
+const SHORTEST_DIGITS: usize = WHOLE_DIGITS[0];
+/// And with what was taken back.
+const WHOLE_DIGITS_MAX: usize = 18;
 /// Whoever has said more needs nobody to tell that it is a number.
 const JOINED_DIGITS_MAX: usize = 13;
 
@@ -42,6 +45,8 @@ pub(super) struct Part {
 /// "one second" is no quantity where digits follow.
 const WAITS: [&str; 12] =
     ["second", "sec", "moment", "minute", "just", "hang", "segundo", "segundito", "momento", "momentito", "more", "mas"];
+/// After a number that says how many there are somewhere.
+const PLACES: &[&str] = &["in", "on", "of", "at", "en", "de", "por"];
 /// A whole number, as far as it goes.
 #[derive(Clone)]
 pub(super) struct Run {
@@ -67,8 +72,8 @@ impl Run {
             if let Some(mut part) = part(ahead, at, run.parts.last().is_some())? {
                 let rests = run.digits.len() >= whole && ahead.seen(run.words, at + 1).iter().any(|held| held.rested);
                 // "Son tres hojas" and "it's like six or seven" are sentences of their own.
-                let turns = bridge > 0 && ahead.seen(run.words, at + 1).iter().any(|held| held.rested);
-                if turns && begins_a_sentence(ahead, at + part.words)? {
+                let turns = at > from && ahead.seen(run.words, at + 1).iter().any(|held| held.rested);
+                if turns && begins_a_sentence(ahead, at, at + part.words)? {
                     break;
                 }
                 if rests && (bridge > 1 || !rests_after(ahead, at)?) {
@@ -97,7 +102,8 @@ impl Run {
     pub(super) fn joined(&self, ahead: Ahead<'_>) -> Found<Self> {
         if !self.is_figures()
             || self.digits.len() >= JOINED_DIGITS_MAX
-            || ahead.is(self.words, |token| token.is_any(UNITS) || token.is_any(RATIOS))?
+            || self.is_before(ahead, |token| token.is_any(UNITS) || token.is_any(RATIOS))?
+            || self.digits.len() <= 2 && self.is_of_things(ahead)?
         {
             return Ok(None);
         }
@@ -108,7 +114,7 @@ impl Run {
             let Some(next) = joined.after_aside(ahead)? else { break };
             let first = next.parts.first().map_or(next.words, |part| part.from);
             let rests = ahead.seen(joined.words, first + 1).iter().any(|held| held.rested);
-            if rests && (joined.strong_digits() < joined.digits.len() || next.strong_digits() == 0) {
+            if rests && (joined.strong_digits() < joined.digits.len() || next.strong_digits() == 0 && next.parts.len() < 2) {
                 break;
             }
             let again = next.digits.starts_with(&self.digits) && WHOLE_DIGITS.contains(&next.digits.len());
@@ -120,7 +126,9 @@ impl Run {
             joined.digits.push_str(&next.digits);
             joined.words = next.words;
             joined.parts.extend(next.parts);
-            if WHOLE_DIGITS.contains(&told) && (told > 10 || self.digits.len() < 7) && strong * 3 >= told * 2 {
+            // With what was taken back it has a digit or two too many; so many figures, one by one, count nothing.
+            let figures = strong == told && told >= SHORTEST_DIGITS;
+            if figures || WHOLE_DIGITS.contains(&told) && (told > 10 || self.digits.len() < 7) && strong * 3 >= told * 2 {
                 found = Some(joined.clone());
             }
         }
@@ -133,7 +141,8 @@ impl Run {
     }
 
     fn after_aside_at(&self, ahead: Ahead<'_>, depth: usize) -> Found<Self> {
-        let mut turn_words = None;
+        // "I'm on the phone" tells of no number; "my phone is" does.
+        let (mut turn_words, mut cued) = (None, false);
         for at in self.words..self.words + ASIDE_WORDS_MAX {
             let Some(held) = ahead.held(at)? else { return Ok(None) };
             let token = &held.token;
@@ -146,23 +155,24 @@ impl Run {
                 };
                 let led = at > self.words
                     && ahead.is(at - 1, |token| {
-                        (token.is_any(TO_QUANTITIES) || token.is_any(LEADS)) && !token.is_any(&["have", "tengo", "over", "under"])
+                        (token.is_any(TO_QUANTITIES) || token.is_any(LEADS) || token.is("el") && next.digits.len() <= 2)
+                            && !token.is_any(&["have", "tengo", "over", "under"])
                     })?;
                 let of_month = ahead.is(next.words + 1, |token| matches!(token.kind, Kind::Month(_)))?;
                 let dated = led || of_month || next.digits == "247" || ahead.is(next.words, no_more)?;
+                let own = cued && ahead.seen(self.words, at).iter().rev().take(CUE_WORDS_MAX).any(|held| held.token.announces());
+                let own = own || ahead.seen(at.saturating_sub(1), at).iter().any(is_named);
                 let far = turn_words.is_some_and(|words| words > THEN_WORDS_MAX) && next.parts.len() < 3 && next.digits.len() < 5;
-                return Ok((at > self.words && !far && !dated && next.is_figures() && !next.counts_at(ahead, depth)?).then_some(next));
+                return Ok(
+                    (at > self.words && !own && !far && !dated && next.is_figures() && !next.is_counted(ahead, depth)?).then_some(next)
+                );
             }
+            cued |= is_named(held);
             turn_words = turn_words.map(|words: usize| words + 1);
             // Whoever has begun with four figures and more may say a sentence before he goes on.
             let begun = self.digits.len() >= 4 && self.strong_digits() > 0;
             let far = !begun && turn_words.is_some_and(|words| words > THEN_WORDS_MAX);
-            if far
-                || held.cue.is_some()
-                || token.is_any(UNITS)
-                || token.has_digits()
-                || matches!(token.kind, Kind::Month(_) | Kind::Letter(_))
-            {
+            if far || token.is_any(UNITS) || token.has_digits() || matches!(token.kind, Kind::Month(_) | Kind::Letter(_)) {
                 return Ok(None);
             }
         }
@@ -206,11 +216,58 @@ impl Run {
             if held.token.may_be_numeric() && !held.token.is_any(&["one", "once", "o"]) {
                 return Ok(at == self.words || ahead.is(self.words, |token| token.is_any(UNITS) || token.is_any(RATIOS))?);
             }
+            // "for the PIN" says what it was.
+            if held.cue.is_some() && at < self.words + CUE_WORDS_MAX {
+                return Ok(false);
+            }
             plain |= held.token.kind != Kind::Bridge && held.token.kind != Kind::Mark;
             words += 1;
         }
         // A word or two after it are an answer to what the other murmurs.
         Ok(plain && words >= PROSE_WORDS_MIN)
+    }
+
+    /// Where the last number of the turn ends that goes on with it.
+    pub(super) fn end_after_asides(&self, ahead: Ahead<'_>) -> Result<usize, More> {
+        let mut end = self.words;
+        let mut last = self.clone();
+        for _ in 0..ASIDES_MAX {
+            let Some(next) = last.after_aside(ahead)? else { break };
+            if ahead.seen(end, next.words).iter().any(|held| held.rested) {
+                break;
+            }
+            end = next.words;
+            last = next;
+        }
+        Ok(end)
+    }
+
+    /// Whether the next word of the same breath is such a one.
+    pub(super) fn is_before(&self, ahead: Ahead<'_>, test: impl Fn(&Token) -> bool) -> Result<bool, More> {
+        let stops = ahead.seen(self.words - 1, self.words).iter().any(|held| held.token.stops);
+        Ok(!stops && ahead.held(self.words)?.is_some_and(|held| !held.rested && test(&held.token)))
+    }
+
+    /// "8 stairs", unless another figure goes on with it.
+    pub(super) fn is_of_things(&self, ahead: Ahead<'_>) -> Result<bool, More> {
+        self.is_counted(ahead, ASIDES_MAX)
+    }
+
+    /// Whether it counts what the next words name, and no other figure goes on with it.
+    fn is_counted(&self, ahead: Ahead<'_>, depth: usize) -> Result<bool, More> {
+        let mut named = false;
+        for at in self.words..self.words + CUE_WORDS_MAX {
+            named |= ahead.held(at)?.is_some_and(|held| held.cue.is_some());
+        }
+        if self.digits.len() <= 2 && !named && self.is_before(ahead, |token| token.is_any(PLACES))? {
+            return Ok(true);
+        }
+        if !self.counts(ahead)? {
+            return Ok(false);
+        }
+        let next = if depth == 0 { None } else { self.after_aside_at(ahead, depth - 1)? };
+        let rests = |next: &Self| ahead.seen(self.words, next.parts.first().map_or(0, |part| part.from) + 1).iter().any(|held| held.rested);
+        Ok(next.is_none_or(|next| rests(&next)))
     }
 
     /// Digits that nobody counts or tells a time with.
@@ -273,8 +330,18 @@ pub(super) fn is_year(digits: &str) -> bool {
     digits.len() == 4 && digits.parse().is_ok_and(|year: u32| (1900..2070).contains(&year))
 }
 
+/// Whether it names some other number: "ending in" and "the numbers" are of the same.
+const fn is_named(held: &Held) -> bool {
+    matches!(held.cue, Some(cue) if !matches!(cue, Cue::LastFour | Cue::Figures))
+}
+
 /// Whether what follows the number that ends `at` makes it a quantity.
-fn begins_a_sentence(ahead: Ahead<'_>, at: usize) -> Result<bool, More> {
+fn begins_a_sentence(ahead: Ahead<'_>, from: usize, at: usize) -> Result<bool, More> {
+    // "Del uno al diez", "it's twenty-four seven".
+    let of = from > 0 && ahead.is(from - 1, |token| token.is_any(&["del", "de"]))?;
+    if of || ahead.is(from, |token| matches!(token.kind, Kind::Teen(24)))? && ahead.is(at, |token| token.kind == Kind::Unit(7))? {
+        return Ok(true);
+    }
     let pauses = ahead.seen(at - 1, at).iter().any(|held| held.token.pauses);
     let Some(next) = ahead.held(at)?.filter(|next| !pauses && !next.rested) else { return Ok(false) };
     let range = next.token.is_any(&["or", "o", "to", "of", "de"]);
@@ -301,6 +368,13 @@ const TURN_DIGITS_MAX: usize = 8;
 
 /// Whether a number may go on after this word, which is none of its own.
 pub(super) fn goes_on(ahead: Ahead<'_>, at: usize) -> Result<bool, More> {
+    if ahead.is(at, |token| token.is("one"))? {
+        return is_waited_for(ahead, at);
+    }
+    // "101 point three" is a measure.
+    if ahead.is(at, |token| token.is_any(RATIOS))? {
+        return Ok(false);
+    }
     // "a ver" is a sigh; "de seis a nueve" is no number.
     if ahead.is(at, |token| token.is("a"))? {
         return ahead.is(at + 1, |next| next.is("ver"));
@@ -313,6 +387,21 @@ pub(super) fn goes_on(ahead: Ahead<'_>, at: usize) -> Result<bool, More> {
         return Ok(true);
     }
     ahead.is(at, |token| matches!(token.kind, Kind::Bridge | Kind::Separator | Kind::Mark | Kind::Oh) || token.is_any(&WAITS))
+}
+
+/// "one moment", where no figure comes before; "that one is", "the right one", where no figure comes next.
+fn is_pronoun(ahead: Ahead<'_>, at: usize) -> Result<bool, More> {
+    if !ahead.is(at, |token| token.is("one"))? {
+        return Ok(false);
+    }
+    let described = at > 1 && ahead.is(at - 1, |token| token.kind == Kind::Plain)? && ahead.is(at - 2, Token::leads_to_one)?;
+    let led = described || at > 0 && ahead.is(at - 1, Token::leads_to_one)?;
+    let waits = (at == 0 || !ahead.is(at - 1, Token::may_be_numeric)?) && is_waited_for(ahead, at)?;
+    Ok(waits || led && !ahead.is(at + 1, Token::may_be_numeric)?)
+}
+
+fn is_waited_for(ahead: Ahead<'_>, one: usize) -> Result<bool, More> {
+    ahead.is(one + 1, |next| next.is_any(&["moment", "second", "sec", "minute"]))
 }
 
 fn takes_back(token: &Token) -> bool {
@@ -364,6 +453,9 @@ fn part(ahead: Ahead<'_>, at: usize, inside: bool) -> Found<Part> {
     }
     if let Kind::Repeat(times) = token.kind {
         return Ok(repeated(ahead, at, usize::from(times))?.map(|(digits, words)| plain(digits, words)));
+    }
+    if is_pronoun(ahead, at)? {
+        return Ok(None);
     }
     // "o sea" is a sigh as well.
     if token.is("o") && ahead.is(at + 1, |next| next.is("sea"))? {

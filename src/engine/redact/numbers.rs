@@ -5,7 +5,7 @@ use super::ahead::{Ahead, Found, More};
 use super::checksum;
 use super::cue::{CUE_WORDS_MAX, Cue, Said, Strength, ended_by};
 use super::entity::Entity;
-use super::lexicon::{LEADS, RATIOS, UNITS};
+use super::lexicon::{LEADS, RATIOS, UNITS, is_function};
 use super::number::{Run, is_year};
 use super::rules::{Decision, Match, Scene, TO_QUANTITIES};
 use super::token::{Kind, Token};
@@ -24,6 +24,15 @@ const CLAUSE_WORDS_MAX: usize = 14;
 const AFTER_WORDS_MAX: usize = CUE_WORDS_MAX + 3;
 
 pub(super) fn find(scene: &Scene<'_>) -> Found<Decision> {
+    let ahead = scene.ahead;
+    if ahead.is(0, |token| token.is("one"))?
+        && scene
+            .lead()
+            .is_some_and(|lead| lead.leads_to_one() || lead.kind == Kind::Plain && scene.before(2).is_some_and(Token::leads_to_one))
+        && !ahead.is(1, Token::may_be_numeric)?
+    {
+        return Ok(Some(Decision::Clear(1)));
+    }
     let awaited = scene.live().into_iter().find(|said| of(said.cue).is_some() && scene.awaits(said)).map(|said| said.cue);
     let Some(run) = Run::read_whole(scene.ahead, 0, whole(awaited))? else { return Ok(None) };
     let decision = judge(scene, &run)?;
@@ -41,8 +50,6 @@ pub(super) fn find(scene: &Scene<'_>) -> Found<Decision> {
 /// So many digits may be all of what is awaited, and a rest after them its end.
 const fn whole(awaited: Option<Cue>) -> usize {
     match awaited {
-        // The shortest of those that are issued now; some older ones have 13.
-        Some(Cue::Card) => 15,
         // These tell nothing of how long the number is: as without a cue, that of the shortest that needs none.
         None | Some(Cue::Password | Cue::AskedPassword | Cue::Zip | Cue::Figures | Cue::Pan) => SHORTEST_WHOLE_DIGITS,
         Some(cue) => match of(cue) {
@@ -78,6 +85,9 @@ fn judge(scene: &Scene<'_>, run: &Run) -> Found<Decision> {
 }
 
 fn sensitive(scene: &Scene<'_>, run: &Run, quantity: bool) -> Found<Match> {
+    if is_either(scene.ahead, run)? {
+        return Ok(None);
+    }
     let total = run.digits.len();
     let first = scene.ahead.seen(0, 1).first();
     let (seq, start_ms) = first.map_or((0, 0), |first| (first.seq, first.start_ms));
@@ -93,17 +103,20 @@ fn sensitive(scene: &Scene<'_>, run: &Run, quantity: bool) -> Found<Match> {
         let confidence = if checksum::luhn(&run.digits) { Confidence::Checksum } else { Confidence::Shape };
         return Ok(Some(Match { gives: Some(Cue::Card), ..Match::new(Entity::CardNumber, confidence, run.words) }));
     }
-    let counted = scene.ahead.is(run.words, |token| token.is_any(UNITS) || token.is_any(RATIOS))?
-        || scene.ahead.is(run.words, |token| token.is("por"))? && scene.ahead.is(run.words + 1, |token| token.is("ciento"))?;
+    let counted = run.is_before(scene.ahead, |token| token.is_any(UNITS) || token.is_any(RATIOS))?
+        || run.is_before(scene.ahead, |token| token.is("y"))?
+            && scene.ahead.is(run.words + 1, |token| token.is_any(&["medio", "media"]))?
+        || run.is_before(scene.ahead, |token| token.is("por"))? && scene.ahead.is(run.words + 1, |token| token.is("ciento"))?;
     let prose = counted || run.counts_something(scene.ahead)?;
-    let counts = counted || prose && run.counts(scene.ahead)?;
+    let counts = counted || run.is_of_things(scene.ahead)?;
     if !counted
         && !quantity
         && let Some(entity) = said_again(scene, run)
     {
         return Ok(Some(Match::new(entity, confidence(entity, run), run.words)));
     }
-    let look = Look { quantity, counted, counts, prose, spelled: is_spelled(run), leads_in: scene.leads_in() };
+    let look =
+        Look { quantity, counted, counts, prose, spelled: is_spelled(run), leads_in: scene.leads_in(), announced: scene.is_announced() };
     for said in scene.live() {
         if scene.is_given(&said, seq, start_ms) {
             continue;
@@ -125,14 +138,14 @@ fn sensitive(scene: &Scene<'_>, run: &Run, quantity: bool) -> Found<Match> {
     }
     if let Some((entity, rested)) = goes_on_from(scene)
         && !counts
-        && !(rested && (total < 2 || prose || is_time(&run.digits) || !ends_turn(scene.ahead, run)?))
+        && !(rested && (quantity || total < 2 || prose || is_time(&run.digits) || !ends_turn(scene.ahead, run)?))
         && (ends_turn(scene.ahead, run)? || run.after_aside(scene.ahead)?.is_some())
     {
         return Ok(Some(Match::new(entity, confidence(entity, run), run.words)));
     }
-    if total >= 2
+    if (total >= 2 || run.after_aside(scene.ahead)?.is_some())
         && !counted
-        && let Some(cue) = cue_after(scene.ahead, run.words)?
+        && let Some(cue) = cue_after(scene.ahead, run.end_after_asides(scene.ahead)?)?
         && let Meaning::Of(entity, _) =
             meaning(&Said { cue, speaker: scene.speaker, seq, end_ms: start_ms, strength: Strength::Named, told: 0 }, run, total < 3)
     {
@@ -172,6 +185,8 @@ struct Look {
     spelled: bool,
     /// The turn began as answers do.
     leads_in: bool,
+    /// Or with so little else before a joint that it is as good.
+    announced: bool,
 }
 
 /// Where a number stands that a cue may mean.
@@ -188,7 +203,8 @@ enum Place {
 /// Where the number stands for `said`; `None` if there it is a quantity. The nearer it is awaited, the less it has to look like a secret.
 fn place(scene: &Scene<'_>, run: &Run, look: &Look, said: &Said) -> Found<Place> {
     let total = run.digits.len();
-    let Look { quantity, counted, counts, prose, spelled, leads_in } = *look;
+    let Look { quantity, counted, counts, prose, spelled, leads_in, announced } = *look;
+    let leads_in = leads_in || announced && said.speaker != scene.speaker;
     let awaited = scene.awaits(said);
     let begun = said.strength == Strength::Begun;
     if awaited && scene.own_cue_just_ended(&[said.cue]).is_some() {
@@ -206,9 +222,10 @@ fn place(scene: &Scene<'_>, run: &Run, look: &Look, said: &Said) -> Found<Place>
         let strange = due && !leads_in && !scene.turn().any(|past| past.seq == said.seq);
         let code = said.cue == Cue::Cvv;
         let short = run.parts.len() < 2 && (total < if code { 3 } else { 4 } || !code && run.parts.iter().any(|part| part.cardinal));
-        let odd =
-            strange && (total <= 2 && run.counts(scene.ahead)? || short && run.after_aside(scene.ahead)?.is_none() || is_year(&run.digits));
-        let fits = !quantity && !counts && !odd && (!prose || spelled && total >= 3);
+        let odd = strange && (total <= 2 && counts || short && run.after_aside(scene.ahead)?.is_none() || is_year(&run.digits));
+        // Whoever was told to go on says the rest first, and what he likes after it.
+        let first = begun && scene.turn().next().is_none();
+        let fits = !quantity && !counts && !odd && (!prose || spelled && total >= 3 || first);
         return Ok(fits.then_some(if due { Place::Awaited } else { Place::GoesOn }));
     }
     let fits = !quantity
@@ -267,6 +284,10 @@ fn meaning(said: &Said, run: &Run, awaited: bool) -> Meaning {
     // A PAN is of letters and figures: no number by itself.
     let number = of(said.cue).filter(|_| said.cue != Cue::Pan);
     let Some(Number { entity, least, whole, longest }) = number else { return Meaning::Other };
+    // 211, 911 and 988 are everybody's.
+    if said.cue == Cue::Phone && matches!(run.digits.as_bytes(), [b'2'..=b'9', b'1', b'1'] | b"988") {
+        return Meaning::Other;
+    }
     let (least, longest) = (if awaited { 1 } else { least }, most(longest));
     // Four digits of a longer number are seldom all that is said in a breath; a year or a time is.
     if !awaited && whole >= 5 && (is_year(&run.digits) || is_time(&run.digits)) {
@@ -337,7 +358,7 @@ struct Number {
 const fn of(cue: Cue) -> Option<Number> {
     let (entity, least, whole, longest) = match cue {
         Cue::Iban => (Entity::Iban, 6, 15, 34),
-        Cue::Card => (Entity::CardNumber, 4, 13, 19),
+        Cue::Card => (Entity::CardNumber, 4, 15, 19),
         Cue::Cvv => (Entity::Cvv, 3, 3, 4),
         Cue::Expiry => (Entity::Expiry, 3, 3, 6),
         Cue::LastFour => (Entity::CardNumber, 4, 4, 4),
@@ -355,7 +376,7 @@ const fn of(cue: Cue) -> Option<Number> {
         Cue::Pan => (Entity::Pan, 4, 10, 10),
         Cue::Zip => (Entity::Address, 3, 5, 9),
         Cue::Figures => (Entity::OneTimeCode, 3, 3, 10),
-        Cue::Address | Cue::Name | Cue::AskedName | Cue::Harmless | Cue::Else => return None,
+        Cue::Address | Cue::Name | Cue::AskedName | Cue::Harmless | Cue::Else | Cue::Turned => return None,
     };
     Some(Number { entity, least, whole, longest })
 }
@@ -363,7 +384,8 @@ const fn of(cue: Cue) -> Option<Number> {
 /// What "… is my PIN" says of the number before it.
 pub(super) fn cue_after(ahead: Ahead<'_>, at: usize) -> Found<Cue> {
     let joint = ["is", "es", "thats", "was", "its", "fue", "ese", "that", "for", "as", "de", "on", "como"];
-    if ahead.seen(at.saturating_sub(1), at).iter().any(|held| held.token.stops) || !ahead.is(at, |token| token.is_any(&joint))? {
+    let stops = ahead.seen(at.saturating_sub(1), at).iter().any(|held| held.token.stops);
+    if stops || !ahead.held(at)?.is_some_and(|held| !held.rested && held.token.is_any(&joint)) {
         return Ok(None);
     }
     let mut words = Vec::new();
@@ -408,7 +430,7 @@ fn quantity_before_rest(scene: &Scene<'_>, run: &Run) -> Found<usize> {
 
 /// How many, how much, when, which room: a short number that is nobody's secret.
 fn is_quantity(scene: &Scene<'_>, run: &Run) -> Result<bool, More> {
-    if scene.ahead.is(run.words, |token| token.is_any(UNITS))? {
+    if run.is_before(scene.ahead, |token| token.is_any(UNITS))? {
         return Ok(true);
     }
     if is_series(run) {
@@ -418,7 +440,29 @@ fn is_quantity(scene: &Scene<'_>, run: &Run) -> Result<bool, More> {
     // "six or seven", "three to four": and "twenty-four seven" is round the clock.
     let range =
         scene.ahead.is(run.words, |token| token.is_any(&["or", "to", "o", "a"]))? && scene.ahead.is(run.words + 1, Token::is_numeric)?;
-    let of_some = run.parts.len() == 1 && total <= 2 && scene.ahead.is(run.words, |token| token.is_any(&["of", "de"]))?;
+    let of_some = run.parts.len() == 1 && total <= 2 && run.is_before(scene.ahead, |token| token.is_any(&["of", "de"]))?;
+    let of_a_thing = run.parts.len() == 1
+        && total <= 4
+        && run.is_before(scene.ahead, |token| token.is_any(&["of", "de"]))?
+        && scene
+            .ahead
+            .held(run.words + 1)?
+            .is_some_and(|held| held.cue.is_none() && held.token.kind == Kind::Plain && !is_function(&held.token.folded));
+    // "the three on the strip", "el veinticuatro".
+    let led_by = |words: &[&str]| scene.lead().is_some_and(|token| token.is_any(words));
+    let few = run.parts.len() == 1 && total <= 2;
+    let of_them = few
+        && led_by(&["the", "los", "las", "those"])
+        && scene.ahead.is(run.words, |token| token.is_any(&["on", "of", "de", "that", "in", "at"]))?;
+    let day = few
+        && led_by(&["el"])
+        && !scene.before(2).is_some_and(|token| token.is_any(&["es", "sea", "era", "son", "fue"]))
+        && run.after_aside(scene.ahead)?.is_none();
+    let measure = led_by(RATIOS) && scene.before(2).is_some_and(Token::may_be_numeric)
+        || scene.sentence().take(3).any(|past| past.token.is_any(&["room", "cuarto", "salon", "lugar"]));
+    if of_a_thing || of_them || day || measure {
+        return Ok(true);
+    }
     if of_some || range && total <= 4 || run.digits == "247" && run.parts.iter().map(|part| part.digits.len()).eq([2, 1]) {
         return Ok(true);
     }
@@ -461,6 +505,12 @@ fn is_quantity(scene: &Scene<'_>, run: &Run) -> Result<bool, More> {
     }
     let asked = scene.live().first().is_some_and(|said| scene.is_first_answer_to(said.cue));
     Ok(run.parts.len() == 1 && is_round(run) && !told && !asked)
+}
+
+/// "tres o cuatro": the "o" is no nought.
+fn is_either(ahead: Ahead<'_>, run: &Run) -> Result<bool, More> {
+    let neighbours = matches!(run.digits.as_bytes(), [low, b'0', high] if *high == low + 1);
+    Ok(run.parts.len() == 3 && neighbours && ahead.is(run.words - 2, |token| token.is("o"))?)
 }
 
 /// `strict` lets times, prices, percentages and ordinals through, not how many and which.

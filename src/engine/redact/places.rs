@@ -78,6 +78,7 @@ fn english(scene: &Scene<'_>) -> Found<(usize, Confidence)> {
         let of_a_name = (token.kind == Kind::Plain && !is_function(&token.folded))
             || matches!(token.kind, Kind::Ordinal(_) | Kind::Month(_) | Kind::Letter(_) | Kind::Mixed)
             || token.is_numeric()
+            || token.is_ordinal()
             || token.is_any(&["of", "de", "la", "el", "los", "las"]);
         common |= is_common(&token.folded);
         if !of_a_name || token.is_any(UNITS) {

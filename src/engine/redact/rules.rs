@@ -111,14 +111,15 @@ impl Scene<'_> {
             self.cues.live(first.seq, first.start_ms).chain(self.begun.live(first.seq, first.start_ms)).copied().collect();
         // What is named tells more than "the number is", however new.
         live.sort_by_key(|said| (said.cue == Cue::Figures, std::cmp::Reverse(said.seq)));
-        live.retain(|said| said.cue != Cue::Else);
+        live.retain(|said| !matches!(said.cue, Cue::Else | Cue::Turned));
         live
     }
 
     /// Whether nobody has asked for something else since `said`, or gone on to something else.
     fn stands(&self, said: &Said, seq: u64, at_ms: u64) -> bool {
-        said.strength == Strength::Begun
-            || !self.cues.live(seq, at_ms).any(|other| other.cue == Cue::Else && other.speaker == said.speaker && other.seq > said.seq)
+        let since =
+            |cue, speaker| self.cues.live(seq, at_ms).any(|other| other.cue == cue && other.speaker == speaker && other.seq > said.seq);
+        !since(Cue::Turned, self.speaker.other()) && (said.strength == Strength::Begun || !since(Cue::Else, said.speaker))
     }
 
     /// The words of this turn before the first one, the last one first.
@@ -144,8 +145,14 @@ impl Scene<'_> {
             let sighs = token.is("a") && after == "ver";
             after = token.folded.as_str();
             let joins = (token.kind == Kind::Bridge || is_function(&token.folded)) && !token.is_any(TO_QUANTITIES);
-            past.masked.is_some() || past.cue.is_some() || sighs || joins || opens(token)
+            past.masked.is_some() || past.cue.is_some() || sighs || joins || opens(token) || token.is("one")
         })
+    }
+
+    /// "I wrote it down," and "lo tengo apuntado, es": a word or two, and a joint or a comma.
+    pub(super) fn is_announced(&self) -> bool {
+        let joint = self.turn().next().is_some_and(|past| past.token.pauses || past.token.is_any(&["is", "es", "its", "thats", "seria"]));
+        joint && self.strange().filter(|past| !opens(&past.token)).count() <= 2
     }
 
     /// Whether the first word comes where `said` must be answered, with so little before it that a single figure counts.
@@ -158,6 +165,7 @@ impl Scene<'_> {
         let in_turn = self.turn().any(|past| past.seq == said.seq);
         let near = said.speaker == self.speaker && self.turn().nth(NEAR_WORDS_MAX).is_none();
         let joint = near
+            || said.speaker != self.speaker && self.turn().nth(ANSWER_WORDS_MAX - 1).is_none()
             || lead.is_none_or(|token| {
                 token.pauses || token.contracted || opens(token) || token.kind == Kind::Bridge || is_function(&token.folded)
             });
@@ -221,12 +229,14 @@ impl Scene<'_> {
     pub(super) fn own_cue_just_ended(&self, cues: &[Cue]) -> Option<bool> {
         let mut joined = false;
         for past in self.sentence().take(JOINT_WORDS_MAX + 1) {
-            joined |= past.token.contracted || past.token.is_any(&["is", "es", "its", "was", "be", "names"]);
+            joined |= past.token.contracted || past.token.is_any(&["is", "es", "its", "was", "be", "names", "era", "seria", "siendo"]);
             if past.cue.is_some_and(|cue| cues.contains(&cue)) {
                 return Some(joined);
             }
+            // "el nombre del paciente es": whose it is stands between them.
+            let whose = joined && past.token.kind == Kind::Plain && past.masked.is_none() && !past.token.pauses;
             let joint = past.masked.is_none() && matches!(past.token.kind, Kind::Bridge | Kind::Mark);
-            if !joint && !past.token.is_any(&["was", "for", "of", "the", "would", "should", "be", "mi", "on", "usted"]) {
+            if !joint && !whose && !past.token.is_any(&["was", "for", "of", "the", "would", "should", "be", "mi", "on", "usted"]) {
                 return None;
             }
         }
@@ -243,12 +253,14 @@ impl Scene<'_> {
         }
         let (mut total, mut turn, mut in_turn) = (0, 0, !(first.rested || first.asked));
         let begun = said.strength == Strength::Begun;
-        for past in self.past.iter().rev().take_while(|past| past.seq > said.seq) {
+        for (n, past) in self.past.iter().rev().enumerate().take_while(|(_, past)| past.seq > said.seq) {
+            // "si mal no recuerdo" denies nothing.
+            let first_words = past.rested || self.past.iter().rev().nth(n + 1).is_none_or(|before| before.rested || before.seq <= said.seq);
             total += 1;
             turn += usize::from(in_turn);
             in_turn &= !past.rested;
             let counts = past.masked.is_none() && past.token.is_numeric() && !past.token.is_any(&["one", "un", "uno"]);
-            let denies = !begun && past.masked.is_none() && past.token.is_any(DENIALS);
+            let denies = !begun && past.masked.is_none() && past.token.is_any(DENIALS) && (!past.token.is("no") || first_words);
             if counts || denies {
                 return false;
             }

@@ -138,8 +138,30 @@ impl Token {
         self.is_numeric() || matches!(self.kind, Kind::Oh | Kind::Once) || self.folded.contains(|c: char| c.is_numeric())
     }
 
+    /// "42nd": of a day or of a street.
+    pub(super) fn is_ordinal(&self) -> bool {
+        self.has_digits()
+            && ["st", "nd", "rd", "th"]
+                .iter()
+                .any(|end| self.folded.strip_suffix(end).is_some_and(|head| head.bytes().all(|byte| byte.is_ascii_digit())))
+    }
+
     pub(super) fn has_digits(&self) -> bool {
         self.folded.contains(|c: char| c.is_numeric())
+    }
+
+    /// After one of these "one" is no figure, unless another follows.
+    pub(super) fn leads_to_one(&self) -> bool {
+        #[rustfmt::skip]
+        const WORDS: &[&str] = &[
+            "that", "this", "the", "which", "right", "any", "each", "another", "other", "every", "longer", "new", "old", "same", "last", "first", "next", "wrong",
+        ];
+        self.is_any(WORDS)
+    }
+
+    /// Between what a number is and the number.
+    pub(super) fn announces(&self) -> bool {
+        self.contracted || self.is_any(&["is", "es", "its", "was", "son", "number", "numero", "be", "says", "dice"])
     }
 
     /// A word that could be somebody's name or a part of an address.

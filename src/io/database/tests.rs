@@ -263,7 +263,7 @@ async fn an_unrecorded_call_leaves_its_metadata_and_an_abandoned_one_none(place:
 
 /// What takes back the yes with this record.
 async fn annul(database: &Database, client: &str, yes: &str) {
-    let evidence = serde_json::json!({ "annuls": yes });
+    let evidence = serde_json::json!({ "annuls": yes }).into();
     let none = ConsentRecord { id: format!("{yes}-none"), client_id: client.into(), call_id: Some("call".into()), evidence, ..record(yes) };
     let record = ConsentRecord { status: ConsentStatus::Pending, method: Method::SilenceTimeout, actor: Actor::System, ..none };
     let (done, acted) = oneshot::channel();

@@ -1,9 +1,10 @@
-//! Who goes first when cores are scarce: the threads that own calls. Everything else gives way.
+//! Who goes first when cores are scarce: the threads that own calls, and those of the door, for a client's no comes through it.
+//! Everything else gives way.
 
 /// How far behind a giving thread stands, as `nice` counts.
 const BEHIND: i32 = 10;
 
-/// The calling thread, and those that it will start, give way to threads that own calls: their frames come every 20 ms and
+/// The calling thread, and those that it will start, give way to those that own calls or serve the door: frames come every 20 ms and
 /// do not wait, while a commit or an upload can. It cannot be taken back.
 pub fn give_way() {
     // On Linux this is the thread's own, not the process's. A system that refuses leaves all as they were.

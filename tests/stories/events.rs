@@ -220,7 +220,8 @@ async fn a_stream_is_for_who_may_see_the_client() {
     assert!(wrong.text().await.unwrap().contains("Last-Event-ID"));
     let mut short = claims(&["canViewClients"], &["*"], "default");
     short.exp = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() + 1;
-    let mut screen = Follower::open(&Rig { token: rig.gateway.tokens().mint(&short).unwrap(), ..rig }, &id, None).await;
+    let rig = Rig { token: rig.gateway.tokens().mint(&short).unwrap(), ..rig };
+    let mut screen = Follower::open(&rig, &id, None).await;
     assert!(!screen.rest().await.is_empty(), "the stream ends with its token, though the call goes on");
 }
 

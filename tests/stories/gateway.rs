@@ -24,6 +24,29 @@ async fn every_scenario_comes_out_as_it_says() {
     crate::common::every_scenario_comes_out(rig, &url).await;
 }
 
+/// A process' threads, by their names and as `nice` counts them (proc_pid_stat(5), field 19).
+fn nice(pid: u32) -> Vec<(String, i32)> {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    tasks
+        .filter_map(|task| std::fs::read_to_string(task.unwrap().path().join("stat")).ok())
+        .map(|stat| {
+            let (name, rest) = stat.split_once('(').unwrap().1.rsplit_once(") ").unwrap();
+            (name.to_owned(), rest.split(' ').nth(16).unwrap().parse().unwrap())
+        })
+        .collect()
+}
+
+#[test]
+fn a_frame_and_a_no_give_way_to_nobody_and_everything_else_to_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let served = Served::start(folder.path(), &[]);
+    let (threads, main) = (nice(served.id()), nice(std::process::id())[0].1);
+    for (name, behind) in [("media-", 0), ("door", 0), ("spool-", 10), ("tokio-rt-worker", 10)] {
+        let of: Vec<i32> = threads.iter().filter(|(thread, _)| thread.starts_with(name)).map(|(_, nice)| nice - main).collect();
+        assert!(!of.is_empty() && of.iter().all(|nice| *nice == behind), "{name}: {of:?} of {threads:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_opus_recording_is_ogg_and_as_long_as_the_talk() {
     let rig = Rig::start(Given { capture_format: text("opus"), prompt_in_recording: text("false"), ..Given::default() }).await;

@@ -470,17 +470,18 @@ pub fn chain_holds(folder: &Path) {
     assert!(verify.status.success(), "{}", String::from_utf8_lossy(&verify.stdout));
 }
 
-/// Whether anything that the gateway wrote says this. Digits must stand alone: ids are full of such that say nothing.
+/// Whether anything that the gateway wrote says this.
 pub fn is_written<'a>(by: impl Into<Door<'a>>, text: &str) -> bool {
-    let by: Door<'_> = by.into();
+    files(by.into().folder).iter().any(|file| tells(&std::fs::read(file).unwrap_or_default(), text))
+}
+
+/// Whether these bytes do, in whatever case. Digits must stand alone: ids are full of such that say nothing.
+pub fn tells(bytes: &[u8], text: &str) -> bool {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     let part = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
-    files(by.folder).iter().any(|file| {
-        let bytes = std::fs::read(file).unwrap_or_default();
-        bytes.windows(text.len()).enumerate().any(|(at, window)| {
-            let inside = part(at.checked_sub(1).and_then(|before| bytes.get(before))) || part(bytes.get(at + text.len()));
-            !(digits && inside) && window.eq_ignore_ascii_case(text.as_bytes())
-        })
+    bytes.windows(text.len()).enumerate().any(|(at, window)| {
+        let inside = part(at.checked_sub(1).and_then(|before| bytes.get(before))) || part(bytes.get(at + text.len()));
+        !(digits && inside) && window.eq_ignore_ascii_case(text.as_bytes())
     })
 }
 

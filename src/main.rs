@@ -459,11 +459,6 @@ impl Configured {
 }
 
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    // A page of 2 MiB is cleared all at once, and a media thread that touches it first waits for 6 ms; a thousand calls never fill them.
-    #[cfg(target_os = "linux")]
-    if let Err(why) = rustix::thread::disable_transparent_huge_pages(true) {
-        tracing::debug!(error = %why, "memory: pages are as large as the kernel likes");
-    }
     tokio::runtime::Builder::new_multi_thread().enable_all().on_thread_start(give_way).build()
 }
 

@@ -75,7 +75,8 @@ fn main() {
     let asking = Arc::new(AtomicBool::new(token.is_some()));
     let settled = if steady { calls * 3 / 4 } else { 0 };
     // Whoever does not begin within ten seconds is sent away.
-    let early: Vec<_> = (0..if steady { settled } else { calls }).map(|n| (n, connected(address))).collect();
+    let early = if steady { settled } else { calls };
+    let here: Vec<_> = (0..early).map(|n| (n, connected(address))).collect();
     let plan = Plan { began: Instant::now(), calls, settled, ramp: Duration::from_millis(ramp_ms), pressing, asking: Arc::clone(&asking) };
     let opting_out = token.map(|token| {
         let (address, token) = (address.clone(), token.clone());
@@ -87,12 +88,12 @@ fn main() {
             told
         })
     });
-    let (probes, others): (Vec<_>, Vec<_>) = early.into_iter().partition(|(n, _)| plan.probes(*n));
+    let (probes, others): (Vec<_>, Vec<_>) = here.into_iter().partition(|(n, _)| plan.probes(*n));
     let (come, coming) = std::sync::mpsc::channel();
     std::thread::spawn({
         let (plan, address) = (plan.clone(), address.clone());
         move || {
-            for n in if steady { settled..calls } else { 0..0 } {
+            for n in early..calls {
                 std::thread::sleep((plan.start(n) - CONNECTED_BEFORE).saturating_duration_since(Instant::now()));
                 come.send((n, connected(&address))).expect("the probes");
             }

@@ -130,38 +130,43 @@ pub(super) fn router(app: App) -> Router {
 const DOOR_THREADS: usize = 2;
 
 /// The open door. It has threads of its own, which give way to nobody as the gateway's other work does: a client's no comes through here.
+/// Once it is gone, so is what was begun here and goes on without its request.
 pub(super) struct Door {
-    /// None once it is shut.
-    threads: Option<Runtime>,
     accepting: JoinHandle<()>,
     stop: watch::Sender<()>,
+    _threads: Threads,
 }
+
+/// A runtime that may be let go of inside another one.
+struct Threads(Option<Runtime>);
 
 impl Door {
     /// # Errors
     /// If the system gives no thread or no poller.
     pub(super) fn open(listener: TcpListener, app: App) -> io::Result<Self> {
-        let threads = runtime::Builder::new_multi_thread().worker_threads(DOOR_THREADS).thread_name("door").enable_all().build()?;
-        let listener = listener.into_std()?;
+        let runtime = runtime::Builder::new_multi_thread().worker_threads(DOOR_THREADS).thread_name("door").enable_all().build()?;
+        let handle = runtime.handle().clone();
+        let threads = Threads(Some(runtime));
         let (stop, mut stopped) = watch::channel(());
-        let accepting = {
-            let _here = threads.enter();
-            tokio::spawn(accept(TcpListener::from_std(listener)?, app, async move { drop(stopped.changed().await) }))
+        let listener = {
+            let _here = handle.enter();
+            TcpListener::from_std(listener.into_std()?)?
         };
-        Ok(Self { threads: Some(threads), accepting, stop })
+        let accepting = handle.spawn(accept(listener, app, async move { drop(stopped.changed().await) }));
+        Ok(Self { accepting, stop, _threads: threads })
     }
 
     /// Takes nobody more, and lets who is there have their answer.
-    pub(super) async fn shut(mut self) {
+    pub(super) async fn shut(&mut self) {
         self.stop.send_replace(());
         let _ = (&mut self.accepting).await;
     }
 }
 
-impl Drop for Door {
+impl Drop for Threads {
     fn drop(&mut self) {
-        if let Some(threads) = self.threads.take() {
-            threads.shutdown_background();
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
         }
     }
 }

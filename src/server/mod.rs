@@ -327,7 +327,7 @@ impl Gateway {
 
     /// Stops: no new calls; those that live or were announced have `bound` to end, and are served until then, streams, webhooks and all;
     /// what is left is sealed; what is sealed has a while to be stored, and a no that is not written until the end of `bound`.
-    pub async fn drain(self, bound: Duration) {
+    pub async fn drain(mut self, bound: Duration) {
         self.app.world.draining.store(true, Ordering::Relaxed);
         // A recording whose deletion this interrupts is still in the queue.
         self.sweeping.iter().for_each(tokio::task::AbortHandle::abort);

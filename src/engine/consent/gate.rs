@@ -395,10 +395,7 @@ fn note(gone: &mut Vec<Stretch>, frame: &Frame) {
     if gone.last_mut().is_some_and(|newest| newest.takes(frame)) {
         return;
     }
-    if gone.last().is_some_and(|newest| newest.frames == 0) {
-        // What a cut has emptied needs no place.
-        gone.pop();
-    } else if gone.len() == STRETCHES {
+    if gone.len() == STRETCHES {
         let older = gone.remove(1);
         gone[0] = Stretch::joined(gone[0], older);
     }

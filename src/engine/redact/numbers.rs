@@ -440,17 +440,19 @@ fn is_quantity(scene: &Scene<'_>, run: &Run) -> Result<bool, More> {
     // "six or seven", "three to four": and "twenty-four seven" is round the clock.
     let range =
         scene.ahead.is(run.words, |token| token.is_any(&["or", "to", "o", "a"]))? && scene.ahead.is(run.words + 1, Token::is_numeric)?;
-    let of_some = run.parts.len() == 1 && total <= 2 && run.is_before(scene.ahead, |token| token.is_any(&["of", "de"]))?;
-    let of_a_thing = run.parts.len() == 1
+    let few = run.parts.len() == 1 && total <= 2;
+    let of_more = run.parts.len() == 1 && run.is_before(scene.ahead, |token| token.is_any(&["of", "de"]))?;
+    // "4821 of course" and "in my room it's 4821" may be all that was asked for.
+    let whole = scene.live().iter().any(|said| of(said.cue).is_some_and(|number| total >= number.whole) && scene.awaits(said));
+    let of_a_thing = of_more
         && total <= 4
-        && run.is_before(scene.ahead, |token| token.is_any(&["of", "de"]))?
+        && !whole
         && scene
             .ahead
             .held(run.words + 1)?
             .is_some_and(|held| held.cue.is_none() && held.token.kind == Kind::Plain && !is_function(&held.token.folded));
     // "the three on the strip", "el veinticuatro".
     let led_by = |words: &[&str]| scene.lead().is_some_and(|token| token.is_any(words));
-    let few = run.parts.len() == 1 && total <= 2;
     let of_them = few
         && led_by(&["the", "los", "las", "those"])
         && scene.ahead.is(run.words, |token| token.is_any(&["on", "of", "de", "that", "in", "at"]))?;
@@ -459,11 +461,11 @@ fn is_quantity(scene: &Scene<'_>, run: &Run) -> Result<bool, More> {
         && !scene.before(2).is_some_and(|token| token.is_any(&["es", "sea", "era", "son", "fue"]))
         && run.after_aside(scene.ahead)?.is_none();
     let measure = led_by(RATIOS) && scene.before(2).is_some_and(Token::may_be_numeric)
-        || scene.sentence().take(3).any(|past| past.token.is_any(&["room", "cuarto", "salon", "lugar"]));
+        || !whole && scene.sentence().take(3).any(|past| past.token.is_any(&["room", "cuarto", "salon", "lugar"]));
     if of_a_thing || of_them || day || measure {
         return Ok(true);
     }
-    if of_some || range && total <= 4 || run.digits == "247" && run.parts.iter().map(|part| part.digits.len()).eq([2, 1]) {
+    if of_more && few || range && total <= 4 || run.digits == "247" && run.parts.iter().map(|part| part.digits.len()).eq([2, 1]) {
         return Ok(true);
     }
     let cued = scene.sentence().next().is_some_and(|past| past.cue.is_some());

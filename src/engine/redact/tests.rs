@@ -139,6 +139,53 @@ fn a_quantity_stays_also_where_a_number_is_awaited() {
 }
 
 #[test]
+fn what_is_all_that_was_asked_for_is_it_whatever_is_said_around_it() {
+    for (question, answer, expected) in [
+        ("What is your PIN?", "4821 of course.", "[PIN] of course."),
+        ("What is your PIN?", "In my room it's 4821.", "In my room it's [PIN]"),
+        ("¿Cuál es su PIN?", "El 4821 de siempre.", "El [PIN] de siempre."),
+        ("What's the security code?", "482 of course.", "[CVV] of course."),
+        ("What's the number?", "I wrote it down, 4821 33.", "I wrote it down, [ONE_TIME_CODE]"),
+        ("What is your PIN?", "no I think it's 4821", "no I think it's [PIN]"),
+        ("The number on the strip?", "482", "[CVV]"),
+    ] {
+        check(&format!("other: {question}\nclient: {answer}"), expected);
+    }
+    check("client: It was four eight, let me see, two one for the PIN.", "It was [PIN] for the PIN.");
+    check("client: No se vence hasta 09 27.", "No se vence hasta [EXPIRY]");
+    check("client: Please reach my husband at 555 0199", "Please reach my husband at [PHONE]");
+    check("client: el nombre del paciente es Ramiro Uriarte.", "el nombre del paciente es [NAME]");
+    check("other: Your last name?\nclient: O ' C O N N O R", "[NAME]");
+}
+
+#[test]
+fn a_question_in_the_middle_that_asks_for_nothing_ends_no_number() {
+    for question in ["Could you please speak up?", "Can you hear me okay?", "Do you have the rest?", "and what comes next"] {
+        let script =
+            format!("other: What is your social?\nclient: one two three\nother: {question}\nclient: four five six seven eight nine");
+        assert!(!client(Policy::default(), &script).contains("five"), "{question}");
+    }
+    check(
+        "other: What is your card number?
+         client: 4111 1111
+         other: What did the doctor tell you about the stairs?
+         client: I take 40 of them.",
+        "[CARD_NUMBER] / I take 40 of them.",
+    );
+}
+
+#[test]
+fn pronouns_measures_and_everybodys_numbers_stay() {
+    for said in
+        ["That one is the right one.", "My temperature was 101 point three.", "Call 211 or 988.", "the three on the strip", "tres o cuatro"]
+    {
+        check(&format!("client: {said}"), said);
+        check(&format!("other: What is your phone number?\nclient: {said}"), said);
+    }
+    check("other: And your pin?\nclient: 71\nother: okay\nclient: tres kilos", "[PIN] / tres kilos");
+}
+
+#[test]
 fn every_entity_has_its_story() {
     for (script, expected) in [
         ("client: My social is 123 45 6789.", "My social is [SSN]"),
